@@ -1,0 +1,99 @@
+"""Everything libsndfile decodes: FLAC, Ogg Vorbis and Opus, MP3, AIFF, CAF, AU, odd WAVs ..."""
+
+import os
+from typing import BinaryIO
+
+import soundfile
+
+from encodec_cli.audio.declared_size import declared_end
+from encodec_cli.audio.samples import FloatBlock
+from encodec_cli.errors import AudioError
+
+__all__ = ["SndfileSource"]
+
+_UNKNOWN_FORMAT = 1
+_REASONS = {  # libsndfile error numbers whose own words help nobody
+    3: "its header is damaged",
+    18: "its codec is not supported",
+    24: "its header makes no sense (sample rate or channels)",
+    32: "its header says 0 channels",
+    33: "its header has too many channels",
+    64: "its codec is not supported or its fmt chunk is damaged",
+}
+
+
+class SndfileSource:
+    """Samples of a seekable file, through libsndfile; see `SampleSource`.
+
+    Args:
+        file: a real file (it has a descriptor), read from its beginning.
+
+    Raises:
+        AudioError: not audio, a codec libsndfile lacks, or shorter than its header says.
+    """
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._name = name
+        end = declared_end(file)
+        size = os.fstat(file.fileno()).st_size
+        if end is not None and end > size:
+            raise AudioError(
+                f"{name}: ends early: its header promises samples up to byte {end}, it has "
+                f"{size} bytes; it was cut short, get it again"
+            )
+        # The position of the descriptor itself counts for libsndfile, not that of the buffer.
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        try:
+            self._file = soundfile.SoundFile(file.fileno(), closefd=False)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(_explain(name, error)) from error
+        # After every read, python-soundfile seeks to where it already is. That costs time, and at
+        # the end of a FLAC stream of unknown length it fails and takes the last block with it.
+        self._file.seekable = lambda: False
+        self.sample_rate = int(self._file.samplerate)
+        self.channels = int(self._file.channels)
+        # An unknown length (FLAC from a pipe) shows as the largest signed 64-bit number.
+        frames = int(self._file.frames)
+        self.num_frames = frames if 0 <= frames < 2**62 else None
+        self._frames_read = 0
+
+    def read(self, frames: int) -> FloatBlock:
+        """The next `frames` frames [n, C]; fewer only at the end.
+
+        Raises:
+            AudioError: the data are damaged, or end before the length the header promises.
+        """
+        try:
+            block: FloatBlock = self._file.read(frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(
+                f"{self._name}: damaged or cut short after "
+                f"{self._frames_read / self.sample_rate:.3f} s "
+                f"({_own_words(error)}); get it again"
+            ) from error
+        self._frames_read += len(block)
+        promised = self.num_frames
+        if len(block) < frames and promised is not None and self._frames_read < promised:
+            raise AudioError(
+                f"{self._name}: ends early: its header promises {promised} samples, "
+                f"{self._frames_read} are there; it was cut short, get it again"
+            )
+        return block
+
+    def close(self) -> None:
+        """Close libsndfile's handle; `file` stays open."""
+        self._file.close()
+
+
+def _explain(name: str, error: "soundfile.LibsndfileError") -> str:
+    if error.code == _UNKNOWN_FORMAT:
+        return (
+            f"{name}: not audio in a format libsndfile reads (WAV, FLAC, OGG, MP3, AIFF ...); "
+            "convert it first, e.g. with ffmpeg"
+        )
+    reason = _REASONS.get(error.code) or _own_words(error)
+    return f"{name}: cannot be decoded: {reason}; convert it first, e.g. with ffmpeg"
+
+
+def _own_words(error: "soundfile.LibsndfileError") -> str:
+    return f"libsndfile: {str(error.error_string).rstrip('.')}"

@@ -1,0 +1,47 @@
+"""What the reader asks of a decoder, whichever library or parser stands behind it."""
+
+from typing import Protocol
+
+from encodec_cli.audio.samples import FloatBlock
+from encodec_cli.errors import AudioError
+
+__all__ = ["MAX_CHANNELS", "MAX_RATE_HZ", "MIN_RATE_HZ", "SampleSource", "check_layout"]
+
+MIN_RATE_HZ = 1_000
+MAX_RATE_HZ = 768_000
+MAX_CHANNELS = 64
+
+
+class SampleSource(Protocol):
+    """Forward-only samples. `num_frames` is None when only the end of the stream will tell."""
+
+    sample_rate: int
+    channels: int
+    num_frames: int | None
+
+    def read(self, frames: int) -> FloatBlock:
+        """The next `frames` frames [n, C]; fewer only at the end.
+
+        Raises:
+            AudioError: the data are damaged.
+            OSError: the file or pipe failed.
+        """
+
+
+def check_layout(name: str, sample_rate: int, channels: int) -> None:
+    """Refuse a header whose rate (Hz) or channel count no real recording has.
+
+    Raises:
+        AudioError: 0 or more than `MAX_CHANNELS` channels, or a rate outside
+            `MIN_RATE_HZ`..`MAX_RATE_HZ`.
+    """
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(
+            f"{name}: its header says {channels} channels, allowed are 1 to {MAX_CHANNELS}; "
+            "export it again"
+        )
+    if not MIN_RATE_HZ <= sample_rate <= MAX_RATE_HZ:
+        raise AudioError(
+            f"{name}: its header says {sample_rate} Hz, allowed are {MIN_RATE_HZ} to "
+            f"{MAX_RATE_HZ} Hz; export it again"
+        )
