@@ -4,7 +4,18 @@ Blocks are float32 arrays [C, n]: C channels, n samples per channel, linear rang
 here imports torch.
 """
 
+from encodec_cli.audio.channels import mix_channels
+from encodec_cli.audio.prepare import prepare_blocks
 from encodec_cli.audio.reader import AudioReader, open_audio
+from encodec_cli.audio.resample import Resampler, resampled_length
 from encodec_cli.audio.samples import FloatBlock
 
-__all__ = ["AudioReader", "FloatBlock", "open_audio"]
+__all__ = [
+    "AudioReader",
+    "FloatBlock",
+    "Resampler",
+    "mix_channels",
+    "open_audio",
+    "prepare_blocks",
+    "resampled_length",
+]
