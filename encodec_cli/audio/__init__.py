@@ -1,21 +1,32 @@
 """Audio in and out: any file or stream to blocks at the model's rate, and back.
 
+    path or "-" -> open_audio -> AudioReader.blocks -> mix_channels -> Resampler -> [C, n] blocks
+    [C, n] blocks -> open_audio_writer -> AudioWriter.write -> path or "-"
+
 Blocks are float32 arrays [C, n]: C channels, n samples per channel, linear range [-1, 1]. Nothing
 here imports torch.
 """
 
 from encodec_cli.audio.channels import mix_channels
+from encodec_cli.audio.formats import AudioFormat, Encoding, OutputFormat, choose_format
 from encodec_cli.audio.prepare import prepare_blocks
 from encodec_cli.audio.reader import AudioReader, open_audio
 from encodec_cli.audio.resample import Resampler, resampled_length
 from encodec_cli.audio.samples import FloatBlock
+from encodec_cli.audio.writer import AudioWriter, open_audio_writer
 
 __all__ = [
+    "AudioFormat",
     "AudioReader",
+    "AudioWriter",
+    "Encoding",
     "FloatBlock",
+    "OutputFormat",
     "Resampler",
+    "choose_format",
     "mix_channels",
     "open_audio",
+    "open_audio_writer",
     "prepare_blocks",
     "resampled_length",
 ]
