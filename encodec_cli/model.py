@@ -1,0 +1,112 @@
+"""The compression model: SEANet encoder, residual vector quantizer, SEANet decoder.
+
+    [B, C, T] --encoder--> [B, D, T'] --quantizer--> codes [B, K, T'] --decoder--> [B, C, T]
+
+It codes one segment at a time; `coder` cuts long signals into what the model was trained for.
+"""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from encodec_cli.config import CodecConfig, load_codec_config
+from encodec_cli.errors import UsageError
+from encodec_cli.nn.quantizer import QuantizedResult, ResidualVectorQuantizer
+from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder
+
+__all__ = ["CompressionModel", "get_compression_model"]
+
+
+class CompressionModel(nn.Module):
+    """A codec built from a `CodecConfig`; sizes and rates are those of the config."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.sha256: str | None = None
+        """Hash of the file the weights came from, None if they were not loaded."""
+        self.encoder = SEANetEncoder(config=config.seanet)
+        self.quantizer = ResidualVectorQuantizer(config=config.quantizer)
+        self.decoder = SEANetDecoder(config=config.decoder)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.config.sample_rate
+
+    @property
+    def channels(self) -> int:
+        return self.config.channels
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Frames per second."""
+        return self.config.frame_rate
+
+    @property
+    def target_bandwidths(self) -> tuple[float, ...]:
+        """kb/s the model was trained for."""
+        return self.config.target_bandwidths
+
+    def set_target_bandwidth(self, bandwidth_kbps: float) -> None:
+        """Use the most codebooks that fit in `bandwidth_kbps`.
+
+        Raises:
+            UsageError: outside what the model can code.
+        """
+        self.quantizer.n_q = self.config.codebooks_for(bandwidth_kbps)
+
+    def forward(self, x: Tensor, n_q: Tensor | None = None) -> QuantizedResult:
+        """Code and decode one segment; `result.x` is the audio, `[B, C, T]` like the input."""
+        x_scaled, scale = self._normalize(x)
+        result: QuantizedResult = self.quantizer(self.encoder(x_scaled), self.frame_rate, n_q)
+        result.x = self._rescale(self.decoder(result.x)[..., : x.shape[-1]], scale)
+        return result
+
+    @torch.inference_mode()
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Code one segment `[B, C, T]`, T >= 1, linear range [-1, 1].
+
+        Returns codes `[B, n_q, ceil(T / hop)]` and, if the model normalises, the scale `[B, 1]`.
+
+        Raises:
+            UsageError: wrong shape or channel count.
+        """
+        if x.dim() != 3 or x.shape[1] != self.channels or x.shape[2] < 1:
+            raise UsageError(
+                f"{tuple(x.shape) = }: {self.config.name} codes [B, {self.channels}, T], T >= 1"
+            )
+        x, scale = self._normalize(x)
+        return self.quantizer.encode(self.encoder(x)), scale
+
+    @torch.inference_mode()
+    def decode(self, codes: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Audio of one segment. `[B, K, T'] -> [B, C, T' * hop]`, K from 1 to all codebooks."""
+        return self._rescale(self.decoder(self.quantizer.decode(codes)), scale)
+
+    def _normalize(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        if not self.config.normalize:
+            return x, None
+        mono = x.mean(dim=1, keepdim=True)
+        scale = mono.pow(2).mean(dim=2, keepdim=True).sqrt() + 1e-8
+        return x / scale, scale.view(-1, 1)
+
+    def _rescale(self, x: Tensor, scale: Tensor | None) -> Tensor:
+        return x if scale is None else x * scale.view(-1, 1, 1)
+
+
+def get_compression_model(config: CodecConfig | Mapping[str, Any] | str | Path) -> CompressionModel:
+    """Build the model that `config` (an object, its dict, or a YAML file) describes, untrained.
+
+    Raises:
+        ConfigError: unknown or ill-typed key, with the key, the file and what is allowed.
+    """
+    if isinstance(config, str | Path):
+        config = load_codec_config(Path(config))
+    elif isinstance(config, Mapping):
+        config = CodecConfig.from_dict(config)
+    return CompressionModel(config)
