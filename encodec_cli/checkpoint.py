@@ -1,0 +1,160 @@
+"""Models in and out of files. See `model_file` for our format, `convert` for Meta's."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from encodec_cli.config import CodecConfig
+from encodec_cli.convert import is_torch_file, load_meta_checkpoint
+from encodec_cli.errors import CheckpointError, UsageError
+from encodec_cli.files import atomic_output
+from encodec_cli.model import CompressionModel
+from encodec_cli.model_file import FORMAT_VERSION, file_sha256, find_model, read_card
+
+__all__ = ["build_and_load", "load_model", "load_model_file", "save_model"]
+
+_TRAINING_STATE = ("inited", "cluster_size", "embed_avg")
+
+
+def load_model(
+    name_or_path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> CompressionModel:
+    """A model ready to code: by the name of a bundled one, or a path to ours or Meta's `.th`.
+
+    Its `sha256` is that of the file, as `.ecdc` headers name it.
+
+    Raises:
+        CheckpointError: no such model; the file is foreign, truncated or does not fit.
+        UsageError: no such device here.
+    """
+    path = find_model(name_or_path)
+    model = load_model_file(path)
+    model.sha256 = file_sha256(path)
+    try:
+        return model.to(device=torch.device(device), dtype=dtype)
+    except (RuntimeError, AssertionError) as error:
+        line = " ".join(str(error).split())[:160]
+        raise UsageError(f"--device {device}: cannot be used here ({line})") from error
+
+
+def load_model_file(path: Path) -> CompressionModel:
+    """A model on the CPU in fp32, evaluation mode, weight norms folded.
+
+    Raises:
+        CheckpointError: see `load_model`.
+    """
+    if is_torch_file(path):
+        config, state = load_meta_checkpoint(path)
+    else:
+        config = read_card(path).config
+        try:
+            state = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path}: damaged: {' '.join(str(error).split())}") from error
+    return build_and_load(config, state, str(path))
+
+
+def build_and_load(config: CodecConfig, state: dict[str, Tensor], where: str) -> CompressionModel:
+    """Build the model of `config` with the folded weights of `state`, key for key.
+
+    Raises:
+        CheckpointError: keys are missing or left over, shapes differ, or a weight is not finite.
+    """
+    with torch.device("meta"):
+        model = CompressionModel(_folded(config))
+    expected = {k: v for k, v in model.state_dict().items() if not k.endswith(_TRAINING_STATE)}
+    missing, left_over = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected)
+    if missing or left_over:
+        raise CheckpointError(
+            f"{where}: does not fit {config.name}: "
+            f"missing {_some(missing)}; left over {_some(left_over)}"
+        )
+    for name, value in state.items():
+        if value.shape != expected[name].shape:
+            raise CheckpointError(
+                f"{where}: {name}: shape {tuple(value.shape)}, "
+                f"{config.name} has {tuple(expected[name].shape)}"
+            )
+        if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"{where}: {name}: holds numbers that are not finite")
+    weights = {name: value.float() for name, value in state.items()}
+    for name, value in model.state_dict().items():
+        if name not in weights:  # a codebook that has learnt what it knows
+            weights[name] = torch.ones(value.shape)
+    model.load_state_dict(weights, assign=True)
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def save_model(
+    model: CompressionModel,
+    path: Path,
+    *,
+    licence: str,
+    training_data: str,
+    metrics: dict[str, Any] | None = None,
+    half: bool = True,
+    force: bool = False,
+) -> None:
+    """Write `model` as one file of ours, in fp16 (`half`) or fp32; weight norms are folded.
+
+    Raises:
+        OutputError: `path` exists and not `force`, or cannot be written.
+        CheckpointError: weights that are not finite, or too large for fp16.
+    """
+    state = {
+        name: value.to(torch.float16 if half else torch.float32).contiguous().cpu()
+        for name, value in folded_state(model).items()
+        if not name.endswith(_TRAINING_STATE)
+    }
+    for name, value in state.items():
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(
+                f"{path}: {name}: not finite{' in fp16; save in fp32' if half else ''}"
+            )
+    metadata = {
+        "format": "encodec-cli",
+        "format_version": str(FORMAT_VERSION),
+        "name": model.config.name,
+        "licence": licence,
+        "training_data": training_data,
+        "metrics": json.dumps(metrics or {}),
+        "config": json.dumps(_folded(model.config).to_dict()),
+    }
+    with atomic_output(path, force=force) as file:
+        file.write(save(state, metadata))
+
+
+def folded_state(model: nn.Module) -> dict[str, Tensor]:
+    """State with each re-parametrised weight replaced by the weight it computes."""
+    state = {k: v.detach() for k, v in model.state_dict().items() if ".parametrizations." not in k}
+    for name, module in model.named_modules():
+        if parametrize.is_parametrized(module, "weight"):
+            state[f"{name}.weight"] = module.weight.detach()  # type: ignore[union-attr, operator]
+    return state
+
+
+def _folded(config: CodecConfig) -> CodecConfig:
+    """The config of the same model with norms of weights folded away."""
+    if config.seanet.norm not in ("weight_norm", "spectral_norm"):
+        return config
+    return dataclasses.replace(
+        config,
+        seanet=dataclasses.replace(config.seanet, norm="none", norm_params={}),
+        decoder=dataclasses.replace(config.decoder, norm="none", norm_params={}),
+    )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:4]) or "nothing"
+    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown

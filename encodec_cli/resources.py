@@ -1,0 +1,23 @@
+"""Where the configs and checkpoints that ship with the package lie."""
+
+from pathlib import Path
+
+__all__ = ["checkpoints_folder", "configs_folder"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _folder(name: str) -> Path:
+    """In an installed wheel inside the package, in a source checkout beside it."""
+    installed = _PACKAGE / "_data" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def checkpoints_folder() -> Path:
+    """Folder of the bundled `.safetensors` models."""
+    return _folder("checkpoints")
+
+
+def configs_folder() -> Path:
+    """Folder of the bundled YAML configs."""
+    return _folder("configs")
