@@ -1,0 +1,47 @@
+"""Spectra that losses and metrics share: magnitude STFT and log-mel, batched, any device."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from encodec_cli.torchaudio_import import import_torchaudio
+
+__all__ = ["log_mel", "mel_filterbank", "stft"]
+
+
+@lru_cache(maxsize=64)
+def _window(size: int, device: torch.device) -> Tensor:
+    return torch.hann_window(size, device=device)
+
+
+@lru_cache(maxsize=64)
+def mel_filterbank(bins: int, mels: int, sample_rate: int, device: torch.device) -> Tensor:
+    """Triangular mel filters, `[bins, mels]`, from 0 Hz to half of `sample_rate`.
+
+    With more filters than the resolution can tell apart some are empty, as in librosa.
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        filters: Tensor = import_torchaudio().functional.melscale_fbanks(
+            bins, 0.0, sample_rate / 2, mels, sample_rate, norm="slaney", mel_scale="slaney"
+        )
+    return filters.to(device)
+
+
+def stft(x: Tensor, size: int, hop: int) -> Tensor:
+    """Complex STFT of `[B, N]`: `[B, size // 2 + 1, frames]`, Hann window of `size`, centred."""
+    return torch.stft(
+        x, size, hop, window=_window(size, x.device), return_complex=True, pad_mode="constant"
+    )
+
+
+def log_mel(
+    x: Tensor, sample_rate: int, size: int, mels: int, floor: float, hop: int | None = None
+) -> Tensor:
+    """log10 of mel magnitudes, not below `floor`. `[B, N] -> [B, mels, frames]`."""
+    magnitudes = stft(x, size, hop or size // 4).abs()
+    filters = mel_filterbank(magnitudes.shape[1], mels, sample_rate, x.device)
+    return torch.einsum("bft,fm->bmt", magnitudes, filters).clamp(min=floor).log10()

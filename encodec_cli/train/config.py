@@ -1,0 +1,132 @@
+"""A training recipe, read from YAML and validated like a model config."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from encodec_cli.config import from_mapping, read_yaml
+from encodec_cli.errors import ConfigError
+
+__all__ = ["AdversaryConfig", "DataConfig", "LossConfig", "TrainConfig", "load_train_config"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where recordings come from and how crops are drawn from them.
+
+    `manifest` and `validation` are CSV files with the columns file, kind, seconds, source_rate;
+    `weights` is the share of crops per kind, each file counting by its length. Crops are scaled
+    to `level_db` RMS with a standard deviation of `level_jitter_db`; those below `silence_db`
+    before scaling are skipped. Files narrower than the model's band (`source_rate`) are drawn
+    `narrow_weight` times as often as others of their length.
+    """
+
+    manifest: str
+    validation: str
+    cache: str
+    weights: dict[str, float]
+    crop_seconds: float = 1.0
+    level_db: float = -23.0
+    level_jitter_db: float = 5.0
+    silence_db: float = -55.0
+    narrow_weight: float = 0.5
+    mix_probability: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.weights or min(self.weights.values()) < 0 or not sum(self.weights.values()):
+            raise ConfigError("data: weights: give a share above 0 for at least one kind")
+        if not 0.1 <= self.crop_seconds <= 60:
+            raise ConfigError(f"data: crop_seconds: {self.crop_seconds}: give 0.1 to 60")
+        for name in ("narrow_weight", "mix_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"data: {name}: {getattr(self, name)}: give 0 to 1")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the balancer's losses, and of the commitment penalty beside it.
+
+    Spectral losses are taken of signals scaled to unit RMS; `floor` is the least mel energy
+    that counts, on that scale.
+    """
+
+    mel: float = 1.0
+    waveform: float = 1.0
+    complex: float = 0.0
+    adversarial: float = 1.0
+    feature: float = 1.0
+    commitment: float = 0.25
+    floor: float = 1e-3
+    windows: tuple[int, ...] = (128, 256, 512, 1024, 2048)
+
+
+@dataclass(frozen=True)
+class AdversaryConfig:
+    """The multi-scale STFT discriminator; it joins at `start` (None: never)."""
+
+    start: int | None = None
+    filters: int = 32
+    n_ffts: tuple[int, ...] = (2048, 1024, 512, 256, 128)
+    learning_rate: float = 3e-4
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run. `model` is a model config beside this file; `output` the folder it fills.
+
+    The learning rate rises over `warmup` steps, stays, and falls to zero over the last `decay`
+    steps. `warm_start` names a checkpoint (ours) whose weights the run begins with; its optimizer
+    state is not needed. `precision` "auto" is bf16 where the device computes in it, else fp32.
+    """
+
+    model: str
+    output: str
+    data: DataConfig
+    loss: LossConfig = field(default_factory=LossConfig)
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    name: str | None = None
+    licence: str = "unstated"
+    training_data: str = "unstated"
+    warm_start: str | None = None
+    seed: int = 0
+    steps: int = 100_000
+    batch: int = 16
+    learning_rate: float = 1e-3
+    betas: tuple[float, ...] = (0.8, 0.99)
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    warmup: int = 200
+    decay: int = 10_000
+    quantizer_start: int = 300
+    kmeans_batches: int = 16
+    ema_decay: float = 0.999
+    validate_every: int = 1000
+    save_every_seconds: float = 180.0
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "kmeans_batches", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: {getattr(self, name)}: give at least 1")
+        if not 0 < self.learning_rate < 1:
+            raise ConfigError(f"learning_rate: {self.learning_rate}: give 0 to 1")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay: {self.ema_decay}: give 0 <= ema_decay < 1")
+        if len(self.betas) != 2:
+            raise ConfigError(f"betas: {list(self.betas)}: give two numbers")
+
+
+def load_train_config(path: Path) -> TrainConfig:
+    """Read a recipe; paths inside it are relative to the working directory.
+
+    Raises:
+        ConfigError: missing file, unknown or ill-typed key.
+    """
+    data = read_yaml(path)
+    sections = {"data": DataConfig, "loss": LossConfig, "adversary": AdversaryConfig}
+    for name, cls in sections.items():
+        if name in data:
+            if not isinstance(data[name], dict):
+                raise ConfigError(f"{path}: {name}: not a mapping of keys")
+            data[name] = from_mapping(cls, data[name], f"{path}: {name}")
+    return from_mapping(TrainConfig, data, str(path))

@@ -1,0 +1,365 @@
+"""Training, from top to bottom:  encodec-cli train configs/train_ecli_24khz.yaml
+
+A run is a folder: `state.pt` (everything needed to go on, written every few minutes and at the
+end), `log.jsonl` (one line per report or validation), `model.safetensors` (averaged weights, ready
+for `--model`). Starting the same recipe again goes on from `state.pt`; because each step draws
+its randomness from (seed, step) alone, a killed run takes the same steps as one left alone.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from encodec_cli.checkpoint import load_model_file, save_model
+from encodec_cli.config import load_codec_config
+from encodec_cli.errors import CheckpointError, ConfigError
+from encodec_cli.model import CompressionModel
+from encodec_cli.train.balancer import Balancer
+from encodec_cli.train.config import TrainConfig
+from encodec_cli.train.data import Corpus
+from encodec_cli.train.discriminator import MultiScaleSTFTDiscriminator
+from encodec_cli.train.init import initialize
+from encodec_cli.train.losses import (
+    discriminator_loss,
+    feature_loss,
+    generator_loss,
+    spectral_losses,
+    waveform_loss,
+)
+from encodec_cli.train.validate import validate
+
+__all__ = ["Trainer", "train"]
+
+_REPORT_EVERY = 50
+
+
+def train(
+    config: TrainConfig, recipe: Path, *, device: str = "cpu", console: Console | None = None
+) -> Path:
+    """Run or resume a recipe to its last step; returns the checkpoint written.
+
+    Raises:
+        ConfigError: recipe, model config or manifest do not fit.
+        CheckpointError: `state.pt` or `warm_start` does not fit the model.
+    """
+    console = console or Console(stderr=True)
+    trainer = Trainer(config, recipe, torch.device(device))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        reading = progress.add_task("reading recordings", total=None)
+
+        def on_file(done: int, total: int) -> None:
+            progress.update(reading, completed=done, total=total)
+
+        corpus = Corpus(config.data, trainer.model.sample_rate, on_file)
+        progress.remove_task(reading)
+        task = progress.add_task("training", total=config.steps, completed=trainer.step)
+        for record in trainer.run(corpus):
+            words = "  ".join(f"{k} {v:.3g}" for k, v in record.items() if isinstance(v, float))
+            progress.update(task, completed=trainer.step, description=words[:100])
+            if "validation" in record:
+                console.print(f"step {trainer.step}: {json.dumps(record['validation'])}")
+    console.print(f"wrote {trainer.checkpoint}")
+    return trainer.checkpoint
+
+
+class Trainer:
+    """The state of one run: networks, optimizers, averages, step."""
+
+    def __init__(self, config: TrainConfig, recipe: Path, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.folder = Path(config.output)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = self.folder / "model.safetensors"
+
+        # Networks. The seed fixes the initial weights, steps reseed for themselves.
+        torch.manual_seed(config.seed)
+        codec = load_codec_config(recipe.parent / config.model)
+        if config.name is not None:
+            codec = replace(codec, name=config.name)
+        self.model = CompressionModel(codec)
+        initialize(self.model)
+        if config.warm_start is not None:
+            _warm_start(self.model, Path(config.warm_start))
+        self.model.to(device)
+        self.books = [codec.codebooks_for(kbps) for kbps in codec.target_bandwidths]
+        self.average = {k: v.clone() for k, v in _floats(self.model).items()}
+
+        # Optimizers. The codebooks are buffers with averages of their own, not parameters.
+        self.optimizer = self._adamw(self.model, config.learning_rate)
+        self.discriminator: MultiScaleSTFTDiscriminator | None = None
+        adversary = config.adversary
+        if adversary.start is not None:
+            self.discriminator = MultiScaleSTFTDiscriminator(adversary.filters, adversary.n_ffts)
+            self.discriminator.to(device)
+            self.d_optimizer = self._adamw(self.discriminator, adversary.learning_rate)
+        weights = config.loss
+        self.balancer = Balancer(
+            {
+                "mel": weights.mel,
+                "waveform": weights.waveform,
+                "complex": weights.complex,
+                "adversarial": weights.adversarial,
+                "feature": weights.feature,
+            }
+        )
+        self.step = 0
+        self.seconds_trained = 0.0
+        state = self.folder / "state.pt"
+        if state.exists():
+            self._load(state)
+
+    def run(self, corpus: Corpus) -> Iterator[dict[str, Any]]:
+        """Take the remaining steps; yields what is also logged, every few steps."""
+        c = self.config
+        saved = reported = time.monotonic()
+        sums: dict[str, Tensor] = {}
+        while self.step < c.steps:
+            rng = self._reseed(self.step)
+            if self.step == c.quantizer_start and not self._quantizer_inited():
+                self._start_quantizer(corpus, rng)
+            losses = self._train_step(*corpus.batch(c.batch, rng))
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, torch.zeros_like(loss)) + loss
+            self.step += 1
+            self.seconds_trained += c.batch * c.data.crop_seconds
+
+            if self.step % _REPORT_EVERY == 0 or self.step == c.steps:
+                now = time.monotonic()
+                # The only place where the host waits for the device.
+                record = {k: float(v) / _REPORT_EVERY for k, v in sums.items()}
+                record["audio_per_second"] = (
+                    _REPORT_EVERY * c.batch * c.data.crop_seconds / (now - reported)
+                )
+                sums, reported = {}, now
+                yield self._log(record)
+            if self.step % c.validate_every == 0 or self.step == c.steps:
+                yield self._log({"validation": self._validate()})
+                reported = time.monotonic()
+            if time.monotonic() - saved > c.save_every_seconds or self.step == c.steps:
+                self.save()
+                saved = time.monotonic()
+
+    def _train_step(self, x: Tensor, level: Tensor) -> dict[str, Tensor]:
+        c = self.config
+        x, level = x.to(self.device, non_blocking=True), level.to(self.device, non_blocking=True)
+        rate = self._learning_rate_factor()
+        self.model.train()
+        with self._autocast():
+            latents = self.model.encoder(x)
+            if self.step < c.quantizer_start:
+                quantized, penalty = latents, latents.new_zeros(())
+            else:
+                books = torch.tensor(self.books, device=self.device)
+                n_q = books[torch.randint(len(books), (len(x),), device=self.device)]
+                result = self.model.quantizer(latents.float(), self.model.frame_rate, n_q)
+                quantized, penalty = result.x, result.penalty
+            y = self.model.decoder(quantized)[..., : x.shape[-1]].float()
+
+        # Losses see unit level: a quiet crop teaches as much as a loud one.
+        target = (x / level[:, None, None])[:, 0]
+        output = y.detach().requires_grad_()
+        estimate = (output / level[:, None, None])[:, 0]
+        mel, compressed = spectral_losses(
+            estimate,
+            target,
+            self.model.sample_rate,
+            c.loss.windows,
+            c.loss.floor,
+            with_complex=c.loss.complex > 0,
+        )
+        losses = {"mel": mel, "waveform": waveform_loss(estimate, target)}
+        if c.loss.complex > 0:
+            losses["complex"] = compressed
+        extra = {"commitment": penalty.detach()}
+        start = c.adversary.start
+        if self.discriminator is not None and start is not None and self.step >= start:
+            with self._autocast():
+                extra["discriminator"] = self._train_discriminator(target, estimate.detach(), rate)
+                with torch.no_grad():
+                    _, real = self.discriminator(target)
+                scores, fake = self.discriminator(estimate)
+            losses["adversarial"] = generator_loss(scores)
+            losses["feature"] = feature_loss(real, fake)
+        self.balancer.backward(losses, output)
+
+        self.optimizer.zero_grad(set_to_none=True)
+        gradient = output.grad
+        assert gradient is not None
+        # The balancer gives each item a gradient of about unit norm; this brings the commitment,
+        # a mean over all numbers, to the same scale whatever the size of the latents.
+        norm = latents.detach().flatten(1).norm(dim=1).mean() + 1e-6
+        commitment = c.loss.commitment * penalty * latents.numel() / norm
+        ((y * gradient).sum() + commitment).backward()
+        self._apply(self.model, self.optimizer, c.learning_rate * rate)
+        self._update_average()
+        return {k: v.detach() for k, v in (losses | extra).items()}
+
+    def _train_discriminator(self, real: Tensor, fake: Tensor, rate: float) -> Tensor:
+        assert self.discriminator is not None
+        self.d_optimizer.zero_grad(set_to_none=True)
+        scores, _ = self.discriminator(torch.cat((real, fake)))
+        pairs = [score.chunk(2) for score in scores]
+        loss = discriminator_loss([r for r, _ in pairs], [f for _, f in pairs])
+        loss.backward()
+        self._apply(
+            self.discriminator, self.d_optimizer, self.config.adversary.learning_rate * rate
+        )
+        return loss.detach()
+
+    def _apply(self, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> None:
+        nn.utils.clip_grad_norm_(module.parameters(), self.config.clip)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+
+    def _learning_rate_factor(self) -> float:
+        c = self.config
+        rise = min(1.0, (self.step + 1) / max(1, c.warmup))
+        fall = min(1.0, (c.steps - self.step) / max(1, c.decay))
+        return min(rise, fall)
+
+    def _reseed(self, step: int) -> np.random.Generator:
+        seeds = np.random.SeedSequence((self.config.seed, step))
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
+        return np.random.default_rng(seeds)
+
+    def _start_quantizer(self, corpus: Corpus, rng: np.random.Generator) -> None:
+        """k-means over the latents of many batches, codebook after codebook."""
+        self.model.eval()
+        with torch.no_grad():
+            batches = (
+                corpus.batch(self.config.batch, rng)[0] for _ in range(self.config.kmeans_batches)
+            )
+            latents = torch.cat([self.model.encoder(x.to(self.device)) for x in batches])
+            residual = latents.transpose(1, 2).flatten(0, 1).float()
+            for layer in self.model.quantizer.vq.layers:
+                book = layer._codebook
+                book.start(residual)
+                residual = residual - book.decode(book.encode(residual))
+        for name, value in _floats(self.model).items():
+            if name.startswith("quantizer."):
+                self.average[name].copy_(value)
+
+    def _quantizer_inited(self) -> bool:
+        return bool(self.model.quantizer.vq.layers[0]._codebook.inited.item())
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A young average follows quickly: a tenth of its age, up to the full memory.
+        decay = min(self.config.ema_decay, 1 - 1 / (1 + self.step / 10))
+        current = _floats(self.model)
+        names = list(current)
+        torch._foreach_lerp_(
+            [self.average[n] for n in names], [current[n] for n in names], 1 - decay
+        )
+
+    def averaged_model(self) -> CompressionModel:
+        """A copy of the model with the averaged weights, in evaluation mode, on the CPU."""
+        model = CompressionModel(self.model.config)
+        model.load_state_dict({k: v.cpu() for k, v in self.model.state_dict().items()})
+        model.load_state_dict({k: v.cpu() for k, v in self.average.items()}, strict=False)
+        return model.eval()
+
+    def _validate(self) -> dict[str, Any]:
+        quantized = self._quantizer_inited()
+        return validate(
+            self.averaged_model(), Path(self.config.data.validation), quantized=quantized
+        )
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        precision = self.config.precision
+        if precision == "auto":
+            precision = "bf16" if _computes_bf16(self.device) else "fp32"
+        if precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _adamw(self, module: nn.Module, rate: float) -> torch.optim.AdamW:
+        c = self.config
+        matrices = [p for p in module.parameters() if p.dim() > 1]
+        vectors = [p for p in module.parameters() if p.dim() <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": c.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=rate, betas=(c.betas[0], c.betas[1]))
+
+    def _log(self, record: dict[str, Any]) -> dict[str, Any]:
+        line = {"step": self.step, "audio_seconds": round(self.seconds_trained), **record}
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        return record
+
+    def save(self) -> None:
+        """Write `state.pt` and `model.safetensors`, each complete or not at all."""
+        state = {
+            "step": self.step,
+            "seconds_trained": self.seconds_trained,
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "balancer": self.balancer.state_dict(),
+        }
+        if self.discriminator is not None:
+            state["discriminator"] = self.discriminator.state_dict()
+            state["d_optimizer"] = self.d_optimizer.state_dict()
+        temporary = self.folder / "state.pt.partial"
+        torch.save(state, temporary)
+        temporary.replace(self.folder / "state.pt")
+        save_model(
+            self.averaged_model(),
+            self.checkpoint,
+            licence=self.config.licence,
+            training_data=self.config.training_data,
+            metrics={"steps": self.step, "audio_seconds": round(self.seconds_trained)},
+            half=True,
+            force=True,
+        )
+
+    def _load(self, path: Path) -> None:
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.average = {k: v.to(self.device) for k, v in state["average"].items()}
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.balancer.load_state_dict(state["balancer"])
+            if self.discriminator is not None and "discriminator" in state:
+                self.discriminator.load_state_dict(state["discriminator"])
+                self.d_optimizer.load_state_dict(state["d_optimizer"])
+            self.step = int(state["step"])
+            self.seconds_trained = float(state["seconds_trained"])
+        except (RuntimeError, KeyError, ValueError, OSError) as error:
+            line = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{path}: does not fit this recipe; name another output folder ({line})"
+            ) from error
+
+
+def _floats(model: nn.Module) -> dict[str, Tensor]:
+    """What is averaged: parameters and codebooks."""
+    return {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _warm_start(model: CompressionModel, path: Path) -> None:
+    source = load_model_file(path)
+    if source.config.to_dict() | {"name": ""} != model.config.to_dict() | {"name": ""}:
+        raise ConfigError(f"warm_start: {path}: was made with another model config")
+    model.load_state_dict(source.state_dict())

@@ -1,0 +1,60 @@
+"""Quality on held-out recordings, while training and for the model's card."""
+
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from encodec_cli.errors import UsageError
+from encodec_cli.metrics import estoi, mel_distance, pesq_wb, si_sdr
+from encodec_cli.model import CompressionModel
+from encodec_cli.train.data import read_manifest, read_recording
+
+__all__ = ["validate"]
+
+
+def validate(
+    model: CompressionModel, manifest: Path, *, quantized: bool, n_q: int | None = None
+) -> dict[str, Any]:
+    """Means of the metrics over the recordings of `manifest`, by kind; speech also ESTOI, PESQ.
+
+    `n_q` codebooks (half of them by default); without `quantized` the latents pass unquantized.
+    Also `used`: the share of codes in use and `perplexity` over the size, mean over codebooks.
+    Metrics whose package is not installed are left out.
+    """
+    n_q = n_q or max(1, model.config.quantizer.n_q // 2)
+    rows: dict[str, dict[str, list[float]]] = {}
+    counts = torch.zeros(n_q, model.config.quantizer.bins)
+    for recording in read_manifest(manifest):
+        x = torch.from_numpy(read_recording(manifest.parent / recording.file, model.sample_rate))
+        with torch.inference_mode():
+            latents = model.encoder(x[None, None])
+            if quantized:
+                codes = model.quantizer.encode(latents)[:, :n_q]
+                for k in range(n_q):
+                    counts[k] += torch.bincount(codes[0, k], minlength=counts.shape[1])
+                latents = model.quantizer.decode(codes)
+            y = model.decoder(latents)[0, 0, : len(x)]
+        scores = {
+            "si_sdr": si_sdr(x, y),
+            "mel": mel_distance(x, y, model.sample_rate),
+        }
+        if recording.kind == "speech":
+            for name, metric in (("estoi", estoi), ("pesq", pesq_wb)):
+                try:
+                    scores[name] = metric(x, y, model.sample_rate)
+                except UsageError:
+                    continue
+        for name, score in scores.items():
+            rows.setdefault(recording.kind, {}).setdefault(name, []).append(score)
+    means: dict[str, Any] = {
+        kind: {name: round(fmean(values), 4) for name, values in metrics.items()}
+        for kind, metrics in rows.items()
+    }
+    if quantized:
+        p = counts / counts.sum(1, keepdim=True)
+        entropy = -(p * p.clamp(min=1e-12).log()).sum(1)
+        means["perplexity"] = round(float(entropy.exp().mean()) / counts.shape[1], 4)
+        means["used"] = round(float((counts > 0).float().mean()), 4)
+    return means
