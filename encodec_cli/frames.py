@@ -1,0 +1,136 @@
+"""Codes of one stretch of audio, and their packing into bits.
+
+Codes are uint16 [K, T]: K codebooks (coarse first), T frames. Every code takes the same number of
+bits (1 to 16); codes follow each other LSB-first, that is, the first code fills the lowest bits of
+the first byte. Two orders are in use:
+
+    time-major (format 0)      t0k0 t0k1 .. t0kK t1k0 ..   one bit run, one flush at its end
+    row by row (format 1)      k0t0 k0t1 .. | k1t0 ..      every codebook starts on its own byte
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encodec_cli.errors import ContainerError
+
+__all__ = [
+    "CodeChunk",
+    "has_fill_bits",
+    "pack_rows",
+    "pack_time_major",
+    "packed_bytes",
+    "unpack_rows",
+    "unpack_time_major",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class CodeChunk:
+    """Codes of consecutive frames.
+
+    Attributes:
+        codes: uint16 [K, T], K >= 1, T >= 1; row 0 is the coarsest codebook.
+        scale: loudness that the decoder multiplies its output by (linear, finite, > 0), or None
+            for models that do not normalise. Files keep it as a 32-bit float.
+
+    Raises:
+        ContainerError: wrong dtype or shape, or a scale that is not a positive finite number.
+    """
+
+    codes: NDArray[np.uint16]
+    scale: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.codes.dtype != np.uint16 or self.codes.ndim != 2 or self.codes.size == 0:
+            raise ContainerError(
+                f"codes must be uint16 [K, T] and not empty, got {self.codes.dtype} "
+                f"{list(self.codes.shape)}"
+            )
+        if self.scale is not None and not 0.0 < self.scale < float("inf"):
+            raise ContainerError(f"scale must be positive and finite, got {self.scale}")
+
+    @property
+    def frames(self) -> int:
+        """Number of frames T."""
+        return int(self.codes.shape[1])
+
+
+def packed_bytes(count: int, bits: int) -> int:
+    """Bytes that `count` codes of `bits` bits take, the last byte filled up."""
+    return -(-count * bits // 8)
+
+
+def pack_time_major(codes: NDArray[np.uint16], bits: int) -> bytes:
+    """Pack codes [K, T] frame by frame, codebooks inner, and zero-fill the last byte.
+
+    Raises:
+        ContainerError: a code does not fit in `bits`, or `bits` is not in 1..16.
+    """
+    return _to_bits(codes.T.reshape(1, -1), bits).tobytes()
+
+
+def unpack_time_major(data: bytes, bits: int, *, codebooks: int, frames: int) -> NDArray[np.uint16]:
+    """Inverse of `pack_time_major`: codes [codebooks, frames]; fill bits are ignored.
+
+    Raises:
+        ContainerError: `data` is not exactly the size those codes take.
+    """
+    flat = _from_bits(data, bits, rows=1, columns=codebooks * frames)
+    return np.ascontiguousarray(flat.reshape(frames, codebooks).T)
+
+
+def pack_rows(codes: NDArray[np.uint16], bits: int) -> bytes:
+    """Pack codes [K, T] codebook by codebook, each zero-filled to a whole byte.
+
+    Raises:
+        ContainerError: a code does not fit in `bits`, or `bits` is not in 1..16.
+    """
+    return _to_bits(codes, bits).tobytes()
+
+
+def unpack_rows(data: bytes, bits: int, *, codebooks: int, frames: int) -> NDArray[np.uint16]:
+    """Inverse of `pack_rows`: codes [codebooks, frames]; fill bits are ignored.
+
+    Raises:
+        ContainerError: `data` is not exactly the size those codes take.
+    """
+    return _from_bits(data, bits, rows=codebooks, columns=frames)
+
+
+def has_fill_bits(data: bytes, bits: int, *, rows: int, columns: int) -> bool:
+    """Whether a fill bit after any of `rows` runs of `columns` codes is set (no writer does)."""
+    used = columns * bits % 8
+    if used == 0:
+        return False
+    last = np.frombuffer(data, np.uint8).reshape(rows, -1)[:, -1]
+    return bool((last >> used).any())
+
+
+def _to_bits(rows: NDArray[np.uint16], bits: int) -> NDArray[np.uint8]:
+    """uint8 [R, bytes] from codes [R, C]."""
+    _check_bits(bits)
+    if rows.size and int(rows.max()) >> bits:
+        raise ContainerError(f"code {int(rows.max())} does not fit in {bits} bits")
+    spread = (rows[:, :, None] >> np.arange(bits, dtype=np.uint16)) & np.uint16(1)
+    flat = spread.astype(np.uint8).reshape(rows.shape[0], -1)
+    return np.packbits(flat, axis=1, bitorder="little")
+
+
+def _from_bits(data: bytes, bits: int, *, rows: int, columns: int) -> NDArray[np.uint16]:
+    """Codes [rows, columns] from `rows` byte-aligned runs."""
+    _check_bits(bits)
+    expected = rows * packed_bytes(columns, bits)
+    if len(data) != expected:
+        raise ContainerError(f"packed codes take {expected} bytes, got {len(data)}")
+    runs = np.frombuffer(data, np.uint8).reshape(rows, -1)
+    flat = np.unpackbits(runs, axis=1, bitorder="little", count=columns * bits)
+    weights = np.left_shift(1, np.arange(bits)).astype(np.uint16)
+    codes: NDArray[np.uint16] = flat.reshape(rows, columns, bits) @ weights
+    return codes
+
+
+def _check_bits(bits: int) -> None:
+    if not 1 <= bits <= 16:
+        raise ContainerError(f"codes take 1 to 16 bits, not {bits}")
