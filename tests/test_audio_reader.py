@@ -171,7 +171,6 @@ def test_a_damaged_flac_names_the_time(tmp_path: Path) -> None:
     path = tmp_path / "x.flac"
     soundfile.write(path, noise(200_000).T, RATE)
     flac = bytearray(path.read_bytes())
-    flac[len(flac) // 2 :][:2000] = b""
     flac[len(flac) // 2 : len(flac) // 2 + 2000] = b"\x55" * 2000
     path.write_bytes(flac)
     with pytest.raises(AudioError, match=r"x\.flac: damaged or cut short after [12]\.\d{3} s"):
