@@ -140,7 +140,7 @@ def folded_state(model: nn.Module) -> dict[str, Tensor]:
     state = {k: v.detach() for k, v in model.state_dict().items() if ".parametrizations." not in k}
     for name, module in model.named_modules():
         if parametrize.is_parametrized(module, "weight"):
-            state[f"{name}.weight"] = module.weight.detach()  # type: ignore[union-attr, operator]
+            state[f"{name}.weight"] = module.weight.detach()
     return state
 
 

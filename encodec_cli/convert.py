@@ -19,9 +19,11 @@ from encodec_cli.resources import configs_folder
 __all__ = ["is_torch_file", "load_meta_checkpoint", "rename_meta_state"]
 
 _MOST_BYTES = 4 << 30
-_TRAINING_STATE = re.compile(r"^quantizer\.vq\.layers\.\d+\._codebook\.(inited|cluster_size|embed_avg)$")
+_TRAINING_STATE = re.compile(
+    r"^quantizer\.vq\.layers\.\d+\._codebook\.(inited|cluster_size|embed_avg)$"
+)
 # torch.save writes a zip archive, or a bare pickle before 1.6.
-_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\x0a"
 
 
 def is_torch_file(path: Path) -> bool:
@@ -35,7 +37,7 @@ def is_torch_file(path: Path) -> bool:
             start = file.read(4)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
-    return start == _ZIP or (start[:1] == _PICKLE and not path.suffix == ".safetensors")
+    return start in (_ZIP, _PICKLE)
 
 
 def load_meta_checkpoint(path: Path) -> tuple[CodecConfig, dict[str, Tensor]]:

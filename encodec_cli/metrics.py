@@ -6,7 +6,6 @@ ESTOI and PESQ come from the packages of the `eval` extra; everything else needs
 import importlib
 from types import ModuleType
 
-import torch
 from torch import Tensor
 
 from encodec_cli.errors import UsageError
@@ -74,5 +73,3 @@ def _extra(name: str) -> ModuleType:
         raise UsageError(
             f"this needs the package {name}; install the extra: pip install 'encodec-cli[eval]'"
         ) from None
-
-

@@ -62,7 +62,7 @@ class CompressionModel(nn.Module):
 
     def forward(self, x: Tensor, n_q: Tensor | None = None) -> QuantizedResult:
         """Code and decode one segment; `result.x` is the audio, `[B, C, T]` like the input."""
-        x_scaled, scale = self._normalize(x)
+        x_scaled, scale = self.normalize(x)
         result: QuantizedResult = self.quantizer(self.encoder(x_scaled), self.frame_rate, n_q)
         result.x = self._rescale(self.decoder(result.x)[..., : x.shape[-1]], scale)
         return result
@@ -80,7 +80,7 @@ class CompressionModel(nn.Module):
             raise UsageError(
                 f"{tuple(x.shape) = }: {self.config.name} codes [B, {self.channels}, T], T >= 1"
             )
-        x, scale = self._normalize(x)
+        x, scale = self.normalize(x)
         return self.quantizer.encode(self.encoder(x)), scale
 
     @torch.inference_mode()
@@ -88,7 +88,8 @@ class CompressionModel(nn.Module):
         """Audio of one segment. `[B, K, T'] -> [B, C, T' * hop]`, K from 1 to all codebooks."""
         return self._rescale(self.decoder(self.quantizer.decode(codes)), scale)
 
-    def _normalize(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def normalize(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Divide a segment `[B, C, T]` by its RMS if the model does so; the scale is `[B, 1]`."""
         if not self.config.normalize:
             return x, None
         mono = x.mean(dim=1, keepdim=True)

@@ -8,12 +8,19 @@ with k' - s samples, plus as many on the right as the last, incomplete hop needs
                                                 [-----]        frame 1
                                                     [-----]    frame 2 = ceil(5 / 2) - 1
 
+Each also runs in steps: `step(x, state, last)` takes the next samples, returns all outputs that
+they make possible, and leaves in `state` what later outputs still need. The steps' outputs, put
+together, are those of `forward` on the whole signal, whatever the steps' sizes. A reflected left
+edge makes the first outputs wait until enough samples are there to reflect.
+
 Names of the sub-modules are those of Meta's and audiocraft's checkpoints (`conv.conv.weight`).
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,6 +29,8 @@ from encodec_cli.errors import ConfigError
 from encodec_cli.nn.norm import norm_module, parametrize_norm
 
 __all__ = [
+    "ConvState",
+    "ConvTransposeState",
     "NormConv1d",
     "NormConvTranspose1d",
     "StreamableConv1d",
@@ -96,6 +105,20 @@ class NormConvTranspose1d(nn.Module):
         return out
 
 
+@dataclass
+class ConvState:
+    """What a `StreamableConv1d` remembers between steps.
+
+    Until `started`, `window` `[B, C, n]` holds all samples so far; then the padded samples from
+    the first that the next output sees. `tail` holds the last samples for padding the right end.
+    """
+
+    window: Tensor | None = None
+    tail: Tensor | None = None
+    samples: int = 0
+    started: bool = False
+
+
 class StreamableConv1d(nn.Module):
     """Self-padding convolution. `[B, C, T] -> [B, C', ceil(T / stride)]`, T >= 1."""
 
@@ -139,10 +162,63 @@ class StreamableConv1d(nn.Module):
         return 0 if self.causal else self.padding_total // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        left = self.padding_total - self.padding_right
-        right = self.padding_right + extra_padding(x.shape[-1], self.stride)
+        left, right = self._padding(x.shape[-1])
         out: Tensor = self.conv(pad1d(x, left, right, self.pad_mode))
         return out
+
+    def _padding(self, samples: int) -> tuple[int, int]:
+        """Left and right padding of a signal of `samples` samples."""
+        right = self.padding_right + extra_padding(samples, self.stride)
+        return self.padding_total - self.padding_right, right
+
+    def step(self, x: Tensor, state: ConvState, last: bool) -> Tensor:
+        """Outputs `[B, C', m]` that the next samples `[B, C, n]` (n >= 0) complete."""
+        state.samples += x.shape[-1]
+        window = x if state.window is None else torch.cat((state.window, x), dim=-1)
+        most_right = self.padding_right + self.stride - 1
+        if not state.started:
+            # Enough to reflect either end, so that only a whole signal can be too short for it.
+            if state.samples <= max(self.padding_total - self.padding_right, most_right):
+                if last:
+                    return self._empty(x) if not state.samples else self.forward(window)
+                state.window = window
+                return self._empty(x)
+            state.started = True
+            state.tail = window
+            window = pad1d(window, self._padding(0)[0], 0, self.pad_mode)
+        else:
+            assert state.tail is not None
+            state.tail = torch.cat((state.tail, x), dim=-1)
+        # One sample more than is padded: reflection leaves out the edge itself.
+        state.tail = state.tail[..., max(0, state.tail.shape[-1] - most_right - 1) :]
+        if last:
+            right = self._padding(state.samples)[1]
+            padding = pad1d(state.tail, 0, right, self.pad_mode)[..., state.tail.shape[-1] :]
+            window = torch.cat((window, padding), dim=-1)
+        conv = self.conv.conv
+        reach = (conv.kernel_size[0] - 1) * conv.dilation[0] + 1
+        outputs = (window.shape[-1] - reach) // self.stride + 1
+        if outputs <= 0:
+            state.window = window
+            return self._empty(x)
+        state.window = window[..., outputs * self.stride :]
+        out: Tensor = self.conv(window[..., : (outputs - 1) * self.stride + reach])
+        return out
+
+    def _empty(self, x: Tensor) -> Tensor:
+        return x.new_zeros(x.shape[0], self.conv.conv.out_channels, 0)
+
+
+@dataclass
+class ConvTransposeState:
+    """What a `StreamableConvTranspose1d` remembers between steps.
+
+    `history` `[B, C, n]` holds the last inputs, whose outputs overlap those of the next ones;
+    `frames` counts all inputs so far.
+    """
+
+    history: Tensor | None = None
+    frames: int = 0
 
 
 class StreamableConvTranspose1d(nn.Module):
@@ -180,3 +256,22 @@ class StreamableConvTranspose1d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return unpad1d(self.convtr(x), self.trim_left, self.trim_right)
+
+    def step(self, x: Tensor, state: ConvTransposeState, last: bool) -> Tensor:
+        """Outputs `[B, C', m]` that the next inputs `[B, C, n]` (n >= 0) complete."""
+        conv = self.convtr.convtr
+        stride, kernel_size = conv.stride[0], conv.kernel_size[0]
+        inputs = x if state.history is None else torch.cat((state.history, x), dim=-1)
+        before, state.frames = state.frames, state.frames + x.shape[-1]
+        # Positions of the untrimmed output: inputs yet to come reach those from frames * stride.
+        begin = max(before * stride, self.trim_left)
+        end = state.frames * stride
+        if last and state.frames:
+            end += kernel_size - stride - self.trim_right
+        origin = (state.frames - inputs.shape[-1]) * stride
+        overlap = -(-kernel_size // stride) - 1
+        state.history = inputs[..., max(0, inputs.shape[-1] - overlap) :]
+        if end <= begin:
+            return x.new_zeros(x.shape[0], conv.out_channels, 0)
+        out: Tensor = self.convtr(inputs)
+        return out[..., begin - origin : end - origin]

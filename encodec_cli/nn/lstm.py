@@ -1,8 +1,17 @@
 """The residual LSTM between the convolutions and the codes."""
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
-__all__ = ["StreamableLSTM"]
+__all__ = ["LSTMState", "StreamableLSTM"]
+
+
+@dataclass
+class LSTMState:
+    """Hidden and cell state after the last step, each `[layers, B, C]`; None at the start."""
+
+    hidden: tuple[Tensor, Tensor] | None = None
 
 
 class StreamableLSTM(nn.Module):
@@ -17,8 +26,15 @@ class StreamableLSTM(nn.Module):
         self.lstm = nn.LSTM(dimension, dimension, num_layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.step(x, LSTMState())
+
+    def step(self, x: Tensor, state: LSTMState) -> Tensor:
+        """The next `[B, C, n]` of the sequence, n >= 0; moves `state` on."""
+        if x.shape[-1] == 0:
+            return x
         x = x.permute(2, 0, 1)
-        y: Tensor = self.lstm(x)[0]
+        y: Tensor
+        y, state.hidden = self.lstm(x, state.hidden)
         if self.skip:
             y = y + x
         return y.permute(1, 2, 0)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from encodec_cli.config import QuantizerConfig
 from encodec_cli.errors import UsageError
+from encodec_cli.nn.codebook import EuclideanCodebook
 from encodec_cli.nn.vq import ResidualVectorQuantization
 
 __all__ = ["QuantizedResult", "ResidualVectorQuantizer"]
@@ -80,6 +81,11 @@ class ResidualVectorQuantizer(nn.Module):
     def max_n_q(self) -> int:
         """Codebooks there are."""
         return len(self.vq.layers)
+
+    @property
+    def codebooks(self) -> list[EuclideanCodebook]:
+        """All codebooks, coarse first."""
+        return [layer._codebook for layer in self.vq.first(None)]
 
     def forward(
         self, x: Tensor, frame_rate: float | Fraction, n_q: Tensor | None = None

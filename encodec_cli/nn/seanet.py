@@ -14,17 +14,24 @@ Source: SEANet (Tagliasacchi et al. 2020); EnCodec (Défossez et al. 2022, secti
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from encodec_cli.config import Norm, PadMode, SEANetConfig, SEANetDecoderConfig
 from encodec_cli.errors import ConfigError
-from encodec_cli.nn.conv import StreamableConv1d, StreamableConvTranspose1d
-from encodec_cli.nn.lstm import StreamableLSTM
+from encodec_cli.nn.conv import (
+    ConvState,
+    ConvTransposeState,
+    StreamableConv1d,
+    StreamableConvTranspose1d,
+)
+from encodec_cli.nn.lstm import LSTMState, StreamableLSTM
 
-__all__ = ["SEANetDecoder", "SEANetEncoder", "SEANetResnetBlock"]
+__all__ = ["SEANetDecoder", "SEANetEncoder", "SEANetResnetBlock", "SEANetState"]
 
 _Config = TypeVar("_Config", bound=SEANetConfig)
 
@@ -37,6 +44,14 @@ def _activation(name: str, params: dict[str, Any] | None) -> nn.Module:
         return layer(**(params or {}))
     except TypeError as error:
         raise ConfigError(f"activation_params: {params} do not fit torch.nn.{name}") from error
+
+
+@dataclass
+class ResnetBlockState:
+    """States of the branch's layers, then of the shortcut; `ahead` waits for the branch."""
+
+    layers: list[Any] = field(default_factory=list)
+    ahead: Tensor | None = None
 
 
 class SEANetResnetBlock(nn.Module):
@@ -89,6 +104,72 @@ class SEANetResnetBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.shortcut(x) + self.block(x)
         return out
+
+    def step(self, x: Tensor, state: ResnetBlockState, last: bool) -> Tensor:
+        """Outputs `[B, dim, m]` that the next samples `[B, dim, n]` (n >= 0) complete."""
+        if not state.layers:
+            state.layers = _initial_states([*self.block, self.shortcut])
+        through = x
+        for layer, layer_state in zip(self.block, state.layers[:-1], strict=True):
+            through = _step(layer, through, layer_state, last)
+        around = _step(self.shortcut, x, state.layers[-1], last)
+        if state.ahead is not None:
+            around = torch.cat((state.ahead, around), dim=-1)
+        ready = through.shape[-1]
+        state.ahead = around[..., ready:]
+        return around[..., :ready] + through
+
+
+def _initial_states(layers: Iterable[nn.Module]) -> list[Any]:
+    """One fresh state per layer; None for those that look at one sample at a time."""
+    for_class: dict[type[nn.Module], type[Any]] = {
+        StreamableConv1d: ConvState,
+        StreamableConvTranspose1d: ConvTransposeState,
+        StreamableLSTM: LSTMState,
+        SEANetResnetBlock: ResnetBlockState,
+    }
+    return [for_class[type(layer)]() if type(layer) in for_class else None for layer in layers]
+
+
+def _step(layer: nn.Module, x: Tensor, state: Any, last: bool) -> Tensor:
+    out: Tensor
+    if isinstance(layer, StreamableLSTM):
+        out = layer.step(x, state)
+    elif isinstance(layer, StreamableConv1d | StreamableConvTranspose1d | SEANetResnetBlock):
+        out = layer.step(x, state, last)
+    else:
+        out = layer(x)
+    return out
+
+
+@dataclass
+class SEANetState:
+    """Where one stream stands in each layer of an encoder or a decoder; fresh when empty."""
+
+    layers: list[Any] = field(default_factory=list)
+
+
+class _Steps(nn.Module):
+    """A stack of layers that runs whole or in steps."""
+
+    model: nn.Sequential
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.model(x)
+        return out
+
+    def step(self, x: Tensor, state: SEANetState, last: bool) -> Tensor:
+        """Outputs that the next inputs `[B, C, n]` (n >= 0) complete, `[B, C', m]`.
+
+        All steps' outputs together are `forward` of all inputs together; `last` says that none
+        follow. `state` starts as `SEANetState()` and belongs to one stream. Not for
+        `time_group_norm`, which needs the whole signal.
+        """
+        if not state.layers:
+            state.layers = _initial_states(self.model)
+        for layer, layer_state in zip(self.model, state.layers, strict=True):
+            x = _step(layer, x, layer_state, last)
+        return x
 
 
 class _Stages:
@@ -162,7 +243,7 @@ class _Stages:
         return [StreamableLSTM(self.width(self.depth), layers)] if layers else []
 
 
-class SEANetEncoder(nn.Module):
+class SEANetEncoder(_Steps):
     """Waveform `[B, channels, T]` to latents `[B, dimension, ceil(T / prod(ratios))]`.
 
     Takes the fields of `SEANetConfig` as arguments, or one as `config`.
@@ -198,12 +279,8 @@ class SEANetEncoder(nn.Module):
         """Samples per frame."""
         return self.config.hop_length
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.model(x)
-        return out
 
-
-class SEANetDecoder(nn.Module):
+class SEANetDecoder(_Steps):
     """Latents `[B, dimension, T']` to waveform `[B, channels, T' * prod(ratios)]`.
 
     Takes the fields of `SEANetDecoderConfig` as arguments, or one as `config`.
@@ -241,10 +318,6 @@ class SEANetDecoder(nn.Module):
     def hop_length(self) -> int:
         """Samples per frame."""
         return self.config.hop_length
-
-    def forward(self, z: Tensor) -> Tensor:
-        out: Tensor = self.model(z)
-        return out
 
 
 def _resolve(

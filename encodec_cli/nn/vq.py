@@ -121,7 +121,8 @@ class ResidualVectorQuantization(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(VectorQuantization(**kwargs) for _ in range(num_quantizers))
 
-    def _first(self, n_q: int | None) -> list[VectorQuantization]:
+    def first(self, n_q: int | None) -> list[VectorQuantization]:
+        """The first `n_q` quantizers; all of them if None."""
         return list(self.layers[:n_q])  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, n_q: int | Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,7 +132,7 @@ class ResidualVectorQuantization(nn.Module):
         its own first ones. Returns quantized `[B, D, T]`, codes `[K, B, T]`, penalties `[K]`.
         """
         per_item = n_q if isinstance(n_q, Tensor) else None
-        layers = self._first(None if isinstance(n_q, Tensor) else n_q)
+        layers = self.first(None if isinstance(n_q, Tensor) else n_q)
         residual, quantized_sum = x, torch.zeros_like(x)
         codes, penalties = [], []
         for k, layer in enumerate(layers):
@@ -151,14 +152,14 @@ class ResidualVectorQuantization(nn.Module):
     def encode(self, x: Tensor, n_q: int | None = None) -> Tensor:
         """`[B, D, T] -> [K, B, T]` with the first `n_q` quantizers."""
         residual, codes = x, []
-        for layer in self._first(n_q):
+        for layer in self.first(n_q):
             codes.append(layer.encode(residual))
             residual = residual - layer.decode(codes[-1])
         return torch.stack(codes)
 
     def decode(self, codes: Tensor) -> Tensor:
         """`[K, B, T] -> [B, D, T]`, K at most the number of quantizers."""
-        layers = self._first(len(codes))
+        layers = self.first(len(codes))
         out = layers[0].decode(codes[0])
         for layer, layer_codes in zip(layers[1:], codes[1:], strict=True):
             out = out + layer.decode(layer_codes)

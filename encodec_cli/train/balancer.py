@@ -40,7 +40,7 @@ class Balancer:
             norm = part.flatten(1).norm(dim=1).mean()
             scale = self.total_norm * self.weights[name] / total
             gradient += part * (scale / (self._average(name, norm) + 1e-12))
-        output.backward(gradient)
+        torch.autograd.backward(output, gradient)
 
     def _average(self, name: str, norm: Tensor) -> Tensor:
         """Moving average of `norm`, corrected for its start from zero."""

@@ -67,7 +67,8 @@ def read_recording(path: Path, sample_rate: int) -> NDArray[np.float32]:
     """
     with open_audio(path) as reader:
         blocks = list(prepare_blocks(reader, sample_rate, 1, _BLOCK))
-    return np.concatenate(blocks, axis=1)[0]
+    mono: NDArray[np.float32] = np.concatenate(blocks, axis=1)[0]
+    return mono
 
 
 class Corpus:
@@ -126,11 +127,12 @@ class Corpus:
             offset = int(rng.integers(max(1, recording.samples - self.crop + 1)))
             start = recording.start + offset
             length = min(self.crop, recording.samples - offset)
-            x = np.zeros(self.crop, dtype=np.float32)
+            x: NDArray[np.float32] = np.zeros(self.crop, dtype=np.float32)
             x[:length] = self._audio[start : start + length] / np.float32(32768)
             rms = np.sqrt(np.mean(x**2))
             if rms > floor:
-                return x / rms
+                x /= rms
+                return x
 
 
 def _build_cache(
@@ -153,9 +155,7 @@ def _build_cache(
             except AudioError as error:
                 raise ConfigError(f"{manifest}: {error}") from error
             file.write(np.clip(np.rint(x * 32768), -32768, 32767).astype("<i2").tobytes())
-            index.append(
-                asdict(Recording(row.file, row.kind, row.source_rate, position, len(x)))
-            )
+            index.append(asdict(Recording(row.file, row.kind, row.source_rate, position, len(x))))
             position += len(x)
     temporary = folder / "index.json.partial"
     temporary.write_text(json.dumps(index), encoding="utf-8")

@@ -17,9 +17,9 @@ def _conv(
 ) -> nn.Module:
     """Convolution over (time, frequency); only frequency is strided, only time dilated."""
     padding = ((kernel[0] - 1) * dilation // 2, (kernel[1] - 1) // 2)
-    return weight_norm(
-        nn.Conv2d(inputs, outputs, kernel, (1, stride), padding, (dilation, 1))
-    )
+    conv = nn.Conv2d(inputs, outputs, kernel, (1, stride), padding, (dilation, 1))
+    normed: nn.Module = weight_norm(conv)
+    return normed
 
 
 class STFTDiscriminator(nn.Module):

@@ -54,7 +54,11 @@ def train(
     """
     console = console or Console(stderr=True)
     trainer = Trainer(config, recipe, torch.device(device))
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         reading = progress.add_task("reading recordings", total=None)
 
@@ -201,7 +205,7 @@ class Trainer:
         # a mean over all numbers, to the same scale whatever the size of the latents.
         norm = latents.detach().flatten(1).norm(dim=1).mean() + 1e-6
         commitment = c.loss.commitment * penalty * latents.numel() / norm
-        ((y * gradient).sum() + commitment).backward()
+        torch.autograd.backward((y * gradient).sum() + commitment)
         self._apply(self.model, self.optimizer, c.learning_rate * rate)
         self._update_average()
         return {k: v.detach() for k, v in (losses | extra).items()}
@@ -212,7 +216,7 @@ class Trainer:
         scores, _ = self.discriminator(torch.cat((real, fake)))
         pairs = [score.chunk(2) for score in scores]
         loss = discriminator_loss([r for r, _ in pairs], [f for _, f in pairs])
-        loss.backward()
+        torch.autograd.backward(loss)
         self._apply(
             self.discriminator, self.d_optimizer, self.config.adversary.learning_rate * rate
         )
@@ -244,8 +248,7 @@ class Trainer:
             )
             latents = torch.cat([self.model.encoder(x.to(self.device)) for x in batches])
             residual = latents.transpose(1, 2).flatten(0, 1).float()
-            for layer in self.model.quantizer.vq.layers:
-                book = layer._codebook
+            for book in self.model.quantizer.codebooks:
                 book.start(residual)
                 residual = residual - book.decode(book.encode(residual))
         for name, value in _floats(self.model).items():
@@ -253,7 +256,7 @@ class Trainer:
                 self.average[name].copy_(value)
 
     def _quantizer_inited(self) -> bool:
-        return bool(self.model.quantizer.vq.layers[0]._codebook.inited.item())
+        return bool(self.model.quantizer.codebooks[0].inited.item())
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -354,7 +357,7 @@ def _floats(model: nn.Module) -> dict[str, Tensor]:
 
 def _computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 

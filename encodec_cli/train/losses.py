@@ -47,10 +47,12 @@ def spectral_losses(
         mels = min(160, int(size / 12.8))
         filters = mel_filterbank(magnitude.shape[1], mels, sample_rate, both.device)
         logs = torch.matmul(filters.t(), magnitude).clamp(min=floor).log10()
-        mel_total = mel_total + F.l1_loss(*logs.chunk(2))
+        estimated, wanted = logs.chunk(2)
+        mel_total = mel_total + F.l1_loss(estimated, wanted)
         if with_complex:
             compressed = torch.view_as_real(spectrum * power.pow(-0.35))
-            complex_total = complex_total + F.mse_loss(*compressed.chunk(2))
+            estimated, wanted = compressed.chunk(2)
+            complex_total = complex_total + F.mse_loss(estimated, wanted)
     return mel_total / len(windows), complex_total / len(windows)
 
 

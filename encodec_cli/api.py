@@ -1,0 +1,161 @@
+"""The codec in a few calls, on whole signals. The command line streams; this is the same path.
+
+model = load_model()
+ecdc = encode(model, wav, bandwidth=6)      # wav [C, N] at model.sample_rate
+write_ecdc("speech.ecdc", ecdc)
+wav = decode(model, read_ecdc("speech.ecdc"))
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from encodec_cli.coder import grid_frames, stream_decoder, stream_encoder
+from encodec_cli.container import Ecdc, Header
+from encodec_cli.errors import AudioError, UsageError
+from encodec_cli.model import CompressionModel
+
+__all__ = ["check_same_model", "choose_codebooks", "decode", "encode", "header_for"]
+
+DEFAULT_BANDWIDTH_KBPS = 6.0
+
+
+def choose_codebooks(
+    model: CompressionModel, bandwidth: float | None = None, n_q: int | None = None
+) -> int:
+    """Codebooks for a bandwidth in kb/s or a number; 6 kb/s, or all there are below, if neither.
+
+    Raises:
+        UsageError: both given, or out of the model's range.
+    """
+    config = model.config
+    if bandwidth is not None and n_q is not None:
+        raise UsageError("give --bandwidth or --n-q, not both")
+    if n_q is not None:
+        return config.check_codebooks(n_q)
+    if bandwidth is not None:
+        return config.codebooks_for(bandwidth)
+    most = config.bandwidth_kbps(config.quantizer.n_q)
+    return config.codebooks_for(min(DEFAULT_BANDWIDTH_KBPS, most))
+
+
+def header_for(
+    model: CompressionModel, n_q: int, *, version: int = 1, chunk_frames: int | None = None
+) -> Header:
+    """The `.ecdc` header of codes that `model` makes, lengths and source still unknown.
+
+    Raises:
+        ContainerError: format 0 cannot name this model.
+    """
+    config = model.config
+    segment = config.segment_samples
+    if segment is not None:
+        chunk_frames = config.frames(segment)
+    return Header(
+        version=version,
+        model=config.name,
+        model_sha256=model.sha256 if version > 0 else None,
+        sample_rate=config.sample_rate,
+        channels=config.channels,
+        hop=config.hop_length,
+        codebooks=n_q,
+        bits=config.quantizer.bits,
+        chunk_frames=chunk_frames or grid_frames(model),
+        segment=segment,
+        stride=config.stride_samples,
+        has_scale=config.normalize,
+    )
+
+
+def check_same_model(model: CompressionModel, header: Header) -> None:
+    """Refuse codes that another model made; they would decode to noise.
+
+    Raises:
+        UsageError: the model's name, or the hash of its weights where known, is another.
+    """
+    config = model.config
+    if header.model != config.name:
+        raise UsageError(f"coded by model {header.model}, not {config.name}; name it with --model")
+    if header.model_sha256 and model.sha256 and header.model_sha256 != model.sha256:
+        raise UsageError(
+            f"coded by other weights of {header.model} (SHA-256 {header.model_sha256[:12]}..., "
+            f"not {model.sha256[:12]}...); name their file with --model"
+        )
+    found = (header.sample_rate, header.channels, header.hop, header.bits)
+    if found != (config.sample_rate, config.channels, config.hop_length, config.quantizer.bits):
+        raise UsageError(f"rates of the file do not fit model {config.name}; is it damaged?")
+
+
+def encode(
+    model: CompressionModel,
+    wav: Tensor,
+    *,
+    bandwidth: float | None = None,
+    n_q: int | None = None,
+) -> Ecdc:
+    """Code `wav` `[C, N]` (N >= 1, at the model's rate, linear range [-1, 1]).
+
+    `bandwidth` in kb/s or `n_q` codebooks; 6 kb/s if neither. The codes are `.codes`, uint16
+    `[K, T]`.
+
+    Raises:
+        UsageError: wrong shape, or a bandwidth the model cannot code.
+        AudioError: no samples, NaN or Inf.
+    """
+    n_q = choose_codebooks(model, bandwidth, n_q)
+    if wav.dim() != 2 or wav.shape[0] != model.channels:
+        raise UsageError(f"wav of shape {tuple(wav.shape)}: this model codes [{model.channels}, N]")
+    if wav.shape[1] == 0:
+        raise AudioError("wav holds no samples; nothing to encode")
+    if not bool(torch.isfinite(wav).all()):
+        raise AudioError("wav holds NaN or Inf")
+    encoder = stream_encoder(model, n_q)
+    chunks = encoder.push(wav.detach().float().cpu().numpy()) + encoder.finish()
+    scales = [chunk.scale for chunk in chunks if chunk.scale is not None]
+    return Ecdc(
+        header=replace(header_for(model, n_q), num_samples=wav.shape[1]),
+        codes=np.concatenate([chunk.codes for chunk in chunks], axis=1),
+        scales=np.array(scales, np.float32) if scales else None,
+    )
+
+
+def decode(
+    model: CompressionModel, codes: Ecdc | NDArray[np.integer] | Tensor, *, n_q: int | None = None
+) -> Tensor:
+    """Audio `[C, N]` of what `encode` or `read_ecdc` returned, or of bare codes `[K, T]`.
+
+    `n_q` uses only that many of the stored codebooks. Bare codes of a segment model are not
+    enough, they lack the scales. N is the encoded length, or T * hop for bare codes.
+
+    Raises:
+        UsageError: codes that this model does not have.
+    """
+    if isinstance(codes, Ecdc):
+        header, scales, array = codes.header, codes.scales, codes.codes
+        check_same_model(model, header)
+    else:
+        array = np.asarray(codes)
+        if array.ndim != 2 or array.size == 0 or int(array.min()) < 0:
+            raise UsageError(f"codes of shape {array.shape}: give [K, T], not empty, from 0 up")
+        if model.config.normalize:
+            raise UsageError(f"{model.config.name} needs the scales as well; give an Ecdc")
+        samples = array.shape[1] * model.config.hop_length
+        header = replace(header_for(model, array.shape[0]), num_samples=samples)
+        scales = None
+    if n_q is not None and not 1 <= n_q <= array.shape[0]:
+        raise UsageError(f"{n_q} codebooks: only 1 to {array.shape[0]} are stored")
+    array = array[:n_q].astype(np.uint16)
+    decoder = stream_decoder(model)
+    assert header.num_samples is not None
+    pieces = []
+    position = 0
+    for chunk in range(header.chunk_count(header.num_samples)):
+        frames = header.frames_in_chunk(chunk, header.num_samples)
+        scale = None if scales is None else float(scales[chunk])
+        pieces.append(decoder.push(array[:, position : position + frames], scale))
+        position += frames
+    pieces.append(decoder.finish())
+    return torch.from_numpy(np.concatenate(pieces, axis=1)[:, : header.num_samples])

@@ -1,0 +1,287 @@
+"""Audio to code chunks and back, as a stream of any pushes, in constant memory.
+
+    samples [C, n] --push--> re-blocked to a fixed grid --encoder, RVQ--> CodeChunk [K, T]
+    CodeChunk [K, T] --push--> RVQ, re-blocked to a fixed grid --decoder--> samples [C, n]
+
+The network always runs on the same grid of blocks, whatever the caller pushes, so results do not
+depend on the pushes. Whole-signal models carry each layer's state from block to block; segment
+models (those with a time norm: EnCodec 48 kHz) code each segment by itself and are put together
+by overlap-add.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from encodec_cli.container import default_chunk_frames
+from encodec_cli.errors import UsageError
+from encodec_cli.frames import CodeChunk
+from encodec_cli.model import CompressionModel
+from encodec_cli.nn.seanet import SEANetState
+
+__all__ = ["StreamDecoder", "StreamEncoder", "stream_decoder", "stream_encoder"]
+
+Samples = NDArray[np.float32]
+
+
+class StreamEncoder(Protocol):
+    """Codes one stream; the model's weights are shared, the state is its own."""
+
+    def push(self, samples: Samples) -> list[CodeChunk]:
+        """Take samples `[C, n]` at the model's rate, linear range [-1, 1]; give full chunks."""
+
+    def finish(self) -> list[CodeChunk]:
+        """End the stream: the chunks still to come. Mandatory, and the last call."""
+
+
+class StreamDecoder(Protocol):
+    """Decodes one stream of chunks.
+
+    Together `push` and `finish` give a multiple of the hop, at most a hop more than was encoded:
+    the caller knows the true length and trims.
+    """
+
+    def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
+        """Take codes `[K, T]` (and the segment's scale); give the samples `[C, n]` now complete."""
+
+    def push_lost(self, frames: int) -> Samples:
+        """Go on after `frames` lost frames, with silence in their place."""
+
+    def finish(self) -> Samples:
+        """End the stream: the samples still to come. Mandatory, and the last call."""
+
+
+def stream_encoder(
+    model: CompressionModel, n_q: int, *, chunk_frames: int | None = None
+) -> StreamEncoder:
+    """A new stream of `n_q` codebooks.
+
+    `chunk_frames` is the number of frames per chunk, and the latency; about one second unless
+    given. Segment models make one chunk per segment.
+
+    Raises:
+        UsageError: the model has not that many codebooks.
+    """
+    model.config.check_codebooks(n_q)
+    if model.config.segment_samples is not None:
+        return _SegmentEncoder(model, n_q)
+    return _WholeEncoder(model, n_q, chunk_frames or grid_frames(model))
+
+
+def stream_decoder(model: CompressionModel) -> StreamDecoder:
+    """A new stream; codes may have any number of codebooks the model has."""
+    if model.config.segment_samples is not None:
+        return _SegmentDecoder(model)
+    return _WholeDecoder(model)
+
+
+def grid_frames(model: CompressionModel) -> int:
+    """Frames in one block of the grid, about one second."""
+    return default_chunk_frames(model.sample_rate, model.config.hop_length)
+
+
+class _WholeEncoder:
+    def __init__(self, model: CompressionModel, n_q: int, chunk_frames: int) -> None:
+        self._model = model
+        self._n_q = n_q
+        self._chunk_frames = chunk_frames
+        self._state = SEANetState()
+        self._samples = torch.zeros(model.channels, 0)
+        self._latents: Tensor | None = None
+
+    def push(self, samples: Samples) -> list[CodeChunk]:
+        self._samples = torch.cat((self._samples, _tensor(samples, self._model.channels)), dim=1)
+        block = self._chunk_frames * self._model.config.hop_length
+        chunks: list[CodeChunk] = []
+        start = 0
+        # Strictly more: what may be the end is kept for `finish`, which needs a last block.
+        while self._samples.shape[1] - start > block:
+            chunks += self._step(self._samples[:, start : start + block], last=False)
+            start += block
+        self._samples = self._samples[:, start:].clone()
+        return chunks
+
+    def finish(self) -> list[CodeChunk]:
+        return self._step(self._samples, last=True)
+
+    @torch.inference_mode()
+    def _step(self, samples: Tensor, *, last: bool) -> list[CodeChunk]:
+        model, size = self._model, self._chunk_frames
+        latents = model.encoder.step(_like_weights(samples[None], model), self._state, last)
+        if self._latents is not None:
+            latents = torch.cat((self._latents, latents), dim=-1)
+        frames = latents.shape[-1]
+        cut = frames if last else frames - frames % size
+        self._latents = latents[..., cut:]
+        return [
+            CodeChunk(_codes(model, latents[..., start : min(start + size, cut)], self._n_q))
+            for start in range(0, cut, size)
+        ]
+
+
+class _WholeDecoder:
+    def __init__(self, model: CompressionModel) -> None:
+        self._model = model
+        self._state = SEANetState()
+        self._latents: Tensor | None = None
+
+    def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
+        return self._push(_latents(self._model, codes))
+
+    def push_lost(self, frames: int) -> Samples:
+        return self._push(_lost_latents(self._model, frames))
+
+    def finish(self) -> Samples:
+        return self._step(self._pending(), last=True)
+
+    def _pending(self) -> Tensor:
+        return _lost_latents(self._model, 0) if self._latents is None else self._latents
+
+    def _push(self, latents: Tensor) -> Samples:
+        latents = torch.cat((self._pending(), latents), dim=-1)
+        size = grid_frames(self._model)
+        pieces = []
+        start = 0
+        while latents.shape[-1] - start > size:
+            pieces.append(self._step(latents[..., start : start + size], last=False))
+            start += size
+        self._latents = latents[..., start:].clone()
+        return np.concatenate(pieces, axis=1) if pieces else _silence(self._model, 0)
+
+    @torch.inference_mode()
+    def _step(self, latents: Tensor, *, last: bool) -> Samples:
+        return _array(self._model.decoder.step(latents, self._state, last)[0])
+
+
+class _SegmentEncoder:
+    def __init__(self, model: CompressionModel, n_q: int) -> None:
+        self._model = model
+        self._n_q = n_q
+        self._segment, self._stride = _segment_and_stride(model)
+        self._samples = torch.zeros(model.channels, 0)
+
+    def push(self, samples: Samples) -> list[CodeChunk]:
+        self._samples = torch.cat((self._samples, _tensor(samples, self._model.channels)), dim=1)
+        chunks = []
+        start = 0
+        while self._samples.shape[1] - start >= self._segment:
+            chunks.append(self._encode(self._samples[:, start : start + self._segment]))
+            start += self._stride
+        self._samples = self._samples[:, start:].clone()
+        return chunks
+
+    def finish(self) -> list[CodeChunk]:
+        # Every multiple of the stride below the end starts a segment, however short.
+        rest = self._samples
+        return [
+            self._encode(rest[:, start : start + self._segment])
+            for start in range(0, rest.shape[1], self._stride)
+        ]
+
+    @torch.inference_mode()
+    def _encode(self, samples: Tensor) -> CodeChunk:
+        model = self._model
+        x, scale = model.normalize(_like_weights(samples[None], model))
+        codes = _codes(model, model.encoder(x), self._n_q)
+        return CodeChunk(codes, None if scale is None else float(scale))
+
+
+class _SegmentDecoder:
+    """Overlap-add with triangular weights, as in Meta's `encodec.utils`.
+
+    The weights are those of the first segment's length, cut to that of each segment, and what
+    overlaps is divided by the sum of its weights.
+    """
+
+    def __init__(self, model: CompressionModel) -> None:
+        self._model = model
+        self._stride = _segment_and_stride(model)[1]
+        self._weights: Tensor | None = None
+        self._sum = torch.zeros(model.channels, 0)
+        self._weight_sum = torch.zeros(0)
+
+    def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
+        with torch.inference_mode():
+            decoded = self._model.decoder(_latents(self._model, codes))[0].float().cpu()
+        return self._add(decoded if scale is None else decoded * scale)
+
+    def push_lost(self, frames: int) -> Samples:
+        samples = frames * self._model.config.hop_length
+        return self._add(torch.zeros(self._model.channels, samples))
+
+    def finish(self) -> Samples:
+        return _array(self._sum / self._weight_sum)
+
+    def _add(self, segment: Tensor) -> Samples:
+        if self._weights is None:
+            t = torch.linspace(0, 1, segment.shape[1] + 2)[1:-1]
+            self._weights = 0.5 - (t - 0.5).abs()
+            ready = _silence(self._model, 0)
+        else:
+            ready = _array(self._sum[:, : self._stride] / self._weight_sum[: self._stride])
+            self._sum = self._sum[:, self._stride :]
+            self._weight_sum = self._weight_sum[self._stride :]
+        weights = self._weights[: segment.shape[1]]
+        longer = max(0, segment.shape[1] - self._sum.shape[1])
+        self._sum = torch.nn.functional.pad(self._sum, (0, longer))
+        self._weight_sum = torch.nn.functional.pad(self._weight_sum, (0, longer))
+        self._sum[:, : segment.shape[1]] += segment * weights
+        self._weight_sum[: segment.shape[1]] += weights
+        return ready
+
+
+def _segment_and_stride(model: CompressionModel) -> tuple[int, int]:
+    segment, stride = model.config.segment_samples, model.config.stride_samples
+    if segment is None or stride is None:
+        raise UsageError(f"{model.config.name} codes whole signals, not segments")
+    return segment, stride
+
+
+def _tensor(samples: Samples, channels: int) -> Tensor:
+    if samples.ndim != 2 or samples.shape[0] != channels:
+        raise UsageError(f"samples of shape {samples.shape}: this model codes [{channels}, n]")
+    return torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
+
+
+def _like_weights(x: Tensor, model: CompressionModel) -> Tensor:
+    weight = next(model.encoder.parameters())
+    return x.to(device=weight.device, dtype=weight.dtype)
+
+
+def _codes(model: CompressionModel, latents: Tensor, n_q: int) -> NDArray[np.uint16]:
+    codes = model.quantizer.vq.encode(latents, n_q)[:, 0]
+    return codes.cpu().numpy().astype(np.uint16)
+
+
+@torch.inference_mode()
+def _latents(model: CompressionModel, codes: NDArray[np.uint16]) -> Tensor:
+    """Latents `[1, D, T]` of codes `[K, T]`.
+
+    Raises:
+        UsageError: more codebooks than the model has, or a code beyond its codebook.
+    """
+    model.config.check_codebooks(codes.shape[0])
+    if codes.size and int(codes.max()) >= model.config.quantizer.bins:
+        raise UsageError(
+            f"code {int(codes.max())}: {model.config.name} has codes 0 to "
+            f"{model.config.quantizer.bins - 1}; were these made by another model?"
+        )
+    indices = torch.from_numpy(codes.astype(np.int64))[None]
+    return model.quantizer.decode(indices.to(next(model.decoder.parameters()).device))
+
+
+def _lost_latents(model: CompressionModel, frames: int) -> Tensor:
+    weight = next(model.decoder.parameters())
+    return weight.new_zeros(1, model.config.seanet.dimension, frames)
+
+
+def _silence(model: CompressionModel, samples: int) -> Samples:
+    return np.zeros((model.channels, samples), dtype=np.float32)
+
+
+def _array(samples: Tensor) -> Samples:
+    array: Samples = samples.float().cpu().numpy()
+    return array
