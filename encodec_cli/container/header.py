@@ -1,0 +1,301 @@
+"""What an `.ecdc` file says about itself, and the arithmetic of its chunks.
+
+A whole-signal model codes the recording as one run of frames; chunks merely slice that run:
+
+    frames   |0 ........ 79|80 ....... 159|160 .. 171|
+    chunk    |      0      |      1       |    2     |     chunk_frames = 80
+
+A segment model (EnCodec 48 kHz) codes overlapping segments, one chunk each, starting at 0,
+stride, 2 * stride, ... below the number of samples:
+
+    samples  0        47520 48000     95040 95520
+    chunk 0  |----------------|
+    chunk 1           |------------------|
+    chunk 2                           |-----------        the last may be as short as 1 sample
+
+When the last segment begins within the overlap, the one before it is cut by the recording's end
+as well, so at most the last two chunks are shorter than `chunk_frames`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+
+from encodec_cli.errors import ContainerError
+
+__all__ = ["MAX_SAMPLES", "META_MODELS", "Header", "default_chunk_frames", "v0_header"]
+
+MAX_CHUNK_FRAMES = 4096
+MAX_CODEBOOKS = 128
+MAX_SAMPLES = 1 << 48
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BOUNDS = {
+    "version": (0, 1),
+    "sample_rate": (1, 1 << 24),
+    "channels": (1, 64),
+    "hop": (1, 1 << 20),
+    "codebooks": (1, MAX_CODEBOOKS),
+    "bits": (1, 16),
+    "chunk_frames": (1, MAX_CHUNK_FRAMES),
+    "segment": (1, 1 << 32),
+    "stride": (1, 1 << 32),
+    "source_sample_rate": (1, 1 << 24),
+    "source_channels": (1, 1 << 16),
+    "num_samples": (1, MAX_SAMPLES),
+    "source_num_samples": (1, MAX_SAMPLES),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """Everything known before the first chunk.
+
+    Attributes:
+        version: format version, 0 (Meta's) or 1.
+        model: name of the model, printable, 1 to 200 characters.
+        model_sha256: 64 lower-case hex digits that identify the weights, or None.
+        sample_rate: of the model, in Hz.
+        channels: of the model.
+        hop: samples (per channel) in one frame.
+        codebooks: K, the number stored.
+        bits: per code.
+        chunk_frames: frames in a full chunk.
+        segment: samples in a full segment, or None for whole-signal models.
+        stride: samples from one segment's start to the next one's; None like `segment`.
+        has_scale: whether every chunk carries a loudness.
+        source_sample_rate: of the audio that was encoded, in Hz, or None if not kept.
+        source_channels: of the audio that was encoded, or None if not kept.
+        num_samples: per channel at the model's rate; None if unknown when the header was
+            written (a pipe).
+        source_num_samples: per channel at the source's rate, or None.
+        tags: free printable text, name to value.
+
+    Raises:
+        ContainerError: a field out of range, or fields that contradict each other.
+    """
+
+    version: int = 1
+    model: str
+    model_sha256: str | None = None
+    sample_rate: int
+    channels: int
+    hop: int
+    codebooks: int
+    bits: int
+    chunk_frames: int
+    segment: int | None = None
+    stride: int | None = None
+    has_scale: bool = False
+    source_sample_rate: int | None = None
+    source_channels: int | None = None
+    num_samples: int | None = None
+    source_num_samples: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name not in _BOUNDS or (value is None and entry.default is None):
+                continue
+            low, high = _BOUNDS[entry.name]
+            if type(value) is not int or not low <= value <= high:
+                raise ContainerError(
+                    f"header: {entry.name} must be an integer from {low} to {high}, "
+                    f"got {_short(value)}"
+                )
+        if not _printable(self.model) or not 1 <= len(self.model) <= 200:
+            raise ContainerError(
+                f"header: model must be 1 to 200 printable characters, got {_short(self.model)}"
+            )
+        if self.model_sha256 is not None and not (
+            isinstance(self.model_sha256, str) and _SHA256.fullmatch(self.model_sha256)
+        ):
+            raise ContainerError(
+                "header: model_sha256 must be 64 lower-case hex digits, "
+                f"got {_short(self.model_sha256)}"
+            )
+        if type(self.has_scale) is not bool:
+            raise ContainerError(f"header: has_scale must be a bool, got {_short(self.has_scale)}")
+        self._check_segment()
+        if not isinstance(self.tags, Mapping) or not all(
+            _printable(key) and _printable(value) for key, value in self.tags.items()
+        ):
+            raise ContainerError("header: tags must map printable text to printable text")
+        object.__setattr__(self, "tags", dict(self.tags))  # the caller keeps its own
+        if self.version == 0:
+            self._check_v0()
+
+    def _check_segment(self) -> None:
+        if (self.segment is None) != (self.stride is None):
+            raise ContainerError("header: segment and stride go together; give both or neither")
+        if self.segment is None or self.stride is None:
+            return
+        # More than two short chunks would be possible with an overlap over half a segment.
+        if not self.segment <= 2 * self.stride <= 2 * self.segment:
+            raise ContainerError(
+                f"header: stride must lie between half a segment and a segment ({self.segment}), "
+                f"got {self.stride}"
+            )
+        frames = -(-self.segment // self.hop)
+        if self.chunk_frames != frames:
+            raise ContainerError(
+                f"header: a segment of {self.segment} samples has {frames} frames, "
+                f"but chunk_frames is {self.chunk_frames}"
+            )
+
+    def _check_v0(self) -> None:
+        model = META_MODELS.get(self.model)
+        if model is None:
+            raise ContainerError(
+                f"format 0 knows only {' and '.join(META_MODELS)}, not {_short(self.model)}; "
+                "use format 1 for other models"
+            )
+        for name in ("sample_rate", "channels", "hop", "bits", "segment", "stride", "has_scale"):
+            if getattr(self, name) != getattr(model, name):
+                raise ContainerError(
+                    f"header: {self.model} has {name} {getattr(model, name)}, "
+                    f"got {getattr(self, name)}"
+                )
+        if self.codebooks > model.max_codebooks:
+            raise ContainerError(
+                f"header: {self.model} has at most {model.max_codebooks} codebooks, "
+                f"got {self.codebooks}"
+            )
+        if self.segment is None and self.chunk_frames % 8:
+            raise ContainerError(
+                f"header: chunk_frames must be a multiple of 8 in format 0, got {self.chunk_frames}"
+            )
+        for name in (
+            "model_sha256",
+            "source_sample_rate",
+            "source_channels",
+            "source_num_samples",
+            "tags",
+        ):
+            if getattr(self, name):
+                raise ContainerError(f"header: format 0 cannot store {name}; use format 1")
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second, in Hz."""
+        return self.sample_rate / self.hop
+
+    @property
+    def bandwidth_kbps(self) -> float:
+        """Nominal rate of the codes in kb/s, without overlap, scales and container."""
+        return self.frame_rate * self.codebooks * self.bits / 1000
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds, or None while `num_samples` is unknown."""
+        return None if self.num_samples is None else self.num_samples / self.sample_rate
+
+    def chunk_seconds(self, index: int) -> float:
+        """Time at which chunk `index` starts, in seconds."""
+        samples = self.chunk_frames * self.hop if self.stride is None else self.stride
+        return index * samples / self.sample_rate
+
+    def chunk_count(self, num_samples: int) -> int:
+        """Chunks in a recording of `num_samples` (>= 1) samples per channel."""
+        if self.stride is None:
+            return -(-num_samples // (self.hop * self.chunk_frames))
+        return -(-num_samples // self.stride)
+
+    def frames_in_chunk(self, index: int, num_samples: int) -> int:
+        """Frames in chunk `index` of a recording of `num_samples` samples per channel."""
+        if self.segment is None or self.stride is None:
+            frames = -(-num_samples // self.hop)
+            return min(self.chunk_frames, frames - index * self.chunk_frames)
+        return -(-min(self.segment, num_samples - index * self.stride) // self.hop)
+
+    def frames_before(self, index: int, num_samples: int) -> int:
+        """Frames in the chunks 0 .. `index` - 1; `index` may be the number of chunks."""
+        full = max(0, min(index, self.chunk_count(num_samples) - 2))
+        return full * self.chunk_frames + sum(
+            self.frames_in_chunk(chunk, num_samples) for chunk in range(full, index)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MetaModel:
+    """Constants that format 0 implies by the model's name."""
+
+    sample_rate: int
+    channels: int
+    segment: int | None
+    stride: int | None
+    has_scale: bool
+    max_codebooks: int
+    chunk_frames: int
+    hop: int = 320
+    bits: int = 10
+
+
+META_MODELS: Mapping[str, _MetaModel] = MappingProxyType(
+    {
+        "encodec_24khz": _MetaModel(
+            sample_rate=24000,
+            channels=1,
+            segment=None,
+            stride=None,
+            has_scale=False,
+            max_codebooks=32,
+            chunk_frames=80,
+        ),
+        "encodec_48khz": _MetaModel(
+            sample_rate=48000,
+            channels=2,
+            segment=48000,
+            stride=47520,
+            has_scale=True,
+            max_codebooks=16,
+            chunk_frames=150,
+        ),
+    }
+)
+
+
+def default_chunk_frames(sample_rate: int, hop: int) -> int:
+    """Frames in a chunk of about a second: the least multiple of 8 that lasts one or longer.
+
+    80 at 75 Hz, 152 at 150 Hz. With a multiple of 8 no codebook of a full chunk needs fill bits.
+    """
+    return min(MAX_CHUNK_FRAMES, 8 * -(-sample_rate // (8 * hop)))
+
+
+def v0_header(model: str, *, codebooks: int, num_samples: int | None = None) -> Header:
+    """The only header that format 0 allows for `model`, one of `META_MODELS`.
+
+    Raises:
+        ContainerError: another model, or `codebooks` or `num_samples` out of range.
+    """
+    known = META_MODELS.get(model)
+    if known is None:
+        raise ContainerError(
+            f"format 0 knows only {' and '.join(META_MODELS)}, not {_short(model)}"
+        )
+    return Header(
+        version=0,
+        model=model,
+        sample_rate=known.sample_rate,
+        channels=known.channels,
+        hop=known.hop,
+        codebooks=codebooks,
+        bits=known.bits,
+        chunk_frames=known.chunk_frames,
+        segment=known.segment,
+        stride=known.stride,
+        has_scale=known.has_scale,
+        num_samples=num_samples,
+    )
+
+
+def _printable(text: object) -> bool:
+    # Terminals obey control characters, and UTF-8 has no lone surrogates: both end here.
+    return isinstance(text, str) and text.isprintable()
+
+
+def _short(value: object) -> str:
+    text = repr(value) if not isinstance(value, int) or abs(value) < 1 << 64 else "a huge number"
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,75 @@
+"""The first nine bytes: which `.ecdc` version this is, or what else the file is."""
+
+import struct
+
+from encodec_cli.container.wire import ByteSource
+from encodec_cli.errors import ContainerError
+
+__all__ = ["MAGIC", "MAX_JSON_BYTES", "PREFIX_BYTES", "read_prefix"]
+
+MAGIC = b"ECDC"
+PREFIX_BYTES = 9
+MAX_JSON_BYTES = 1 << 16
+_LOOK_ALIKES = (
+    (b"RIFF", "a WAV (RIFF) file; encode it first"),
+    (b"RF64", "a WAV (RF64) file; encode it first"),
+    (b"FORM", "an AIFF file; encode it first"),
+    (b"OggS", "an Ogg file; encode it first"),
+    (b"fLaC", "a FLAC file; encode it first"),
+    (b"ID3", "an MP3 file; encode it first"),
+    (b"\xff\xfb", "an MP3 file; encode it first"),
+    (b"\x1f\x8b", "a gzip file; unpack it first"),
+    (b"PK\x03\x04", "a zip file; unpack it first"),
+    (b"KENC\x01\x0d\x0a\x1a", "a kilix .kenc file; decode it with kilix"),
+)
+_ENCODEC_STREAM = (192, 193)
+
+
+def read_prefix(source: ByteSource) -> tuple[int, int]:
+    """Look at magic, version and JSON length, without consuming them.
+
+    Returns:
+        (version, JSON bytes): version is 0 or 1, the length is at most `MAX_JSON_BYTES`.
+
+    Raises:
+        ContainerError: it is something else, which the message names as far as possible.
+    """
+    start = source.peek(PREFIX_BYTES)
+    if not start.startswith(MAGIC):
+        raise ContainerError(_describe(source))
+    if len(start) < PREFIX_BYTES:
+        raise ContainerError(
+            f"truncated: the file ends after {len(start)} bytes, inside its header"
+        )
+    version, length = struct.unpack(">BI", start[4:])
+    if version in _ENCODEC_STREAM:
+        raise ContainerError(
+            f"written by Encodec-Stream (version byte {version} at byte 4), whose files need "
+            "their own program; decode it there"
+        )
+    if version > 1:
+        raise ContainerError(
+            f"format version {version} (byte 4) is not known, only 0 and 1 are; "
+            "a newer encodec-cli may read it"
+        )
+    if length > MAX_JSON_BYTES:
+        raise ContainerError(
+            f"header of {length} bytes (byte 5) exceeds {MAX_JSON_BYTES}; the file is damaged"
+        )
+    return version, length
+
+
+def _describe(source: ByteSource) -> str:
+    head = source.peek(64)
+    if not head:
+        return "the file is empty; was it encoded completely?"
+    for magic, name in _LOOK_ALIKES:
+        if head.startswith(magic):
+            return f"not an .ecdc file but {name}"
+    if head[4:8] == b"ftyp":
+        return "not an .ecdc file but an MP4/M4A file; encode it first"
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "not an .ecdc file but an HTML page; was the download refused?"
+    if MAGIC.startswith(head):
+        return f"truncated: the file ends after {len(head)} bytes, inside its header"
+    return f"not an .ecdc file: it starts with {head[:4].hex(' ')} instead of {MAGIC.hex(' ')}"

@@ -1,0 +1,83 @@
+"""What readers hand out besides codes, and the shape both versions' readers share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encodec_cli.container.header import Header
+from encodec_cli.frames import CodeChunk
+
+__all__ = ["ChunkIndex", "DamagedChunk", "Reader", "Writer", "place"]
+
+
+@dataclass(frozen=True)
+class DamagedChunk:
+    """Stands where a chunk's codes could not be read.
+
+    Attributes:
+        index: chunk number, from 0.
+        frames: how many frames are missing.
+        reason: what is wrong with it, a few words.
+    """
+
+    index: int
+    frames: int
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkIndex:
+    """Where the chunks of a seekable file lie.
+
+    Attributes:
+        offsets: int64 [chunks + 1], byte position of each chunk in the file; the last entry is
+            the end of the last chunk.
+        num_samples: per channel at the model's rate.
+        source_num_samples: per channel at the source's rate, or None if not kept.
+    """
+
+    offsets: NDArray[np.int64]
+    num_samples: int
+    source_num_samples: int | None
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        return len(self.offsets) - 1
+
+
+class Reader(Protocol):
+    """A reader of one format version; `EcdcReader` documents the members."""
+
+    header: Header
+    num_samples: int | None
+    source_num_samples: int | None
+    problems: list[str]
+
+    @property
+    def index(self) -> ChunkIndex | None: ...
+
+    @property
+    def offset(self) -> int: ...
+
+    def __iter__(self) -> Iterator[CodeChunk | DamagedChunk]: ...
+
+    def __next__(self) -> CodeChunk | DamagedChunk: ...
+
+    def seek(self, chunk: int) -> None: ...
+
+
+class Writer(Protocol):
+    """A writer of one format version; `EcdcWriter` documents the members."""
+
+    def write(self, chunk: CodeChunk) -> None: ...
+
+    def finish(self, num_samples: int, source_num_samples: int | None) -> None: ...
+
+
+def place(header: Header, chunk: int, offset: int) -> str:
+    """How messages name a chunk: number, time, byte."""
+    return f"chunk {chunk} at {header.chunk_seconds(chunk):.2f} s (byte {offset})"
