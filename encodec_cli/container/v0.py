@@ -1,0 +1,239 @@
+"""Format 0: what Meta's `encodec` program writes (without its language model) and reads.
+
+    'ECDC' 00 | u32 JSON bytes | JSON | codes of all segments, back to back, until the file's end
+
+No lengths, no checksums: everything follows from the model's name, `al` (samples per channel) and
+`nc` (codebooks). Codes are time-major, 10 bits, flushed to a byte at each segment's end. The
+24 kHz model has one segment; here it is read and written in slices of `chunk_frames` frames, a
+multiple of 8, which end on a byte.
+"""
+
+import io
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from encodec_cli.container.header import Header, v0_header
+from encodec_cli.container.sniff import MAGIC, PREFIX_BYTES
+from encodec_cli.container.tally import ChunkTally
+from encodec_cli.container.types import ChunkIndex, DamagedChunk, place
+from encodec_cli.container.v1_records import pack_scale
+from encodec_cli.container.wire import ByteSource, write_all
+from encodec_cli.errors import ContainerError
+from encodec_cli.frames import (
+    CodeChunk,
+    has_fill_bits,
+    pack_time_major,
+    packed_bytes,
+    unpack_time_major,
+)
+
+__all__ = ["V0Reader", "V0Writer"]
+
+_RUST_KEYS = ("acv", "fp", "cs", "cst", "fl", "lmh")
+_STREAM_KEY = "sr"
+_REST_LIMIT = 1 << 20
+
+
+class V0Reader:
+    """Iterates over the chunks of a format 0 file; see `EcdcReader`."""
+
+    def __init__(self, source: ByteSource, json_bytes: int) -> None:
+        self._source = source
+        self.header, self.warnings = _read_header(source, json_bytes)
+        self._samples = self.header.num_samples or 0
+        self.num_samples: int | None = self._samples
+        self.source_num_samples: int | None = None
+        self.problems: list[str] = []
+        self._chunks = self.header.chunk_count(self._samples)
+        self._next = 0
+        self._start = source.offset
+        self._codes_bytes = self._offset_of(self._chunks) - self._start
+        size = source.size()
+        if size is not None:
+            self._check_codes_bytes(size - self._start)
+
+    @property
+    def offset(self) -> int:
+        """Bytes consumed so far."""
+        return self._source.offset
+
+    @property
+    def index(self) -> ChunkIndex | None:
+        """Positions of the chunks, computed; None in a pipe."""
+        if not self._source.seekable:
+            return None
+        full = _chunk_bytes(self.header, self.header.chunk_frames)
+        offsets = self._start + full * np.arange(self._chunks + 1, dtype=np.int64)
+        for chunk in range(max(0, self._chunks - 1), self._chunks + 1):
+            offsets[chunk] = self._offset_of(chunk)
+        return ChunkIndex(offsets, self._samples, None)
+
+    def seek(self, chunk: int) -> None:
+        """Continue with chunk number `chunk`."""
+        if not 0 <= chunk < self._chunks:
+            raise ContainerError(f"cannot seek to chunk {chunk}: the file has {self._chunks}")
+        self._source.seek(self._offset_of(chunk))
+        self._next = chunk
+
+    def __iter__(self) -> Iterator[CodeChunk | DamagedChunk]:
+        return self
+
+    def __next__(self) -> CodeChunk | DamagedChunk:
+        index, header = self._next, self.header
+        if index == self._chunks:
+            # Only a pipe can get here with bytes left.
+            rest = self._source.count_rest(_REST_LIMIT)
+            self._check_codes_bytes(self._codes_bytes + rest, at_least=rest >= _REST_LIMIT)
+            raise StopIteration
+        frames = header.frames_in_chunk(index, self._samples)
+        offset = self._source.offset
+        size = _chunk_bytes(header, frames)
+        data = self._source.peek(size)
+        if len(data) < size:
+            self._check_codes_bytes(offset - self._start + len(data))
+        self._source.skip(size)
+        self._next += 1
+        scale = None
+        if header.has_scale:
+            scale = float(struct.unpack(">f", data[:4])[0])
+            data = data[4:]
+            if not 0.0 < scale < float("inf"):
+                reason = f"scale {scale} is not a positive number"
+                self.problems.append(f"{place(header, index, offset)}: {reason}")
+                return DamagedChunk(index, frames, reason)
+        # Meta's program does not look at the fill bits, so they do not make the codes unreadable.
+        if has_fill_bits(data, header.bits, rows=1, columns=frames * header.codebooks):
+            self.problems.append(f"{place(header, index, offset)}: fill bits are not zero")
+        codes = unpack_time_major(data, header.bits, codebooks=header.codebooks, frames=frames)
+        return CodeChunk(codes, scale)
+
+    def _offset_of(self, chunk: int) -> int:
+        full = min(chunk, max(0, self._chunks - 2))
+        return (
+            self._start
+            + full * _chunk_bytes(self.header, self.header.chunk_frames)
+            + sum(
+                _chunk_bytes(self.header, self.header.frames_in_chunk(short, self._samples))
+                for short in range(full, chunk)
+            )
+        )
+
+    def _check_codes_bytes(self, found: int, *, at_least: bool = False) -> None:
+        expected = self._codes_bytes
+        if found < expected:
+            raise ContainerError(
+                f"truncated: {self._samples} samples take {expected} bytes of codes, but "
+                f"{expected - found} of them are missing"
+            )
+        if found > expected:
+            raise ContainerError(
+                f"{self._samples} samples take {expected} bytes of codes, but "
+                f"{'at least ' if at_least else ''}{found - expected} more follow "
+                f"(byte {self._start + expected}); something was appended, or another program "
+                "wrote codes of its own kind"
+            )
+
+
+class V0Writer:
+    """Writes format 0; see `EcdcWriter`.
+
+    The number of samples stands in front, so codes wait in memory until `finish` unless the
+    header knows it already.
+    """
+
+    def __init__(self, file: BinaryIO, header: Header) -> None:
+        self._file = file
+        self._header = header
+        self._tally = ChunkTally(header)
+        self._waiting: io.BytesIO | None = None
+        if header.num_samples is None:
+            self._waiting = io.BytesIO()
+        else:
+            write_all(file, _prefix(header, header.num_samples))
+
+    def write(self, chunk: CodeChunk) -> None:
+        """Append a chunk."""
+        self._tally.check(chunk)
+        scale = b"" if chunk.scale is None else pack_scale(chunk.scale)
+        data = scale + pack_time_major(chunk.codes, self._header.bits)
+        self._tally.add(chunk.frames)
+        if self._waiting is not None:
+            self._waiting.write(data)
+        else:
+            write_all(self._file, data)
+
+    def finish(self, num_samples: int, source_num_samples: int | None) -> None:
+        """Complete the file; format 0 has no place for `source_num_samples`."""
+        del source_num_samples
+        self._tally.check_end(num_samples)
+        if self._waiting is not None:
+            write_all(self._file, _prefix(self._header, num_samples))
+            write_all(self._file, self._waiting.getvalue())
+        self._file.flush()
+
+
+def _prefix(header: Header, num_samples: int) -> bytes:
+    # Keys and separators exactly as Meta's program writes them.
+    text = json.dumps(
+        {"m": header.model, "al": num_samples, "nc": header.codebooks, "lm": False}
+    ).encode()
+    return MAGIC + struct.pack(">BI", 0, len(text)) + text
+
+
+def _chunk_bytes(header: Header, frames: int) -> int:
+    return 4 * header.has_scale + packed_bytes(frames * header.codebooks, header.bits)
+
+
+def _read_header(source: ByteSource, json_bytes: int) -> tuple[Header, list[str]]:
+    """Consume the header; it and what is suspicious about it."""
+    data = source.peek(PREFIX_BYTES + json_bytes)
+    if len(data) < PREFIX_BYTES + json_bytes:
+        raise ContainerError(f"truncated: the file ends after {len(data)} bytes, inside its header")
+    try:
+        content = json.loads(data[PREFIX_BYTES:].decode())
+    except (ValueError, RecursionError) as error:
+        raise ContainerError(
+            f"header (bytes {PREFIX_BYTES} to {len(data) - 1}) is not JSON; the file is damaged"
+        ) from error
+    if not isinstance(content, dict):
+        raise ContainerError("header is not a JSON object; the file is damaged")
+    _refuse_foreign(content)
+    missing = [key for key in ("m", "al", "nc", "lm") if key not in content]
+    if missing:
+        raise ContainerError(f"header lacks {', '.join(missing)}; the file is damaged")
+    if content["lm"] is not False:
+        raise ContainerError(
+            "the codes are compressed with Meta's language model, which is not supported yet; "
+            "encode without --lm"
+        )
+    if content["al"] == 0:
+        raise ContainerError("the file holds no audio: its header says 0 samples")
+    if content["al"] is None or not isinstance(content["m"], str):
+        raise ContainerError("header: al must be an integer and m a text; the file is damaged")
+    header = v0_header(content["m"], codebooks=content["nc"], num_samples=content["al"])
+    source.skip(len(data))
+    warnings = []
+    if list(content) == ["al", "lm", "m", "nc"] and header.codebooks == 16:
+        warnings.append(
+            "the header looks like one of encodec.cpp, which orders codes differently; "
+            "if the audio is noise, decode the file with encodec.cpp"
+        )
+    return header, warnings
+
+
+def _refuse_foreign(content: dict[str, Any]) -> None:
+    rust = [key for key in _RUST_KEYS if key in content]
+    if rust:
+        raise ContainerError(
+            f"written by encodec-rs (header key {rust[0]}), whose codes only it can read; "
+            "decode it there"
+        )
+    if _STREAM_KEY in content:
+        raise ContainerError(
+            f"written by Encodec-Stream (header key {_STREAM_KEY}), which plays at another rate; "
+            "decode it there"
+        )
