@@ -1,0 +1,254 @@
+"""`.ecdc` files of either version, chunk by chunk or as a whole.
+
+file ---- EcdcReader ----> CodeChunk, CodeChunk, DamagedChunk, ... ---- EcdcWriter ----> file
+"""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encodec_cli.container.header import Header
+from encodec_cli.container.sniff import read_prefix
+from encodec_cli.container.types import ChunkIndex, DamagedChunk, Reader, Writer, place
+from encodec_cli.container.v0 import V0Reader, V0Writer
+from encodec_cli.container.v1_reader import V1Reader
+from encodec_cli.container.v1_writer import V1Writer
+from encodec_cli.container.wire import ByteSource
+from encodec_cli.errors import ContainerError
+from encodec_cli.files import atomic_output
+from encodec_cli.frames import CodeChunk
+
+__all__ = ["Ecdc", "EcdcReader", "EcdcWriter", "read_ecdc", "write_ecdc"]
+
+
+class EcdcReader:
+    """Reads the chunks of an `.ecdc` file or pipe once, in order, in constant memory.
+
+    Iterating gives a `CodeChunk` for every chunk, or a `DamagedChunk` in its place. An error that
+    affects the file as a whole (truncated, end mark damaged, bytes appended) is raised after the
+    last chunk that can be read, so a caller that catches it has everything there is.
+
+    Attributes:
+        header: what the file says about itself.
+
+    Raises:
+        ContainerError: from the constructor if the file is not an `.ecdc` file that this version
+            reads; the message names what it is instead.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Read the header from where the binary `file` stands; it stays open afterwards."""
+        self._source = source = ByteSource(file)
+        version, json_bytes = read_prefix(source)
+        self._reader: Reader
+        self.warnings: tuple[str, ...] = ()
+        if version == 0:
+            reader = V0Reader(source, json_bytes)
+            self._reader, self.warnings = reader, tuple(reader.warnings)
+        else:
+            self._reader = V1Reader(source, json_bytes)
+        self.header: Header = self._reader.header
+
+    @property
+    def num_samples(self) -> int | None:
+        """Samples per channel at the model's rate.
+
+        Known at once if the header says it (always in format 0), else after the last chunk.
+        """
+        return self._reader.num_samples
+
+    @property
+    def source_num_samples(self) -> int | None:
+        """Samples per channel at the source's rate, known like `num_samples`, None if not kept."""
+        return self._reader.source_num_samples
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the chunks read so far, one line each (at most about 1000)."""
+        return list(self._reader.problems)
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the file consumed so far."""
+        return self._reader.offset
+
+    @property
+    def index(self) -> ChunkIndex | None:
+        """Where the chunks lie, or None in a pipe or without an intact end mark."""
+        return self._reader.index
+
+    def file_bytes(self) -> int:
+        """Size of the file; of a pipe, as far as it has been read."""
+        size = self._source.size()
+        return self._source.offset if size is None else size
+
+    def seek(self, chunk: int) -> None:
+        """Continue the iteration with chunk number `chunk`, counted from 0.
+
+        Raises:
+            ContainerError: no such chunk, or no index.
+        """
+        self._reader.seek(chunk)
+
+    def __iter__(self) -> Iterator[CodeChunk | DamagedChunk]:
+        return self
+
+    def __next__(self) -> CodeChunk | DamagedChunk:
+        return next(self._reader)
+
+
+class EcdcWriter:
+    """Writes an `.ecdc` file or pipe chunk by chunk; `finish` must be called.
+
+    Every chunk has `header.chunk_frames` frames; only the last one may have fewer (of a segment
+    model, the last two). Format 1 passes every chunk on at once. Format 0 has to hold the codes
+    back until `finish` unless `header.num_samples` is given.
+    """
+
+    def __init__(self, file: BinaryIO, header: Header) -> None:
+        """Start a file in the binary `file`, which stays open afterwards.
+
+        Raises:
+            ContainerError: the header's tags exceed 64 KiB.
+        """
+        self._header = header
+        self._finished = False
+        self._writer: Writer
+        self._writer = V0Writer(file, header) if header.version == 0 else V1Writer(file, header)
+
+    def write(self, chunk: CodeChunk) -> None:
+        """Append a chunk.
+
+        Raises:
+            ContainerError: a chunk that does not fit the header or may not stand here, a code
+                out of range, or a finished file. Nothing is written then.
+        """
+        self._check_open()
+        self._writer.write(chunk)
+
+    def finish(self, num_samples: int, source_num_samples: int | None = None) -> None:
+        """Complete the file.
+
+        Args:
+            num_samples: per channel at the model's rate, at least 1. It fixes the number of
+                frames: ceil(num_samples / hop) of a whole-signal model, see `Header` for others.
+            source_num_samples: per channel at the source's rate; format 0 has no place for it.
+
+        Raises:
+            ContainerError: the chunks do not add up to `num_samples`, the header said otherwise,
+                or the file is finished already.
+        """
+        self._check_open()
+        if num_samples < 1:
+            raise ContainerError("there is no audio to store: 0 samples")
+        header = self._header
+        if header.num_samples not in (None, num_samples):
+            raise ContainerError(
+                f"the header says {header.num_samples} samples, but there are {num_samples}"
+            )
+        if header.source_num_samples is not None:
+            if source_num_samples not in (None, header.source_num_samples):
+                raise ContainerError(
+                    f"the header says {header.source_num_samples} source samples, "
+                    f"but there are {source_num_samples}"
+                )
+            source_num_samples = header.source_num_samples
+        self._writer.finish(num_samples, source_num_samples)
+        self._finished = True
+
+    def _check_open(self) -> None:
+        if self._finished:
+            raise ContainerError("the file is finished; start a new one")
+
+
+@dataclass(frozen=True, eq=False)
+class Ecdc:
+    """A whole `.ecdc` file in memory.
+
+    Attributes:
+        header: its `num_samples` is known.
+        codes: uint16 [K, T], the frames of all chunks one after the other.
+        scales: float32 [chunks], or None for models without.
+    """
+
+    header: Header
+    codes: NDArray[np.uint16]
+    scales: NDArray[np.float32] | None = None
+
+
+def read_ecdc(source: str | PathLike[str] | BinaryIO) -> Ecdc:
+    """Read a whole file, from a path or from a binary file object.
+
+    Raises:
+        ContainerError: not an `.ecdc` file, or codes are missing or damaged; a path is named.
+        OSError: the path cannot be opened.
+    """
+    if isinstance(source, (str, PathLike)):
+        path = Path(source)
+        with path.open("rb") as file:
+            try:
+                return read_ecdc(file)
+            except ContainerError as error:
+                raise ContainerError(f"{path}: {error}") from error
+    reader = EcdcReader(source)
+    chunks = []
+    for chunk in reader:
+        if isinstance(chunk, DamagedChunk):
+            raise ContainerError(
+                f"{place(reader.header, chunk.index, reader.offset)}: {chunk.reason}"
+            )
+        chunks.append(chunk)
+    header = replace(
+        reader.header,
+        num_samples=reader.num_samples,
+        source_num_samples=reader.source_num_samples,
+    )
+    codes = np.concatenate([chunk.codes for chunk in chunks], axis=1)
+    scales = None
+    if header.has_scale:
+        scales = np.array([chunk.scale for chunk in chunks], np.float32)
+    return Ecdc(header, codes, scales)
+
+
+def write_ecdc(target: str | PathLike[str] | BinaryIO, ecdc: Ecdc, *, force: bool = False) -> None:
+    """Write a whole file, to a path (complete or not at all) or to a binary file object.
+
+    Args:
+        target: where to.
+        ecdc: `header.num_samples` must be given and match the codes.
+        force: overwrite an existing path.
+
+    Raises:
+        ContainerError: codes, scales and header do not fit together.
+        OutputError: the path exists already or cannot be written.
+    """
+    header, codes, scales = ecdc.header, ecdc.codes, ecdc.scales
+    if header.num_samples is None:
+        raise ContainerError("header: num_samples must be given to write a whole file")
+    count = header.chunk_count(header.num_samples)
+    frames = header.frames_before(count, header.num_samples)
+    if codes.ndim != 2 or codes.shape[1] != frames:
+        raise ContainerError(
+            f"{header.num_samples} samples take {frames} frames, got codes {list(codes.shape)}"
+        )
+    if scales is not None and scales.shape != (count,):
+        raise ContainerError(f"{count} chunks take {count} scales, got {list(scales.shape)}")
+    with (
+        atomic_output(Path(target), force=force)
+        if isinstance(target, (str, PathLike))
+        else nullcontext(target)
+    ) as file:
+        writer = EcdcWriter(file, header)
+        start = 0
+        for index in range(count):
+            stop = start + header.frames_in_chunk(index, header.num_samples)
+            scale = None if scales is None else float(scales[index])
+            writer.write(CodeChunk(codes[:, start:stop], scale))
+            start = stop
+        writer.finish(header.num_samples)

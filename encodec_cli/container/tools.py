@@ -1,0 +1,123 @@
+"""What can be done to an `.ecdc` file without a model: peel, summarise, verify."""
+
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from encodec_cli.container.header import Header
+from encodec_cli.container.stream import EcdcReader, EcdcWriter
+from encodec_cli.container.types import DamagedChunk
+from encodec_cli.errors import ContainerError, UsageError
+from encodec_cli.frames import CodeChunk
+
+__all__ = ["Summary", "peel", "summarize", "verify"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `info` shows of a file.
+
+    Attributes:
+        header: with the sample counts filled in from the end mark.
+        file_bytes: size of the whole file.
+        chunks: number of chunks, damaged ones included.
+        frames: their frames.
+        damaged: the chunks that cannot be read.
+        problems: as from `verify`; empty if all is well.
+        warnings: oddities that are no damage.
+    """
+
+    header: Header
+    file_bytes: int
+    chunks: int
+    frames: int
+    damaged: tuple[DamagedChunk, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def duration(self) -> float:
+        """Seconds; of a truncated file, as far as its frames reach."""
+        known = self.header.duration
+        if known is not None and not self.problems:
+            return known
+        reach = self.header.chunk_seconds(self.chunks)
+        if self.header.segment is None:
+            reach = self.frames / self.header.frame_rate
+        return reach if known is None else min(known, reach)
+
+    @property
+    def kbps(self) -> float:
+        """Real rate in kb/s: all bytes of the file over its duration; 0 if nothing plays."""
+        return self.file_bytes * 8 / self.duration / 1000 if self.duration else 0.0
+
+
+def peel(source: BinaryIO, target: BinaryIO, codebooks: int) -> Header:
+    """Lower the bandwidth: copy a file keeping only its `codebooks` coarsest codebooks.
+
+    The result is the file an encoder with that many codebooks would have written, in the same
+    format version. Works on pipes and in constant memory.
+
+    Returns:
+        The header written.
+
+    Raises:
+        UsageError: `codebooks` is not between 1 and what the file has.
+        ContainerError: codes are missing or damaged. What `target` got until then is useless.
+    """
+    reader = EcdcReader(source)
+    if not 1 <= codebooks <= reader.header.codebooks:
+        raise UsageError(f"cannot keep {codebooks} of {reader.header.codebooks} codebooks")
+    header = replace(reader.header, codebooks=codebooks)
+    writer = EcdcWriter(target, header)
+    for chunk in reader:
+        if isinstance(chunk, DamagedChunk):
+            raise ContainerError(f"cannot copy damage: {reader.problems[-1]}")
+        writer.write(CodeChunk(chunk.codes[:codebooks], chunk.scale))
+    if reader.num_samples is None:
+        raise ContainerError("the source does not say how many samples it has")
+    writer.finish(reader.num_samples, reader.source_num_samples)
+    return header
+
+
+def summarize(file: BinaryIO) -> Summary:
+    """Read a whole file and describe it, damage included.
+
+    Raises:
+        ContainerError: not an `.ecdc` file, or its header is damaged.
+    """
+    reader = EcdcReader(file)
+    chunks = frames = 0
+    damaged: list[DamagedChunk] = []
+    fatal: list[str] = []
+    try:
+        for chunk in reader:
+            chunks += 1
+            frames += chunk.frames
+            if isinstance(chunk, DamagedChunk):
+                damaged.append(chunk)
+    except ContainerError as error:
+        fatal.append(str(error))
+    return Summary(
+        header=replace(
+            reader.header,
+            num_samples=reader.num_samples,
+            source_num_samples=reader.source_num_samples,
+        ),
+        file_bytes=reader.file_bytes(),
+        chunks=chunks,
+        frames=frames,
+        damaged=tuple(damaged),
+        problems=(*reader.problems, *fatal),
+        warnings=reader.warnings,
+    )
+
+
+def verify(file: BinaryIO) -> list[str]:
+    """Everything that is wrong with a file, one line each; empty if it is intact.
+
+    In format 1 checksums cover every byte. Format 0 has none, so only its structure is checked.
+    """
+    try:
+        return list(summarize(file).problems)
+    except ContainerError as error:
+        return [str(error)]
