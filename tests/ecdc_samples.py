@@ -1,0 +1,140 @@
+"""Small `.ecdc` files for the container tests."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encodec_cli.container import (
+    CodeChunk,
+    DamagedChunk,
+    Ecdc,
+    EcdcReader,
+    EcdcWriter,
+    Header,
+    v0_header,
+    write_ecdc,
+)
+from encodec_cli.errors import ContainerError
+
+
+class Pipe(io.RawIOBase):
+    """A readable and writable stand-in for a pipe: no seeking, one byte per call if `dribble`."""
+
+    def __init__(self, data: bytes = b"", *, dribble: bool = False) -> None:
+        self.written = bytearray()
+        self.asked = 0
+        self._data = io.BytesIO(data)
+        self._dribble = dribble
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int = -1, /) -> bytes:
+        block = self._data.read(1 if self._dribble else size)
+        self.asked += len(block)
+        return block
+
+    def write(self, data: Any, /) -> int:
+        part = bytes(data)[: 1 if self._dribble else None]
+        self.written += part
+        return len(part)
+
+
+def small_header(**changes: Any) -> Header:
+    """Format 1, whole signal, 2 codebooks of 10 bits, 8 frames a chunk."""
+    base = Header(
+        model="tiny", sample_rate=24000, channels=1, hop=320, codebooks=2, bits=10, chunk_frames=8
+    )
+    return replace(base, **changes)
+
+
+def segment_header(**changes: Any) -> Header:
+    """Format 1 with the geometry of EnCodec 48 kHz."""
+    base = v0_header("encodec_48khz", codebooks=2)
+    return replace(base, **({"version": 1} | changes))
+
+
+def make_ecdc(header: Header, num_samples: int, *, seed: int = 0) -> Ecdc:
+    """Random codes (and scales) that fit `header` and `num_samples`."""
+    generator = np.random.default_rng(seed)
+    count = header.chunk_count(num_samples)
+    frames = header.frames_before(count, num_samples)
+    codes = generator.integers(0, 1 << header.bits, (header.codebooks, frames)).astype(np.uint16)
+    scales = None
+    if header.has_scale:
+        scales = generator.uniform(0.01, 1, count).astype(np.float32)
+    return Ecdc(replace(header, num_samples=num_samples), codes, scales)
+
+
+def file_bytes(ecdc: Ecdc) -> bytes:
+    """The file, with the number of samples in its header."""
+    file = io.BytesIO()
+    write_ecdc(file, ecdc)
+    return file.getvalue()
+
+
+def streamed_bytes(ecdc: Ecdc, source_num_samples: int | None = None) -> bytes:
+    """The file as a live encoder writes it, which learns the number of samples last."""
+    file = io.BytesIO()
+    writer = EcdcWriter(file, replace(ecdc.header, num_samples=None))
+    for chunk in chunks_of(ecdc):
+        writer.write(chunk)
+    assert ecdc.header.num_samples is not None
+    writer.finish(ecdc.header.num_samples, source_num_samples)
+    return file.getvalue()
+
+
+def chunks_of(ecdc: Ecdc) -> list[CodeChunk]:
+    """The chunks that `ecdc` consists of."""
+    header, samples = ecdc.header, ecdc.header.num_samples
+    assert samples is not None
+    bounds = [header.frames_before(i, samples) for i in range(header.chunk_count(samples) + 1)]
+    scales = [None] * (len(bounds) - 1) if ecdc.scales is None else ecdc.scales.tolist()
+    return [
+        CodeChunk(ecdc.codes[:, start:stop], scale)
+        for start, stop, scale in zip(bounds[:-1], bounds[1:], scales, strict=True)
+    ]
+
+
+def read_all(data: bytes) -> tuple[list[CodeChunk | DamagedChunk], ContainerError | None]:
+    """Everything a file gives, and the error at its end, if any."""
+    reader = EcdcReader(io.BytesIO(data))
+    got: list[CodeChunk | DamagedChunk] = []
+    try:
+        for chunk in reader:
+            got.append(chunk)
+    except ContainerError as error:
+        return got, error
+    return got, None
+
+
+def outline(chunks: Iterable[CodeChunk | DamagedChunk]) -> str:
+    """One letter per chunk: o for codes, x for damage."""
+    return "".join("x" if isinstance(chunk, DamagedChunk) else "o" for chunk in chunks)
+
+
+def assert_same_chunks(
+    got: Iterable[CodeChunk | DamagedChunk], expected: Iterable[CodeChunk]
+) -> None:
+    """Same codes and scales; damaged chunks may stand for any codes of the same length."""
+    for ours, theirs in zip(got, expected, strict=True):
+        assert ours.frames == theirs.frames
+        if isinstance(ours, CodeChunk):
+            assert ours.scale == theirs.scale
+            assert_same_codes(ours.codes, theirs.codes)
+
+
+def assert_same_codes(got: NDArray[np.uint16], expected: NDArray[np.uint16]) -> None:
+    """Equal values, shape and dtype."""
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got, expected)
