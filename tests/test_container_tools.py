@@ -1,0 +1,157 @@
+"""Peeling, summaries, verification, and the worked example of docs/ecdc.md."""
+
+import io
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ecdc_samples import (
+    Pipe,
+    assert_same_codes,
+    chunks_of,
+    file_bytes,
+    make_ecdc,
+    segment_header,
+    small_header,
+    streamed_bytes,
+)
+
+import encodec_cli.container
+from encodec_cli.container import Ecdc, Header, peel, read_ecdc, summarize, v0_header, verify
+from encodec_cli.errors import ContainerError, UsageError
+
+DOCS = Path(__file__).parents[1] / "docs" / "ecdc.md"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        small_header(codebooks=8, tags={"a": "b"}, model_sha256="0" * 64),
+        segment_header(codebooks=4),
+        v0_header("encodec_24khz", codebooks=8),
+        v0_header("encodec_48khz", codebooks=16),
+    ],
+    ids=["v1-whole", "v1-segments", "v0-24khz", "v0-48khz"],
+)
+def test_peeling_gives_the_file_of_an_encoder_with_fewer_codebooks(header: Header) -> None:
+    ecdc = make_ecdc(header, 100_000)
+    for codebooks in range(1, header.codebooks + 1):
+        fewer = Ecdc(replace(ecdc.header, codebooks=codebooks), ecdc.codes[:codebooks], ecdc.scales)
+        target = Pipe()
+        written = peel(Pipe(file_bytes(ecdc)), target, codebooks)
+        assert bytes(target.written) == file_bytes(fewer)
+        assert written == fewer.header
+
+
+def test_a_streamed_file_is_peeled_without_knowing_its_length() -> None:
+    ecdc = make_ecdc(small_header(codebooks=4), 10_000)
+    fewer = Ecdc(replace(ecdc.header, codebooks=1), ecdc.codes[:1])
+    target = Pipe()
+    peel(Pipe(streamed_bytes(ecdc, 3)), target, 1)
+
+    assert bytes(target.written) == streamed_bytes(fewer, 3)
+
+
+@pytest.mark.parametrize("codebooks", [0, 3])
+def test_only_codebooks_that_exist_can_be_kept(codebooks: int) -> None:
+    data = file_bytes(make_ecdc(small_header(), 5000))
+
+    with pytest.raises(UsageError, match=f"cannot keep {codebooks} of 2 codebooks"):
+        peel(io.BytesIO(data), io.BytesIO(), codebooks)
+
+
+def test_damage_is_not_peeled() -> None:
+    data = bytearray(file_bytes(make_ecdc(small_header(), 5000)))
+    data[100] ^= 1
+
+    with pytest.raises(ContainerError, match="cannot copy damage: chunk 0 at"):
+        peel(io.BytesIO(data), io.BytesIO(), 1)
+    with pytest.raises(ContainerError, match="truncated"):
+        peel(io.BytesIO(data[:70]), io.BytesIO(), 1)
+
+
+@pytest.mark.parametrize("pipe", [False, True], ids=["file", "pipe"])
+def test_summary_of_an_intact_file(pipe: bool) -> None:
+    data = streamed_bytes(make_ecdc(small_header(), 24_000), 44_100)
+    summary = summarize(Pipe(data) if pipe else io.BytesIO(data))
+
+    assert summary.header == small_header(num_samples=24_000, source_num_samples=44_100)
+    assert (summary.file_bytes, summary.chunks, summary.frames) == (len(data), 10, 75)
+    assert summary.duration == 1.0
+    assert summary.kbps == pytest.approx(len(data) * 8 / 1000)
+    assert (summary.damaged, summary.problems, summary.warnings) == ((), (), ())
+
+
+def test_summary_of_a_damaged_file_names_the_damage() -> None:
+    data = bytearray(streamed_bytes(make_ecdc(small_header(), 24_000)))
+    data[-60] ^= 1  # inside the last whole chunk
+    summary = summarize(io.BytesIO(data))
+
+    assert [chunk.index for chunk in summary.damaged] == [8]
+    assert len(summary.problems) == 1
+    assert "chunk 8 at 0.85 s" in summary.problems[0]
+
+
+def test_summary_of_a_truncated_file_counts_what_is_there() -> None:
+    ecdc = make_ecdc(small_header(), 24_000)
+    whole = streamed_bytes(ecdc)
+    summary = summarize(io.BytesIO(whole[: len(whole) // 2]))
+
+    assert summary.header.num_samples is None
+    assert 0 < summary.chunks < len(chunks_of(ecdc))
+    assert summary.duration == summary.chunks * 8 / 75
+    assert "truncated" in summary.problems[0]
+
+
+def test_summary_refuses_what_is_no_ecdc_file() -> None:
+    with pytest.raises(ContainerError, match="FLAC"):
+        summarize(io.BytesIO(b"fLaC" + bytes(100)))
+    assert verify(io.BytesIO(b"fLaC")) == ["not an .ecdc file but a FLAC file; encode it first"]
+
+
+def test_the_worked_example_of_the_documentation_is_a_file() -> None:
+    text = DOCS.read_text()
+    listing = re.search(r"```hex\n(.*?)```", text, re.DOTALL)
+    assert listing is not None
+    lines = [line.split("|")[0] for line in listing[1].splitlines()]
+    data = bytes.fromhex("".join(lines))
+    ecdc = read_ecdc(io.BytesIO(data))
+
+    assert ecdc.header.model == "demo"
+    assert ecdc.header.num_samples == 3000
+    assert ecdc.header.source_num_samples is None
+    assert ecdc.codes[:, :4].tolist() == [[1, 2, 3, 1023], [513, 0, 0, 0]]
+    assert ecdc.codes.shape == (2, 10)
+    assert not ecdc.codes[:, 4:].any()
+    assert streamed_bytes(ecdc) == data
+
+
+def test_the_documentation_lists_every_header_key() -> None:
+    from encodec_cli.container.v1_records import _KEYS
+
+    documented = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", DOCS.read_text(), re.MULTILINE))
+
+    assert documented == {key: name for name, key in _KEYS.items()}
+
+
+def test_every_exported_name_exists() -> None:
+    for name in encodec_cli.container.__all__:
+        assert hasattr(encodec_cli.container, name)
+
+
+def test_the_container_needs_no_torch() -> None:
+    code = "import sys, encodec_cli.container; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_codes_of_a_peeled_file_are_the_first_rows() -> None:
+    ecdc = make_ecdc(segment_header(codebooks=4), 100_000)
+    target = io.BytesIO()
+    peel(io.BytesIO(file_bytes(ecdc)), target, 2)
+    target.seek(0)
+
+    assert_same_codes(read_ecdc(target).codes, ecdc.codes[:2])
