@@ -20,8 +20,7 @@ from encodec_cli.container.header import Header, v0_header
 from encodec_cli.container.sniff import MAGIC, PREFIX_BYTES
 from encodec_cli.container.tally import ChunkTally
 from encodec_cli.container.types import ChunkIndex, DamagedChunk, place
-from encodec_cli.container.v1_records import pack_scale
-from encodec_cli.container.wire import ByteSource, write_all
+from encodec_cli.container.wire import ByteSource, pack_scale, write_all
 from encodec_cli.errors import ContainerError
 from encodec_cli.frames import (
     CodeChunk,

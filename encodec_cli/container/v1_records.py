@@ -21,7 +21,13 @@ from numpy.typing import NDArray
 
 from encodec_cli.container.header import MAX_SAMPLES, Header
 from encodec_cli.container.sniff import MAGIC, MAX_JSON_BYTES, PREFIX_BYTES
-from encodec_cli.container.wire import ByteSource, parse_varint, parse_varints, varint
+from encodec_cli.container.wire import (
+    ByteSource,
+    pack_scale,
+    parse_varint,
+    parse_varints,
+    varint,
+)
 from encodec_cli.errors import ContainerError
 from encodec_cli.frames import CodeChunk, has_fill_bits, pack_rows, packed_bytes, unpack_rows
 
@@ -170,21 +176,6 @@ def build_raw(header: Header, chunk: CodeChunk, index: int) -> bytes:
     """
     scale = b"" if chunk.scale is None else pack_scale(chunk.scale)
     return _record(TYPE_RAW, chunk.frames, scale + pack_rows(chunk.codes, header.bits), index)
-
-
-def pack_scale(scale: float) -> bytes:
-    """Big-endian float32.
-
-    Raises:
-        ContainerError: the scale over- or underflows a float32.
-    """
-    try:
-        data = struct.pack(">f", scale)
-    except OverflowError as error:
-        raise ContainerError(f"scale {scale} does not fit in 32 bits") from error
-    if struct.unpack(">f", data)[0] == 0.0:
-        raise ContainerError(f"scale {scale} does not fit in 32 bits")
-    return data
 
 
 def parse_raw(header: Header, frames: int, payload: bytes) -> CodeChunk | str:

@@ -3,6 +3,7 @@
 import re
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 
 from encodec_cli.container.header import Header
 from encodec_cli.container.v1_records import (
@@ -29,7 +30,7 @@ _SCAN_BYTES = 1 << 26  # how far one gap is searched
 # Effort after damage, for a whole file: a start capital, and an income for every byte read, so
 # that a hostile file takes time in proportion to its length.
 _TRIES = 20_000
-_BYTES_PER_TRY = 16
+_BYTES_PER_TRY = 256
 _EFFORT = 1 << 28  # bytes checksummed
 _EFFORT_PER_BYTE = 16
 _CANDIDATE = re.compile(rb"\x01|\x00(?=\x00[\x04-\xff])")
@@ -113,7 +114,8 @@ class RecordFinder:
         while scanned < _SCAN_BYTES and not self._exhausted():
             window = self._source.peek(step + HEAD_BYTES)
             for match in _CANDIDATE.finditer(window[: step + 2]):
-                if match.start() < step:
+                near = window[match.start() : match.start() + 3]
+                if match.start() < step and (near[0] == TYPE_END or near in self._raw_starts):
                     found = self._candidate(match.start(), index)
                     if found is not None:
                         return match.start(), found
@@ -168,6 +170,15 @@ class RecordFinder:
         else:
             fits = head.payload <= _MAX_UNKNOWN_BYTES
         return head if fits else None
+
+    @cached_property
+    def _raw_starts(self) -> frozenset[bytes]:
+        """First three bytes of every raw record that the header allows, to scan quickly."""
+        heads = (
+            bytes([TYPE_RAW]) + varint(frames) + varint(raw_payload_bytes(self._header, frames))
+            for frames in range(1, self._header.chunk_frames + 1)
+        )
+        return frozenset(head[:3] for head in heads)
 
     def _full_record_bytes(self) -> int:
         payload = raw_payload_bytes(self._header, self._header.chunk_frames)

@@ -1,5 +1,6 @@
-"""Bytes in and out of file objects: exact reads with look-ahead, whole writes, varints."""
+"""Bytes in and out of file objects: exact reads with look-ahead, whole writes, numbers."""
 
+import struct
 from typing import BinaryIO
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError
 
-__all__ = ["ByteSource", "parse_varint", "parse_varints", "varint", "write_all"]
+__all__ = ["ByteSource", "pack_scale", "parse_varint", "parse_varints", "varint", "write_all"]
 
 _BLOCK = 1 << 16
 _MAX_VARINT_BYTES = 8
@@ -92,6 +93,21 @@ def write_all(file: BinaryIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
+
+
+def pack_scale(scale: float) -> bytes:
+    """Big-endian float32.
+
+    Raises:
+        ContainerError: the scale over- or underflows a float32.
+    """
+    try:
+        data = struct.pack(">f", scale)
+    except OverflowError as error:
+        raise ContainerError(f"scale {scale} does not fit in 32 bits") from error
+    if struct.unpack(">f", data)[0] == 0.0:
+        raise ContainerError(f"scale {scale} does not fit in 32 bits")
+    return data
 
 
 def varint(value: int) -> bytes:
