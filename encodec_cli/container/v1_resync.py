@@ -26,7 +26,7 @@ __all__ = ["Found", "RecordFinder"]
 
 _MAX_LOST = 1 << 16  # chunks that may be missing in a whole file
 _MAX_UNKNOWN_BYTES = 1 << 21  # payload of a record type that this version does not know
-_SCAN_BYTES = 1 << 26  # how far one gap is searched
+_SCAN_BYTES = 1 << 24  # how far one gap is searched
 # Effort after damage, for a whole file: a start capital, and an income for every byte read, so
 # that a hostile file takes time in proportion to its length.
 _TRIES = 20_000
