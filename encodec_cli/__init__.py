@@ -1,3 +1,52 @@
-"""Neural audio coding: SEANet + RVQ models, `.ecdc` files, and the command line over both."""
+"""Neural audio coding: SEANet + RVQ models, `.ecdc` files, and the command line over both.
+
+The public names below are imported on first use, so that importing the package costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from encodec_cli.api import decode, encode
+    from encodec_cli.checkpoint import load_model
+    from encodec_cli.container import Ecdc, Header, read_ecdc, write_ecdc
+    from encodec_cli.errors import EncodecCliError
+    from encodec_cli.model import CompressionModel, get_compression_model
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CompressionModel",
+    "Ecdc",
+    "EncodecCliError",
+    "Header",
+    "decode",
+    "encode",
+    "get_compression_model",
+    "load_model",
+    "read_ecdc",
+    "write_ecdc",
+]
+
+_MODULES = {
+    "CompressionModel": "model",
+    "Ecdc": "container",
+    "EncodecCliError": "errors",
+    "Header": "container",
+    "decode": "api",
+    "encode": "api",
+    "get_compression_model": "model",
+    "load_model": "checkpoint",
+    "read_ecdc": "container",
+    "write_ecdc": "container",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

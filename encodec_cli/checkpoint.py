@@ -12,26 +12,35 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from encodec_cli.config import CodecConfig
-from encodec_cli.convert import is_torch_file, load_meta_checkpoint
+from encodec_cli.convert import load_meta_checkpoint, meta_card
 from encodec_cli.errors import CheckpointError, UsageError
-from encodec_cli.files import atomic_output
+from encodec_cli.files import atomic_output, check_writable
 from encodec_cli.model import CompressionModel
-from encodec_cli.model_file import FORMAT_VERSION, file_sha256, find_model, read_card
+from encodec_cli.model_file import (
+    DEFAULT_MODEL,
+    FORMAT_VERSION,
+    ModelCard,
+    file_sha256,
+    find_model,
+    is_torch_file,
+    read_card,
+)
 
-__all__ = ["build_and_load", "load_model", "load_model_file", "save_model"]
+__all__ = ["build_and_load", "convert_checkpoint", "load_model", "load_model_file", "save_model"]
 
 _TRAINING_STATE = ("inited", "cluster_size", "embed_avg")
 
 
 def load_model(
-    name_or_path: str | Path,
+    name_or_path: str | Path = DEFAULT_MODEL,
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> CompressionModel:
     """A model ready to code: by the name of a bundled one, or a path to ours or Meta's `.th`.
 
-    Its `sha256` is that of the file, as `.ecdc` headers name it.
+    Its `sha256` is that of the file (or of the one it was converted from), as `.ecdc` headers
+    name it.
 
     Raises:
         CheckpointError: no such model; the file is foreign, truncated or does not fit.
@@ -39,7 +48,8 @@ def load_model(
     """
     path = find_model(name_or_path)
     model = load_model_file(path)
-    model.sha256 = file_sha256(path)
+    identity = None if is_torch_file(path) else read_card(path).identity
+    model.sha256 = identity or file_sha256(path)
     try:
         return model.to(device=torch.device(device), dtype=dtype)
     except (RuntimeError, AssertionError) as error:
@@ -103,6 +113,7 @@ def save_model(
     licence: str,
     training_data: str,
     metrics: dict[str, Any] | None = None,
+    identity: str | None = None,
     half: bool = True,
     force: bool = False,
 ) -> None:
@@ -131,8 +142,43 @@ def save_model(
         "metrics": json.dumps(metrics or {}),
         "config": json.dumps(_folded(model.config).to_dict()),
     }
+    if identity is not None:
+        metadata["identity"] = identity
     with atomic_output(path, force=force) as file:
         file.write(save(state, metadata))
+
+
+def convert_checkpoint(
+    source: Path,
+    target: Path,
+    *,
+    half: bool = False,
+    licence: str | None = None,
+    force: bool = False,
+) -> ModelCard:
+    """Write the model in `source` (Meta's `.th`, or ours) to `target` in our format.
+
+    Raises:
+        CheckpointError: see `load_model`.
+        OutputError: `target` exists and not `force`, or cannot be written.
+    """
+    if target.suffix != ".safetensors":
+        raise UsageError(f"{target}: our checkpoints end in .safetensors; name it so")
+    check_writable(target, force=force)
+    model = load_model(source)
+    path = find_model(source)
+    card = meta_card(path) if is_torch_file(path) else read_card(path)
+    save_model(
+        model,
+        target,
+        licence=licence or card.licence,
+        training_data=card.training_data,
+        metrics=card.metrics,
+        identity=model.sha256,
+        half=half,
+        force=force,
+    )
+    return read_card(target)
 
 
 def folded_state(model: nn.Module) -> dict[str, Tensor]:

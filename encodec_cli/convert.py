@@ -14,30 +14,15 @@ from torch import Tensor
 
 from encodec_cli.config import CodecConfig, load_codec_config
 from encodec_cli.errors import CheckpointError
+from encodec_cli.model_file import ModelCard
 from encodec_cli.resources import configs_folder
 
-__all__ = ["is_torch_file", "load_meta_checkpoint", "rename_meta_state"]
+__all__ = ["load_meta_checkpoint", "meta_card", "rename_meta_state"]
 
 _MOST_BYTES = 4 << 30
 _TRAINING_STATE = re.compile(
     r"^quantizer\.vq\.layers\.\d+\._codebook\.(inited|cluster_size|embed_avg)$"
 )
-# torch.save writes a zip archive, or a bare pickle before 1.6.
-_ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\x0a"
-
-
-def is_torch_file(path: Path) -> bool:
-    """Whether `path` begins like something that torch.save wrote.
-
-    Raises:
-        CheckpointError: missing or unreadable.
-    """
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
-    return start in (_ZIP, _PICKLE)
 
 
 def load_meta_checkpoint(path: Path) -> tuple[CodecConfig, dict[str, Tensor]]:
@@ -61,6 +46,25 @@ def load_meta_checkpoint(path: Path) -> tuple[CodecConfig, dict[str, Tensor]]:
         return load_codec_config(configs_folder() / f"{name}.yaml"), rename_meta_state(state)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def meta_card(path: Path) -> ModelCard:
+    """What can be said of Meta's `.th` file, which carries no metadata.
+
+    Raises:
+        CheckpointError: see `load_meta_checkpoint`.
+    """
+    config, state = load_meta_checkpoint(path)
+    return ModelCard(
+        path=path,
+        config=config,
+        licence="MIT (Meta's published EnCodec weights; otherwise unstated)",
+        training_data="unstated",
+        metrics={},
+        parameters=sum(value.numel() for value in state.values()),
+        dtype="F32",
+        identity=None,
+    )
 
 
 def rename_meta_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

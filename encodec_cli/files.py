@@ -1,4 +1,6 @@
-"""Outputs that are either complete or absent.
+"""Inputs and outputs of bytes: files, standard input, standard output.
+
+Outputs are either complete or absent.
 
 Everything the command line writes goes through `atomic_output`: the bytes land in a hidden
 temporary file beside the target and are renamed over it only after the writer succeeded, so a
@@ -7,15 +9,16 @@ crash, Ctrl-C or a full disk never leaves half a file under the name the user as
 
 import errno
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
-from encodec_cli.errors import OutputError
+from encodec_cli.errors import EncodecCliError, OutputError
 
-__all__ = ["atomic_output", "check_writable"]
+__all__ = ["CountingFile", "atomic_output", "check_writable", "open_input", "standard_output"]
 
 
 def check_writable(path: Path, *, force: bool) -> None:
@@ -65,3 +68,55 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_input(source: Path | Literal["-"]) -> Iterator[BinaryIO]:
+    """Yield a binary file to read `source` from; "-" is standard input.
+
+    Raises:
+        EncodecCliError: missing, a folder, unreadable, or a terminal.
+    """
+    if source == "-":
+        if sys.stdin.isatty():
+            raise EncodecCliError("stdin: is a terminal; pipe a file into it or name one")
+        yield sys.stdin.buffer
+        return
+    try:
+        file = source.open("rb")
+    except IsADirectoryError as error:
+        raise EncodecCliError(f"{source}: is a folder; name a file") from error
+    except OSError as error:
+        raise EncodecCliError(f"{source}: cannot read: {error.strerror}") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def standard_output() -> Iterator[BinaryIO]:
+    """Yield standard output for bytes.
+
+    Raises:
+        OutputError: it is a terminal.
+    """
+    if sys.stdout.isatty():
+        raise OutputError("stdout: is a terminal; pipe or redirect it, or name a file")
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
+
+
+class CountingFile:
+    """Passes bytes on to a binary file, at once, and counts them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.bytes = 0
+
+    def write(self, data: bytes) -> int:
+        written = self._file.write(data)
+        self._file.flush()  # a pipe's reader need not wait for a buffer to fill
+        self.bytes += written
+        return written
+
+    def flush(self) -> None:
+        self._file.flush()

@@ -3,7 +3,8 @@
 One `.safetensors` file is one model: tensors under the names of `CompressionModel`'s state (norms
 of weights folded, codebooks without their training state; fp16 or fp32), and in the header's
 metadata `format` = "encodec-cli", `format_version`, `config` (JSON), `name`, `licence`,
-`training_data`, `metrics` (JSON).
+`training_data`, `metrics` (JSON), and of a converted model `identity`, the SHA-256 of the file
+it was made from, so that `.ecdc` files made with either decode with both.
 """
 
 import difflib
@@ -27,11 +28,14 @@ __all__ = [
     "bundled_models",
     "file_sha256",
     "find_model",
+    "is_torch_file",
     "read_card",
 ]
 
 DEFAULT_MODEL = "ecli_24khz"
 FORMAT_VERSION = 1
+# torch.save writes a zip archive, or a bare pickle before torch 1.6.
+_TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class ModelCard:
     """Numbers in the file, codebooks included."""
     dtype: str
     """Type of the stored numbers, "F16" or "F32"."""
+    identity: str | None
+    """SHA-256 of the file the weights were converted from; None if not converted."""
 
     @property
     def name(self) -> str:
@@ -83,6 +89,20 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal; `.ecdc` files name their model by it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_torch_file(path: Path) -> bool:
+    """Whether `path` begins like something that torch.save wrote.
+
+    Raises:
+        CheckpointError: missing or unreadable.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
+    return start in _TORCH_STARTS
 
 
 def read_card(path: Path) -> ModelCard:
@@ -123,4 +143,5 @@ def read_card(path: Path) -> ModelCard:
         metrics=metrics if isinstance(metrics, dict) else {},
         parameters=sum(math.prod(shape) for shape in shapes),
         dtype="/".join(sorted(dtypes)),
+        identity=metadata.get("identity"),
     )

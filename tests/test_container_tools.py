@@ -20,7 +20,7 @@ from ecdc_samples import (
 )
 
 import encodec_cli.container
-from encodec_cli.container import Ecdc, Header, peel, read_ecdc, summarize, v0_header, verify
+from encodec_cli.container import Ecdc, EcdcReader, Header, peel, read_ecdc, summarize, v0_header, verify
 from encodec_cli.errors import ContainerError, UsageError
 
 DOCS = Path(__file__).parents[1] / "docs" / "ecdc.md"
@@ -41,7 +41,7 @@ def test_peeling_gives_the_file_of_an_encoder_with_fewer_codebooks(header: Heade
     for codebooks in range(1, header.codebooks + 1):
         fewer = Ecdc(replace(ecdc.header, codebooks=codebooks), ecdc.codes[:codebooks], ecdc.scales)
         target = Pipe()
-        written = peel(Pipe(file_bytes(ecdc)), target, codebooks)
+        written = peel(EcdcReader(Pipe(file_bytes(ecdc))), target, codebooks)
         assert bytes(target.written) == file_bytes(fewer)
         assert written == fewer.header
 
@@ -50,7 +50,7 @@ def test_a_streamed_file_is_peeled_without_knowing_its_length() -> None:
     ecdc = make_ecdc(small_header(codebooks=4), 10_000)
     fewer = Ecdc(replace(ecdc.header, codebooks=1), ecdc.codes[:1])
     target = Pipe()
-    peel(Pipe(streamed_bytes(ecdc, 3)), target, 1)
+    peel(EcdcReader(Pipe(streamed_bytes(ecdc, 3))), target, 1)
 
     assert bytes(target.written) == streamed_bytes(fewer, 3)
 
@@ -60,7 +60,7 @@ def test_only_codebooks_that_exist_can_be_kept(codebooks: int) -> None:
     data = file_bytes(make_ecdc(small_header(), 5000))
 
     with pytest.raises(UsageError, match=f"cannot keep {codebooks} of 2 codebooks"):
-        peel(io.BytesIO(data), io.BytesIO(), codebooks)
+        peel(EcdcReader(io.BytesIO(data)), io.BytesIO(), codebooks)
 
 
 def test_damage_is_not_peeled() -> None:
@@ -68,9 +68,9 @@ def test_damage_is_not_peeled() -> None:
     data[100] ^= 1
 
     with pytest.raises(ContainerError, match="cannot copy damage: chunk 0 at"):
-        peel(io.BytesIO(data), io.BytesIO(), 1)
+        peel(EcdcReader(io.BytesIO(data)), io.BytesIO(), 1)
     with pytest.raises(ContainerError, match="truncated"):
-        peel(io.BytesIO(data[:70]), io.BytesIO(), 1)
+        peel(EcdcReader(io.BytesIO(data[:70])), io.BytesIO(), 1)
 
 
 @pytest.mark.parametrize("pipe", [False, True], ids=["file", "pipe"])
@@ -151,7 +151,7 @@ def test_the_container_needs_no_torch() -> None:
 def test_codes_of_a_peeled_file_are_the_first_rows() -> None:
     ecdc = make_ecdc(segment_header(codebooks=4), 100_000)
     target = io.BytesIO()
-    peel(io.BytesIO(file_bytes(ecdc)), target, 2)
+    peel(EcdcReader(io.BytesIO(file_bytes(ecdc))), target, 2)
     target.seek(0)
 
     assert_same_codes(read_ecdc(target).codes, ecdc.codes[:2])

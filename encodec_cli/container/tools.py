@@ -51,8 +51,8 @@ class Summary:
         return self.file_bytes * 8 / self.duration / 1000 if self.duration else 0.0
 
 
-def peel(source: BinaryIO, target: BinaryIO, codebooks: int) -> Header:
-    """Lower the bandwidth: copy a file keeping only its `codebooks` coarsest codebooks.
+def peel(reader: EcdcReader, target: BinaryIO, codebooks: int) -> Header:
+    """Lower the bandwidth: copy what `reader` has opened with only its coarsest `codebooks`.
 
     The result is the file an encoder with that many codebooks would have written, in the same
     format version. Works on pipes and in constant memory.
@@ -64,7 +64,6 @@ def peel(source: BinaryIO, target: BinaryIO, codebooks: int) -> Header:
         UsageError: `codebooks` is not between 1 and what the file has.
         ContainerError: codes are missing or damaged. What `target` got until then is useless.
     """
-    reader = EcdcReader(source)
     if not 1 <= codebooks <= reader.header.codebooks:
         raise UsageError(f"cannot keep {codebooks} of {reader.header.codebooks} codebooks")
     header = replace(reader.header, codebooks=codebooks)

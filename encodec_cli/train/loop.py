@@ -291,11 +291,10 @@ class Trainer:
 
     def _adamw(self, module: nn.Module, rate: float) -> torch.optim.AdamW:
         c = self.config
-        matrices = [p for p in module.parameters() if p.dim() > 1]
-        vectors = [p for p in module.parameters() if p.dim() <= 1]
+        parameters = list(module.parameters())
         groups = [
-            {"params": matrices, "weight_decay": c.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": c.weight_decay},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
         ]
         return torch.optim.AdamW(groups, lr=rate, betas=(c.betas[0], c.betas[1]))
 

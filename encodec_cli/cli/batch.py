@@ -1,0 +1,119 @@
+"""Which file goes where, and one error policy for many files."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from encodec_cli.cli.console import say, warn
+from encodec_cli.errors import EncodecCliError, UsageError
+
+__all__ = ["AUDIO_SUFFIXES", "ECDC_SUFFIXES", "Job", "plan_jobs", "run_jobs"]
+
+Place = Path | Literal["-"]
+
+ECDC_SUFFIXES = frozenset({".ecdc"})
+AUDIO_SUFFIXES = frozenset(
+    {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus"}
+    | {".rf64", ".snd", ".w64", ".wav"}
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and where its output goes."""
+
+    source: Place
+    target: Place
+
+
+def plan_jobs(
+    arguments: list[str],
+    *,
+    output_dir: Path | None,
+    recursive: bool,
+    from_suffixes: frozenset[str],
+    to_suffix: str,
+) -> list[Job]:
+    """Jobs for `IN [OUT]`, or for `IN...` with an output folder or folders to search.
+
+    Raises:
+        UsageError: arguments that do not go together, or two inputs with one output.
+    """
+    many = output_dir is not None or recursive
+    if not many:
+        return [_single(arguments, from_suffixes, to_suffix)]
+    jobs = []
+    for argument in arguments:
+        if argument == "-":
+            raise UsageError("-: standard input cannot be one of many inputs")
+        path = Path(argument)
+        if not path.is_dir():
+            folder = path.parent if output_dir is None else output_dir
+            jobs.append(Job(path, folder / f"{path.stem}{to_suffix}"))
+            continue
+        if not recursive:
+            raise UsageError(f"{path}: is a folder; add --recursive to take the files in it")
+        for file in sorted(path.rglob("*")):
+            if file.suffix.lower() in from_suffixes and file.is_file():
+                folder = file.parent if output_dir is None else output_dir
+                if output_dir is not None:
+                    folder = output_dir / file.parent.relative_to(path)
+                jobs.append(Job(file, folder / f"{file.stem}{to_suffix}"))
+    if not jobs:
+        raise UsageError(f"no {', '.join(sorted(from_suffixes))} files found")
+    seen: dict[Place, Place] = {}
+    for job in jobs:
+        other = seen.setdefault(job.target, job.source)
+        if other != job.source:
+            raise UsageError(
+                f"{other} and {job.source} would both become {job.target}; "
+                "give them separately, or rename one"
+            )
+    return jobs
+
+
+def _single(arguments: list[str], from_suffixes: frozenset[str], to_suffix: str) -> Job:
+    if len(arguments) > 2:
+        raise UsageError("several inputs need --output-dir (or --recursive for folders)")
+    source: Place = "-" if arguments[0] == "-" else Path(arguments[0])
+    if isinstance(source, Path) and source.is_dir():
+        raise UsageError(f"{source}: is a folder; add --recursive to take the files in it")
+    if len(arguments) == 2:
+        target: Place = "-" if arguments[1] == "-" else Path(arguments[1])
+        if isinstance(target, Path) and target.suffix.lower() in from_suffixes:
+            raise UsageError(f"{target}: is named like an input; several inputs need --output-dir")
+        return Job(source, target)
+    return Job(source, source.with_suffix(to_suffix) if isinstance(source, Path) else "-")
+
+
+def run_jobs(
+    jobs: Iterable[Job],
+    work: Callable[[Job], bool],
+    *,
+    skip_existing: bool,
+    make_folders: bool,
+    quiet: bool,
+) -> int:
+    """Do each job, whatever became of the others; returns the exit code.
+
+    `work` returns whether all went well. With `skip_existing` a job whose target is there already
+    counts as done: targets appear only when complete.
+    """
+    exit_code = 0
+    for job in jobs:
+        if isinstance(job.target, Path):
+            if skip_existing and job.target.is_file():
+                if not quiet:
+                    say(f"{job.target}: exists, skipped")
+                continue
+            if make_folders:
+                job.target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if not work(job):
+                exit_code |= 1
+        except EncodecCliError as error:
+            warn(str(error), label="error", style="bold red")
+            exit_code |= error.exit_code
+    # Codes are OR-ed as flags, but 3 would mean nothing: a failure beside a usage error is 1.
+    return 1 if exit_code == 3 else exit_code

@@ -1,0 +1,315 @@
+"""`encode`, `decode`, `roundtrip`: the commands that run a model."""
+
+import dataclasses
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from encodec_cli.cli import options
+from encodec_cli.cli.batch import AUDIO_SUFFIXES, ECDC_SUFFIXES, Job, plan_jobs, run_jobs
+from encodec_cli.cli.console import print_json, progress_bar, say, warn
+from encodec_cli.errors import UsageError
+from encodec_cli.files import check_writable
+from encodec_cli.model_file import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from encodec_cli.model import CompressionModel
+
+__all__ = ["decode", "encode", "roundtrip"]
+
+
+class ContainerFormat(StrEnum):
+    v1 = "v1"
+    v0 = "v0"
+
+
+class AudioFormatName(StrEnum):
+    wav = "wav"
+    flac = "flac"
+    ogg = "ogg"
+
+
+class EncodingName(StrEnum):
+    pcm16 = "pcm16"
+    pcm24 = "pcm24"
+    float = "float"
+
+
+def encode(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="IN [OUT]", help="Audio, '-' is stdin; many with -o.")
+    ],
+    bandwidth: options.Bandwidth = None,
+    n_q: options.NQ = None,
+    model: options.Model = DEFAULT_MODEL,
+    container: Annotated[
+        ContainerFormat,
+        typer.Option("--format", help="v1, ours; v0, which Meta's encodec reads (its models)."),
+    ] = ContainerFormat.v1,
+    output_dir: options.OutputDir = None,
+    recursive: options.Recursive = False,
+    skip_existing: options.SkipExisting = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+) -> None:
+    """Compress audio into .ecdc, at 6 kb/s unless told otherwise.
+
+    Reads WAV, FLAC, OGG, Opus, MP3, AIFF of any rate and channel count.
+    IN alone writes IN.ecdc beside it; '-' as IN or OUT is a pipe.
+    """
+    jobs = plan_jobs(
+        inputs,
+        output_dir=output_dir,
+        recursive=recursive,
+        from_suffixes=AUDIO_SUFFIXES,
+        to_suffix=".ecdc",
+    )
+    _check_targets(jobs, force=force, skip_existing=skip_existing, json=json)
+    loaded = _load(model, device, threads)
+
+    from encodec_cli.api import choose_codebooks
+    from encodec_cli.pipeline import encode_file
+
+    codebooks = choose_codebooks(loaded, bandwidth, n_q)
+    version = int(container.value[1:])
+
+    def work(job: Job) -> bool:
+        with progress_bar(str(job.source), quiet=quiet) as progress:
+            report = encode_file(
+                loaded,
+                job.source,
+                job.target,
+                n_q=codebooks,
+                version=version,
+                force=force,
+                progress=progress,
+            )
+        if json:
+            print_json(_rounded(report, kbps=report.kbps, speed=report.speed))
+        elif not quiet:
+            say(
+                f"{_arrow(job)}: {_time(report.seconds)}, "
+                f"{report.bytes:,} bytes, {report.kbps:.2f} kb/s, "
+                f"{report.speed:.1f} x real time"
+            )
+        return True
+
+    _run(jobs, work, skip_existing=skip_existing, output_dir=output_dir, quiet=quiet)
+
+
+def decode(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="IN [OUT]", help=".ecdc, '-' is stdin; many with -o.")
+    ],
+    bandwidth: options.Bandwidth = None,
+    n_q: options.NQ = None,
+    model: options.Model = DEFAULT_MODEL,
+    sample_rate: Annotated[
+        str | None,
+        typer.Option(metavar="HZ|source", help="'source' restores its rate and length. [model's]"),
+    ] = None,
+    audio_format: Annotated[
+        AudioFormatName | None,
+        typer.Option(help="Format of the audio; by OUT's suffix unless given, else wav."),
+    ] = None,
+    encoding: Annotated[
+        EncodingName | None, typer.Option(help="Sample format of WAV and FLAC. [pcm16]")
+    ] = None,
+    rescale: Annotated[
+        bool, typer.Option("--rescale", help="Lower the level rather than clip peaks.")
+    ] = False,
+    conceal: Annotated[
+        bool,
+        typer.Option("--conceal", help="Put silence in place of damage; exit code 1 all the same."),
+    ] = False,
+    output_dir: options.OutputDir = None,
+    recursive: options.Recursive = False,
+    skip_existing: options.SkipExisting = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+) -> None:
+    """Turn .ecdc back into audio, at the stored bandwidth or any lower one.
+
+    IN alone writes IN.wav beside it; '-' as IN or OUT is a pipe.
+    """
+    from encodec_cli.audio import choose_format
+
+    suffix = f".{audio_format.value}" if audio_format else ".wav"
+    jobs = plan_jobs(
+        inputs,
+        output_dir=output_dir,
+        recursive=recursive,
+        from_suffixes=ECDC_SUFFIXES,
+        to_suffix=suffix,
+    )
+    _check_targets(jobs, force=force, skip_existing=skip_existing, json=json)
+    for job in jobs:
+        choose_format(
+            job.target,
+            audio_format.value if audio_format else None,
+            encoding.value if encoding else None,
+        )
+    rate = _parse_rate(sample_rate)
+    if bandwidth is not None and n_q is not None:
+        raise UsageError("give --bandwidth or --n-q, not both")
+    loaded = _load(model, device, threads)
+
+    from encodec_cli.pipeline import DecodeOptions, decode_file
+
+    decoding = DecodeOptions(
+        bandwidth=bandwidth,
+        n_q=n_q,
+        sample_rate=rate,
+        audio_format=audio_format.value if audio_format else None,
+        encoding=encoding.value if encoding else None,
+        rescale=rescale,
+        conceal=conceal,
+        force=force,
+    )
+
+    def work(job: Job) -> bool:
+        with progress_bar(str(job.source), quiet=quiet) as progress:
+            report = decode_file(loaded, job.source, job.target, decoding, progress=progress)
+        for line in report.damage:
+            warn(f"{report.source}: {line}; silence in its place")
+        if report.clipped:
+            warn(f"{report.target}: {report.clipped} samples clipped; --rescale avoids it")
+        if json:
+            print_json(_rounded(report, seconds=report.seconds, speed=report.speed))
+        elif not quiet:
+            lowered = f", lowered to {report.gain:.3f} of its level" if report.gain < 1 else ""
+            say(
+                f"{_arrow(job)}: {_time(report.seconds)} at "
+                f"{report.sample_rate} Hz, {report.codebooks} codebooks{lowered}, "
+                f"{report.speed:.1f} x real time"
+            )
+        return not report.damage
+
+    _run(jobs, work, skip_existing=skip_existing, output_dir=output_dir, quiet=quiet)
+
+
+def roundtrip(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Audio.")],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="Where to keep what comes back.")
+    ] = None,
+    bandwidth: options.Bandwidth = None,
+    n_q: options.NQ = None,
+    model: options.Model = DEFAULT_MODEL,
+    force: options.Force = False,
+    json: options.Json = False,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+) -> None:
+    """Encode and decode once; print sizes, rate and how close the result is."""
+    from encodec_cli.audio import choose_format
+
+    if target is not None:
+        choose_format(target, None, None)
+        check_writable(target, force=force)
+    loaded = _load(model, device, threads)
+
+    from encodec_cli.api import choose_codebooks
+    from encodec_cli.pipeline import DecodeOptions, decode_file, encode_file
+    from encodec_cli.roundtrip import compare
+
+    codebooks = choose_codebooks(loaded, bandwidth, n_q)
+    with tempfile.TemporaryDirectory(prefix="encodec-cli-") as folder:
+        packed = Path(folder) / "audio.ecdc"
+        decoded = Path(folder) / "audio.wav"
+        encoded = encode_file(loaded, source, packed, n_q=codebooks)
+        decode_file(loaded, packed, decoded, DecodeOptions(encoding="float"))
+        if target is not None:
+            decode_file(loaded, packed, target, DecodeOptions(force=force))
+        quality = compare(source, decoded, loaded.sample_rate, loaded.channels)
+    source_bytes = source.stat().st_size
+    if json:
+        print_json(
+            {
+                "source": str(source),
+                "target": None if target is None else str(target),
+                "model": loaded.config.name,
+                "codebooks": codebooks,
+                "seconds": round(encoded.seconds, 3),
+                "source_bytes": source_bytes,
+                "bytes": encoded.bytes,
+                "kbps": round(encoded.kbps, 3),
+                **{name: round(value, 4) for name, value in quality.items()},
+            }
+        )
+        return
+
+    from encodec_cli.cli.tables import roundtrip_table
+
+    roundtrip_table(source, target, source_bytes, encoded, quality)
+
+
+def _load(name: str, device: str, threads: int | None) -> "CompressionModel":
+    import torch
+
+    from encodec_cli.checkpoint import load_model
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_model(name, device=device)
+
+
+def _check_targets(jobs: list[Job], *, force: bool, skip_existing: bool, json: bool) -> None:
+    if force and skip_existing:
+        raise UsageError("give --force or --skip-existing, not both")
+    if json and any(job.target == "-" for job in jobs):
+        raise UsageError("--json and the output both want stdout; name an output file")
+    # Fail before the model is loaded where there is but one thing to do.
+    job = jobs[0]
+    if len(jobs) == 1 and isinstance(job.target, Path) and not skip_existing:
+        check_writable(job.target, force=force)
+
+
+def _run(
+    jobs: list[Job], work: Any, *, skip_existing: bool, output_dir: Path | None, quiet: bool
+) -> None:
+    code = run_jobs(
+        jobs, work, skip_existing=skip_existing, make_folders=output_dir is not None, quiet=quiet
+    )
+    if code:
+        raise typer.Exit(code)
+
+
+def _parse_rate(text: str | None) -> int | Literal["source"] | None:
+    if text is None:
+        return None
+    if text == "source":
+        return "source"
+    try:
+        rate = int(text)
+    except ValueError:
+        rate = 0
+    if not 1000 <= rate <= 768000:
+        raise UsageError(f"--sample-rate {text}: give 1000 to 768000 Hz, or source")
+    return rate
+
+
+def _rounded(report: Any, **derived: float) -> dict[str, Any]:
+    values = dataclasses.asdict(report) | derived
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
+
+
+def _arrow(job: Job) -> str:
+    source = "stdin" if job.source == "-" else job.source
+    return f"{source} -> {'stdout' if job.target == '-' else job.target}"
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)} min {rest:.1f} s" if minutes else f"{rest:.2f} s"

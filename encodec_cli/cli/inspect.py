@@ -1,0 +1,160 @@
+"""`info`, `verify`, `peel`: what needs no model, and no torch."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from encodec_cli.cli import options
+from encodec_cli.cli.console import output, print_json, say, warn
+from encodec_cli.cli.tables import facts_table
+from encodec_cli.container import EcdcReader, Header, Summary, summarize
+from encodec_cli.container import peel as peel_file
+from encodec_cli.container import verify as verify_file
+from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
+from encodec_cli.files import atomic_output, open_input, standard_output
+
+__all__ = ["info", "peel", "verify"]
+
+
+def _place(text: str) -> Any:
+    return "-" if text == "-" else Path(text)
+
+
+def info(
+    source: Annotated[str, typer.Argument(metavar="IN", help=".ecdc, '-' is stdin.")],
+    json: options.Json = False,
+) -> None:
+    """Show what an .ecdc file holds: model, rates, length, real kb/s, damage."""
+    with open_input(_place(source)) as file:
+        try:
+            summary = summarize(file)
+        except ContainerError as error:
+            raise ContainerError(f"{source}: {error}") from error
+    for line in summary.warnings:
+        warn(f"{source}: {line}")
+    for line in summary.problems:
+        warn(f"{source}: {line}", label="error", style="bold red")
+    if json:
+        print_json(_as_dict(source, summary))
+    else:
+        output().print(_table(source, summary))
+    if summary.problems:
+        raise typer.Exit(1)
+
+
+def verify(
+    sources: Annotated[list[str], typer.Argument(metavar="IN...", help=".ecdc files.")],
+    quiet: options.Quiet = False,
+) -> None:
+    """Check every checksum and count; one line per file, exit code 1 if any is damaged."""
+    failed = False
+    for source in sources:
+        try:
+            with open_input(_place(source)) as file:
+                problems = verify_file(file)
+        except EncodecCliError as error:
+            problems = [str(error).removeprefix(f"{source}: ")]
+        failed = failed or bool(problems)
+        for line in problems:
+            warn(f"{source}: {line}", label="error", style="bold red")
+        if not quiet:
+            output().print(
+                f"{source}: {'damaged' if problems else 'ok'}", markup=False, soft_wrap=True
+            )
+    if failed:
+        raise typer.Exit(1)
+
+
+def peel(
+    source: Annotated[str, typer.Argument(metavar="IN", help=".ecdc, '-' is stdin.")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help=".ecdc, '-' is stdout.")],
+    bandwidth: options.Bandwidth = None,
+    n_q: options.NQ = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Lower the bandwidth of an .ecdc file by dropping codebooks; needs no model."""
+    if (bandwidth is None) == (n_q is None):
+        raise UsageError("give --bandwidth or --n-q")
+    where = _place(target)
+    with open_input(_place(source)) as file:
+        try:
+            reader = EcdcReader(file)
+            codebooks = _codebooks(reader.header, bandwidth, n_q)
+            with standard_output() if where == "-" else atomic_output(where, force=force) as out:
+                header = peel_file(reader, out, codebooks)
+        except (ContainerError, UsageError) as error:
+            raise type(error)(f"{source}: {error}") from error
+    if not quiet:
+        say(f"{source} -> {target}: {header.codebooks} codebooks, {header.bandwidth_kbps:g} kb/s")
+
+
+def _codebooks(header: Header, bandwidth: float | None, n_q: int | None) -> int:
+    """Codebooks to keep: `n_q`, or the most that fit in `bandwidth` (kb/s)."""
+    if bandwidth is None:
+        return n_q or 0
+    each = header.bandwidth_kbps / header.codebooks
+    codebooks = int(bandwidth / each * (1 + 1e-9))
+    if codebooks < 1:
+        raise UsageError(f"bandwidth {bandwidth:g} kb/s: one codebook takes {each:g} kb/s")
+    return codebooks
+
+
+def _as_dict(source: str, summary: Summary) -> dict[str, Any]:
+    header = dataclasses.asdict(summary.header)
+    return {
+        "source": source,
+        **header,
+        "tags": dict(summary.header.tags),
+        "bytes": summary.file_bytes,
+        "seconds": round(summary.duration, 4),
+        "frames": summary.frames,
+        "chunks": summary.chunks,
+        "nominal_kbps": round(summary.header.bandwidth_kbps, 4),
+        "kbps": round(summary.kbps, 4),
+        "damaged_chunks": [chunk.index for chunk in summary.damaged],
+        "problems": list(summary.problems),
+        "warnings": list(summary.warnings),
+    }
+
+
+def _table(source: str, summary: Summary) -> Table:
+    header = summary.header
+    table = facts_table(source)
+    rows = {
+        "format": f".ecdc version {header.version}",
+        "model": header.model,
+        "weights": f"SHA-256 {header.model_sha256[:16]}..." if header.model_sha256 else "not said",
+        "length": f"{summary.duration:.3f} s, {header.num_samples or 'unknown'} samples",
+        "audio": f"{header.sample_rate} Hz, {_channels(header.channels)}",
+        "source": _source(header),
+        "codes": (
+            f"{header.codebooks} codebooks of {header.bits} bits, "
+            f"{header.frame_rate:g} frames/s, {summary.frames} frames"
+        ),
+        "rate": f"{summary.kbps:.3f} kb/s on disk, {header.bandwidth_kbps:g} kb/s of codes",
+        "size": f"{summary.file_bytes:,} bytes, {summary.chunks} chunks",
+        **{f"tag {name}": text for name, text in header.tags.items()},
+        "state": f"{len(summary.problems)} problems" if summary.problems else "intact",
+    }
+    if header.version == 0 and not summary.problems:
+        rows["state"] = "sizes fit (format 0 has no checksums)"
+    for name, text in rows.items():
+        table.add_row(name, escape(text))
+    return table
+
+
+def _source(header: Header) -> str:
+    if header.source_sample_rate is None or header.source_channels is None:
+        return "not said"
+    samples = header.source_num_samples
+    length = "" if samples is None else f", {samples} samples"
+    return f"{header.source_sample_rate} Hz, {_channels(header.source_channels)}{length}"
+
+
+def _channels(count: int) -> str:
+    return {1: "mono", 2: "stereo"}.get(count, f"{count} channels")

@@ -1,0 +1,51 @@
+"""Options that several commands take, declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "NQ",
+    "Bandwidth",
+    "Device",
+    "Force",
+    "Json",
+    "Model",
+    "OutputDir",
+    "Quiet",
+    "Recursive",
+    "SkipExisting",
+    "Threads",
+]
+
+Bandwidth = Annotated[
+    float | None, typer.Option("--bandwidth", "-b", metavar="KBPS", help="Rate in kb/s.")
+]
+NQ = Annotated[int | None, typer.Option("--n-q", metavar="N", help="Number of codebooks instead.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A bundled model's name, or a path to .safetensors or Meta's .th.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings.")]
+Json = Annotated[bool, typer.Option("--json", help="One line of JSON per file on stdout.")]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: a GPU if there is one.")
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="CPU threads; all cores if not given.")
+]
+OutputDir = Annotated[
+    Path | None, typer.Option("--output-dir", "-o", help="Folder for the outputs of many inputs.")
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Take the files inside folders, at any depth.")
+]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Skip outputs that are there: resume a batch.")
+]

@@ -1,0 +1,56 @@
+"""Tables that commands print."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from encodec_cli.cli.console import output
+
+if TYPE_CHECKING:
+    from encodec_cli.pipeline import EncodeReport
+
+__all__ = ["facts_table", "roundtrip_table"]
+
+_LABELS = {
+    "si_sdr": ("SI-SDR", "dB, higher is nearer to the waveform"),
+    "mel": ("mel distance", "0 is equal; speech through Opus at 6 kb/s has about 3.0"),
+    "level_db": ("level", "dB against the source"),
+    "estoi": ("ESTOI", "intelligibility of speech, up to 1"),
+    "pesq": ("PESQ-WB", "quality of speech, 1 to 4.6"),
+}
+
+
+def facts_table(title: str, columns: int = 2) -> Table:
+    """An empty table of facts: a name, then what is to be said of it, never cut short."""
+    table = Table(title=escape(title), title_justify="left", show_header=False, box=None)
+    for _ in range(columns):
+        table.add_column(overflow="fold")
+    return table
+
+
+def roundtrip_table(
+    source: Path,
+    target: Path | None,
+    source_bytes: int,
+    encoded: "EncodeReport",
+    quality: dict[str, float],
+) -> None:
+    """Print what a round trip cost and what came back."""
+    table = facts_table(str(source), columns=3)
+    table.add_row("length", f"{encoded.seconds:.2f} s", "")
+    table.add_row("source", f"{source_bytes:,} bytes", "")
+    ratio = source_bytes / encoded.bytes
+    table.add_row(
+        ".ecdc",
+        f"{encoded.bytes:,} bytes",
+        f"{ratio:.1f} times smaller, {encoded.kbps:.2f} kb/s, {encoded.codebooks} codebooks",
+    )
+    table.add_row("encoding", f"{encoded.speed:.1f} x real time", "")
+    for name, value in quality.items():
+        label, hint = _LABELS[name]
+        table.add_row(label, f"{value:.2f}", f"[dim]{hint}[/dim]")
+    if target is not None:
+        table.add_row("decoded", escape(str(target)), "")
+    output().print(table)

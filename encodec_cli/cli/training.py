@@ -1,0 +1,32 @@
+"""`train`: run or resume a recipe."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from encodec_cli.cli import options
+
+__all__ = ["train"]
+
+
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A training recipe, YAML.")],
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+) -> None:
+    """Train a model, or go on with a run that was stopped.
+
+    Starting the same recipe again resumes it at the step it had saved.
+    """
+    import torch
+
+    from encodec_cli.train.config import load_train_config
+    from encodec_cli.train.loop import train as run
+
+    recipe = load_train_config(config)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    run(recipe, config, device=device)

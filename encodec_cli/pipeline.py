@@ -1,0 +1,353 @@
+"""Files to files: the only module that joins audio, coder and container.
+
+    encode_file   audio --prepare_blocks--> StreamEncoder --> EcdcWriter
+    decode_file   EcdcReader --> StreamDecoder --> trim --> Resampler --> AudioWriter
+
+Either end may be "-", a pipe. Everything runs in blocks of about a second.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encodec_cli.api import check_same_model, header_for
+from encodec_cli.audio import (
+    AudioFormat,
+    Encoding,
+    Resampler,
+    open_audio,
+    open_audio_writer,
+    prepare_blocks,
+    resampled_length,
+)
+from encodec_cli.coder import StreamDecoder, stream_decoder, stream_encoder
+from encodec_cli.container import DamagedChunk, EcdcReader, EcdcWriter, Header
+from encodec_cli.errors import ContainerError, UsageError
+from encodec_cli.files import CountingFile, atomic_output, open_input, standard_output
+from encodec_cli.model import CompressionModel
+
+__all__ = ["DecodeOptions", "DecodeReport", "EncodeReport", "decode_file", "encode_file"]
+
+Place = Path | Literal["-"]
+Samples = NDArray[np.float32]
+Progress = Callable[[float, float | None], None]
+"""Called with the seconds of audio done, and in all if known."""
+
+_FULL_SCALE = 1.0 - 2.0**-15
+
+
+@dataclass(frozen=True)
+class EncodeReport:
+    """What `encode_file` did."""
+
+    source: str
+    target: str
+    model: str
+    codebooks: int
+    seconds: float
+    """Length of the audio."""
+    bytes: int
+    """Size of the `.ecdc` file."""
+    elapsed_seconds: float
+
+    @property
+    def kbps(self) -> float:
+        """Real rate on disk."""
+        return self.bytes * 8 / self.seconds / 1000
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio per second of work."""
+        return self.seconds / max(self.elapsed_seconds, 1e-9)
+
+
+@dataclass(frozen=True)
+class DecodeReport:
+    """What `decode_file` did."""
+
+    source: str
+    target: str
+    model: str
+    codebooks: int
+    """Codebooks used, at most those stored."""
+    sample_rate: int
+    samples: int
+    """Per channel, at `sample_rate` Hz."""
+    clipped: int
+    """Samples of any channel that had to be clamped."""
+    gain: float
+    """What `rescale` multiplied the audio by; 1 if nothing had to be lowered."""
+    damage: tuple[str, ...]
+    """What could not be read and was replaced by silence, one line each."""
+    elapsed_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio."""
+        return self.samples / self.sample_rate
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio per second of work."""
+        return self.seconds / max(self.elapsed_seconds, 1e-9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions:
+    """How `decode_file` decodes and writes.
+
+    `bandwidth` (kb/s) or `n_q` use fewer codebooks than stored. `sample_rate` in Hz, None for
+    the model's, or "source" for the rate and length of what was encoded. `rescale` lowers the
+    whole recording instead of clamping peaks. `conceal` puts silence in place of damage instead
+    of failing.
+    """
+
+    bandwidth: float | None = None
+    n_q: int | None = None
+    sample_rate: int | Literal["source"] | None = None
+    audio_format: AudioFormat | None = None
+    encoding: Encoding | None = None
+    rescale: bool = False
+    conceal: bool = False
+    force: bool = False
+
+
+def encode_file(
+    model: CompressionModel,
+    source: Place,
+    target: Place,
+    *,
+    n_q: int,
+    version: int = 1,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> EncodeReport:
+    """Code audio from `source` into an `.ecdc` file of `n_q` codebooks.
+
+    Raises:
+        EncodecCliError: see `open_audio`, `stream_encoder`, `header_for`, `atomic_output`.
+    """
+    started = time.monotonic()
+    with open_audio(source) as reader:
+        header = header_for(model, n_q, version=version)
+        total = None if reader.num_frames is None else reader.num_frames / reader.sample_rate
+        if version > 0:
+            header = replace(
+                header, source_sample_rate=reader.sample_rate, source_channels=reader.channels
+            )
+        encoder = stream_encoder(model, n_q)
+        output = standard_output() if target == "-" else atomic_output(target, force=force)
+        with output as file:
+            counter = CountingFile(file)
+            writer = EcdcWriter(cast(BinaryIO, counter), header)
+            samples = 0
+            quarter_second = max(1, reader.sample_rate // 4)
+            for block in prepare_blocks(reader, model.sample_rate, model.channels, quarter_second):
+                for chunk in encoder.push(block):
+                    writer.write(chunk)
+                samples += block.shape[1]
+                if progress is not None:
+                    progress(samples / model.sample_rate, total)
+            for chunk in encoder.finish():
+                writer.write(chunk)
+            writer.finish(samples, reader.frames_read if version > 0 else None)
+    return EncodeReport(
+        source=str(source),
+        target=str(target),
+        model=model.config.name,
+        codebooks=n_q,
+        seconds=samples / model.sample_rate,
+        bytes=counter.bytes,
+        elapsed_seconds=time.monotonic() - started,
+    )
+
+
+def decode_file(
+    model: CompressionModel,
+    source: Place,
+    target: Place,
+    options: DecodeOptions,
+    *,
+    progress: Progress | None = None,
+) -> DecodeReport:
+    """Decode an `.ecdc` file into audio.
+
+    Raises:
+        EncodecCliError: see `EcdcReader`, `check_same_model`, `open_audio_writer`; damage, unless
+            `options.conceal`.
+    """
+    started = time.monotonic()
+    name = "stdin" if source == "-" else str(source)
+    damage: list[str] = []
+    with open_input(source) as file:
+        try:
+            reader = EcdcReader(file)
+            check_same_model(model, reader.header)
+            n_q = _codebooks(model, reader.header, options)
+            rate = _output_rate(reader.header, options)
+            blocks = _decoded(model, reader, n_q, damage if options.conceal else None)
+            blocks = _resampled(blocks, reader, rate, exact=options.sample_rate == "source")
+            gain = 1.0
+            with ExitStack() as stack:
+                if options.rescale:
+                    blocks, gain = _rescaled(blocks, model.channels, stack)
+                writer = stack.enter_context(
+                    open_audio_writer(
+                        target,
+                        rate,
+                        model.channels,
+                        audio_format=options.audio_format,
+                        encoding=options.encoding,
+                        force=options.force,
+                    )
+                )
+                for block in blocks:
+                    writer.write(block)
+                    if progress is not None:
+                        progress(writer.frames / rate, reader.header.duration)
+        except (ContainerError, UsageError) as error:
+            raise type(error)(f"{name}: {error}") from error
+    return DecodeReport(
+        source=str(source),
+        target=str(target),
+        model=model.config.name,
+        codebooks=n_q,
+        sample_rate=rate,
+        samples=writer.frames,
+        clipped=writer.clipped,
+        gain=gain,
+        damage=tuple(damage),
+        elapsed_seconds=time.monotonic() - started,
+    )
+
+
+def _codebooks(model: CompressionModel, header: Header, options: DecodeOptions) -> int:
+    """Codebooks to use: those stored, or the fewer that `options` ask for."""
+    if options.n_q is None and options.bandwidth is None:
+        return model.config.check_codebooks(header.codebooks)
+    n_q = (
+        options.n_q
+        if options.n_q is not None
+        else model.config.codebooks_for(options.bandwidth or 0.0)
+    )
+    if not 1 <= n_q <= header.codebooks:
+        raise UsageError(
+            f"holds {header.codebooks} codebooks ({header.bandwidth_kbps:g} kb/s), "
+            f"not {n_q}; ask for at most that"
+        )
+    return n_q
+
+
+def _output_rate(header: Header, options: DecodeOptions) -> int:
+    if options.sample_rate == "source":
+        if header.source_sample_rate is None:
+            raise UsageError("does not say what its source's rate was; give --sample-rate in Hz")
+        return header.source_sample_rate
+    return options.sample_rate or header.sample_rate
+
+
+def _decoded(
+    model: CompressionModel, reader: EcdcReader, n_q: int, damage: list[str] | None
+) -> Iterator[Samples]:
+    """Blocks at the model's rate, together exactly as long as what was encoded.
+
+    Damage is collected in `damage` and concealed, or raised if that is None.
+    """
+    hop = model.config.hop_length
+    held = np.zeros((model.channels, 0), dtype=np.float32)
+    position = 0
+    for piece in _pieces(stream_decoder(model), reader, n_q, damage):
+        held = np.concatenate((held, piece), axis=1)
+        # What is to be trimmed, less than a hop, may only be known after the last chunk.
+        ready = held.shape[1] - hop
+        if ready > 0:
+            yield held[:, :ready]
+            held, position = held[:, ready:], position + ready
+    end = held.shape[1] if reader.num_samples is None else reader.num_samples - position
+    if end > 0:
+        yield held[:, :end]
+
+
+def _pieces(
+    decoder: StreamDecoder, reader: EcdcReader, n_q: int, damage: list[str] | None
+) -> Iterator[Samples]:
+    try:
+        for chunk in reader:
+            if isinstance(chunk, DamagedChunk):
+                if damage is None:
+                    raise ContainerError(
+                        f"{reader.problems[-1]}; get it again, or decode what is left with "
+                        "--conceal"
+                    )
+                yield decoder.push_lost(chunk.frames)
+            else:
+                yield decoder.push(chunk.codes[:n_q], chunk.scale)
+    except ContainerError as error:
+        if damage is None:
+            raise
+        damage.append(str(error))
+    if damage is not None:
+        damage[:0] = reader.problems
+    yield decoder.finish()
+
+
+def _resampled(
+    blocks: Iterator[Samples], reader: EcdcReader, rate: int, *, exact: bool
+) -> Iterator[Samples]:
+    """Blocks at `rate`; with `exact`, as many samples as the source had."""
+    header = reader.header
+    if rate == header.sample_rate:
+        yield from blocks
+        return
+    resampler = Resampler(header.sample_rate, rate, header.channels)
+    # Up and down again may end a few samples late: those are held until the length is known.
+    spare = resampled_length(2, header.sample_rate, rate) if exact else 0
+    held = np.zeros((header.channels, 0), dtype=np.float32)
+    position = 0
+
+    def pushed() -> Iterator[Samples]:
+        for block in blocks:
+            yield resampler.push(block)
+        yield resampler.finish()
+
+    for piece in pushed():
+        held = np.concatenate((held, piece), axis=1)
+        ready = held.shape[1] - spare
+        if ready > 0:
+            yield held[:, :ready]
+            held, position = held[:, ready:], position + ready
+    wanted = reader.source_num_samples if exact else None
+    end = held.shape[1] if wanted is None else wanted - position
+    if end > 0:
+        yield np.pad(held, ((0, 0), (0, max(0, end - held.shape[1]))))[:, :end]
+
+
+def _rescaled(
+    blocks: Iterable[Samples], channels: int, stack: ExitStack
+) -> tuple[Iterator[Samples], float]:
+    """The blocks multiplied so that no peak exceeds full scale, and the factor.
+
+    The peak is known only at the end, so the blocks wait in a temporary file, not in memory.
+    """
+    spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+    peak, sizes = 0.0, []
+    for block in blocks:
+        peak = max(peak, float(np.abs(block).max(initial=0.0)))
+        spool.write(np.ascontiguousarray(block).tobytes())
+        sizes.append(block.shape[1])
+    gain = min(1.0, _FULL_SCALE / peak) if peak > 0 else 1.0
+    spool.seek(0)
+
+    def scaled() -> Iterator[Samples]:
+        for size in sizes:
+            data = np.frombuffer(spool.read(4 * channels * size), dtype=np.float32)
+            yield data.reshape(channels, size) * np.float32(gain)
+
+    return scaled(), gain
