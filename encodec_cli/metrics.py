@@ -4,6 +4,7 @@ ESTOI and PESQ come from the packages of the `eval` extra; everything else needs
 """
 
 import importlib
+import math
 from types import ModuleType
 
 from torch import Tensor
@@ -12,10 +13,35 @@ from encodec_cli.errors import UsageError
 from encodec_cli.spectra import log_mel
 from encodec_cli.torchaudio_import import import_torchaudio
 
-__all__ = ["estoi", "mel_distance", "pesq_wb", "si_sdr"]
+__all__ = ["estoi", "measure", "mel_distance", "pesq_wb", "si_sdr"]
 
 _MEL_SCALES = tuple((32 * 2**i, 5 * 2**i) for i in range(7))
 _PESQ_RATE = 16000
+
+
+def measure(
+    reference: Tensor, estimate: Tensor, sample_rate: int, *, speech: bool
+) -> dict[str, float]:
+    """Metrics of an estimate `[N]` of `reference` `[N]`, by name.
+
+    Always `si_sdr` (dB), `mel` and `level_db` (dB, level of the estimate over the reference's);
+    for `speech` also `estoi` and `pesq`, where installed and where they find enough speech.
+    """
+    powers = [float(x.double().pow(2).mean()) + 1e-12 for x in (estimate, reference)]
+    scores = {
+        "si_sdr": si_sdr(reference, estimate),
+        "mel": mel_distance(reference, estimate, sample_rate),
+        "level_db": 10 * math.log10(powers[0] / powers[1]),
+    }
+    if speech:
+        for name, metric in (("estoi", estoi), ("pesq", pesq_wb)):
+            try:
+                value = metric(reference, estimate, sample_rate)
+            except UsageError:
+                continue
+            if math.isfinite(value):
+                scores[name] = value
+    return scores
 
 
 def si_sdr(reference: Tensor, estimate: Tensor) -> float:

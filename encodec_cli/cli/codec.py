@@ -230,7 +230,7 @@ def roundtrip(
         decode_file(loaded, packed, decoded, DecodeOptions(encoding="float"))
         if target is not None:
             decode_file(loaded, packed, target, DecodeOptions(force=force))
-        quality = compare(source, decoded, loaded.sample_rate, loaded.channels)
+        quality = compare(source, decoded, loaded.sample_rate)
     source_bytes = source.stat().st_size
     if json:
         print_json(

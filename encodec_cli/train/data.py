@@ -16,13 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encodec_cli.audio import open_audio, prepare_blocks
+from encodec_cli.audio import read_mono
 from encodec_cli.errors import AudioError, ConfigError
 from encodec_cli.train.config import DataConfig
 
-__all__ = ["Corpus", "Recording", "read_manifest", "read_recording"]
-
-_BLOCK = 1 << 16
+__all__ = ["Corpus", "Recording", "read_manifest"]
 
 
 @dataclass(frozen=True)
@@ -57,18 +55,6 @@ def read_manifest(path: Path) -> list[Recording]:
     if not rows:
         raise ConfigError(f"{path}: lists no recordings")
     return rows
-
-
-def read_recording(path: Path, sample_rate: int) -> NDArray[np.float32]:
-    """A whole file as mono at `sample_rate` Hz, `[N]`.
-
-    Raises:
-        AudioError: see `encodec_cli.audio.open_audio`.
-    """
-    with open_audio(path) as reader:
-        blocks = list(prepare_blocks(reader, sample_rate, 1, _BLOCK))
-    mono: NDArray[np.float32] = np.concatenate(blocks, axis=1)[0]
-    return mono
 
 
 class Corpus:
@@ -151,7 +137,7 @@ def _build_cache(
         for done, row in enumerate(rows):
             progress(done, len(rows))
             try:
-                x = read_recording(manifest.parent / row.file, sample_rate)
+                x = read_mono(manifest.parent / row.file, sample_rate)
             except AudioError as error:
                 raise ConfigError(f"{manifest}: {error}") from error
             file.write(np.clip(np.rint(x * 32768), -32768, 32767).astype("<i2").tobytes())

@@ -35,13 +35,14 @@ def spectral_losses(
     Log-mel L1 follows EnCodec (Défossez et al. 2022, section 3.4), with `window / 12.8` mels per
     scale, at most 160. The second compares spectra whose magnitudes are raised to 0.3 with their
     phases kept, so that quiet harmonics count as well (Ephrat et al. 2018, section 4.1); it is 0
-    unless `with_complex`. Both are computed from the same STFTs.
+    unless `with_complex`. Both are computed from the same STFTs, which hop by half a window:
+    crops are cut anywhere, so finer hops would cost a tenth of a step to repeat themselves.
     """
     both = torch.cat((estimate, target))
     mel_total = both.new_zeros(())
     complex_total = both.new_zeros(())
     for size in windows:
-        spectrum = stft(both, size, size // 4)
+        spectrum = stft(both, size, size // 2)
         power = spectrum.real.pow(2) + spectrum.imag.pow(2) + 1e-8
         magnitude = power.sqrt()
         mels = min(160, int(size / 12.8))

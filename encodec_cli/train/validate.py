@@ -6,28 +6,28 @@ from typing import Any
 
 import torch
 
-from encodec_cli.errors import UsageError
-from encodec_cli.metrics import estoi, mel_distance, pesq_wb, si_sdr
+from encodec_cli.audio import read_mono
+from encodec_cli.metrics import measure
 from encodec_cli.model import CompressionModel
-from encodec_cli.train.data import read_manifest, read_recording
+from encodec_cli.train.data import read_manifest
 
 __all__ = ["validate"]
 
 
 def validate(
-    model: CompressionModel, manifest: Path, *, quantized: bool, n_q: int | None = None
+    model: CompressionModel, manifest: Path, *, quantized: bool = True, n_q: int | None = None
 ) -> dict[str, Any]:
-    """Means of the metrics over the recordings of `manifest`, by kind; speech also ESTOI, PESQ.
+    """Means of `metrics.measure` over the recordings of `manifest`, by kind.
 
     `n_q` codebooks (half of them by default); without `quantized` the latents pass unquantized.
-    Also `used`: the share of codes in use and `perplexity` over the size, mean over codebooks.
-    Metrics whose package is not installed are left out.
+    Also `used`, the share of codes in use, and `perplexity`, that of the codes' entropy over the
+    size of the codebook, both means over the codebooks.
     """
     n_q = n_q or max(1, model.config.quantizer.n_q // 2)
     rows: dict[str, dict[str, list[float]]] = {}
     counts = torch.zeros(n_q, model.config.quantizer.bins)
     for recording in read_manifest(manifest):
-        x = torch.from_numpy(read_recording(manifest.parent / recording.file, model.sample_rate))
+        x = torch.from_numpy(read_mono(manifest.parent / recording.file, model.sample_rate))
         with torch.inference_mode():
             latents = model.encoder(x[None, None])
             if quantized:
@@ -36,16 +36,7 @@ def validate(
                     counts[k] += torch.bincount(codes[0, k], minlength=counts.shape[1])
                 latents = model.quantizer.decode(codes)
             y = model.decoder(latents)[0, 0, : len(x)]
-        scores = {
-            "si_sdr": si_sdr(x, y),
-            "mel": mel_distance(x, y, model.sample_rate),
-        }
-        if recording.kind == "speech":
-            for name, metric in (("estoi", estoi), ("pesq", pesq_wb)):
-                try:
-                    scores[name] = metric(x, y, model.sample_rate)
-                except UsageError:
-                    continue
+        scores = measure(x, y, model.sample_rate, speech=recording.kind == "speech")
         for name, score in scores.items():
             rows.setdefault(recording.kind, {}).setdefault(name, []).append(score)
     means: dict[str, Any] = {
