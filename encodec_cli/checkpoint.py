@@ -17,7 +17,6 @@ from encodec_cli.errors import CheckpointError, UsageError
 from encodec_cli.files import atomic_output, check_writable
 from encodec_cli.model import CompressionModel
 from encodec_cli.model_file import (
-    DEFAULT_MODEL,
     FORMAT_VERSION,
     ModelCard,
     file_sha256,
@@ -25,6 +24,7 @@ from encodec_cli.model_file import (
     is_torch_file,
     read_card,
 )
+from encodec_cli.resources import DEFAULT_MODEL
 
 __all__ = ["build_and_load", "convert_checkpoint", "load_model", "load_model_file", "save_model"]
 

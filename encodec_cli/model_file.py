@@ -22,7 +22,6 @@ from encodec_cli.errors import CheckpointError, ConfigError
 from encodec_cli.resources import checkpoints_folder
 
 __all__ = [
-    "DEFAULT_MODEL",
     "FORMAT_VERSION",
     "ModelCard",
     "bundled_models",
@@ -32,7 +31,6 @@ __all__ = [
     "read_card",
 ]
 
-DEFAULT_MODEL = "ecli_24khz"
 FORMAT_VERSION = 1
 # torch.save writes a zip archive, or a bare pickle before torch 1.6.
 _TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
@@ -133,7 +131,7 @@ def read_card(path: Path) -> ModelCard:
     try:
         config = CodecConfig.from_dict(json.loads(metadata["config"]), f"{path}: config")
         metrics = json.loads(metadata.get("metrics", "{}"))
-    except (KeyError, ValueError, ConfigError) as error:
+    except (KeyError, ValueError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{path}: damaged metadata: {error}") from error
     return ModelCard(
         path=path,

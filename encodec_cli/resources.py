@@ -1,8 +1,10 @@
-"""Where the configs and checkpoints that ship with the package lie."""
+"""What ships with the package: configs, checkpoints, and which one is the default."""
 
 from pathlib import Path
 
-__all__ = ["checkpoints_folder", "configs_folder"]
+__all__ = ["DEFAULT_MODEL", "checkpoints_folder", "configs_folder"]
+
+DEFAULT_MODEL = "ecli_24khz"
 
 _PACKAGE = Path(__file__).resolve().parent
 

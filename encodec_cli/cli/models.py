@@ -1,24 +1,19 @@
 """`models list`, `models show`, `models convert`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from encodec_cli.cli import options
-from encodec_cli.cli.console import output, print_json, say
+from encodec_cli.cli.console import output, print_json, printable, say
 from encodec_cli.cli.tables import facts_table
-from encodec_cli.model_file import (
-    DEFAULT_MODEL,
-    ModelCard,
-    bundled_models,
-    file_sha256,
-    find_model,
-    is_torch_file,
-    read_card,
-)
+from encodec_cli.resources import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from encodec_cli.model_file import ModelCard
 
 __all__ = ["app"]
 
@@ -28,6 +23,8 @@ app = typer.Typer(no_args_is_help=True, help="List, describe and convert models.
 @app.command("list")
 def list_models(json: options.Json = False) -> None:
     """List the bundled models."""
+    from encodec_cli.model_file import bundled_models, find_model, read_card
+
     cards = [read_card(find_model(name)) for name in bundled_models()]
     if json:
         for card in cards:
@@ -55,6 +52,8 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Describe a model: rates, size, training, quality, weights' SHA-256."""
+    from encodec_cli.model_file import find_model, is_torch_file, read_card
+
     path = find_model(model)
     if is_torch_file(path):
         from encodec_cli.convert import meta_card
@@ -92,7 +91,9 @@ def convert(
     say(f"{source} -> {target}: {card.name}, {card.parameters:,} numbers, {card.dtype}")
 
 
-def _summary(card: ModelCard) -> dict[str, Any]:
+def _summary(card: "ModelCard") -> dict[str, Any]:
+    from encodec_cli.model_file import file_sha256
+
     config = card.config
     return {
         "name": card.name,
@@ -120,4 +121,4 @@ def _words(value: Any) -> str:
         return ", ".join(f"{k} {_words(v)}" for k, v in value.items())
     if isinstance(value, list):
         return ", ".join(_words(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else printable(str(value))
