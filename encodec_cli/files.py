@@ -25,14 +25,21 @@ def check_writable(path: Path, *, force: bool) -> None:
     """Refuse early what `atomic_output` would refuse after the work is done.
 
     Raises:
-        OutputError: `path` exists and `force` is false, is a folder, or its folder is missing.
+        OutputError: `path` exists and `force` is false, is no ordinary file, or its folder is
+            missing.
     """
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; name a file")
-    if path.exists() and not force:
-        raise OutputError(f"{path}: exists already; use --force to overwrite it")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: folder {path.parent} does not exist; create it first")
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder; name a file")
+        if path.exists() and not path.is_file():
+            # Renaming over /dev/null would replace the device.
+            raise OutputError(f"{path}: is a device or pipe; write to '-' and redirect that")
+        if path.exists() and not force:
+            raise OutputError(f"{path}: exists already; use --force to overwrite it")
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: folder {path.parent} does not exist; create it first")
+    except OSError as error:  # a name that is too long
+        raise OutputError(f"{path}: cannot write there: {error.strerror}") from error
 
 
 @contextmanager
@@ -48,7 +55,7 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     check_writable(path, force=force)
     try:
         descriptor, name = tempfile.mkstemp(
-            prefix=f".{path.name[:80]}.", suffix=".partial", dir=path.parent
+            prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent
         )
     except OSError as error:
         raise OutputError(f"{path}: cannot write there: {error.strerror}") from error
@@ -75,9 +82,11 @@ def open_input(source: Path | Literal["-"]) -> Iterator[BinaryIO]:
     """Yield a binary file to read `source` from; "-" is standard input.
 
     Raises:
-        EncodecCliError: missing, a folder, unreadable, or a terminal.
+        EncodecCliError: missing, a folder, unreadable, closed, or a terminal.
     """
     if source == "-":
+        if sys.stdin is None or sys.stdin.closed:
+            raise EncodecCliError("stdin: is closed; pipe a file into it or name one")
         if sys.stdin.isatty():
             raise EncodecCliError("stdin: is a terminal; pipe a file into it or name one")
         yield sys.stdin.buffer
@@ -97,8 +106,10 @@ def standard_output() -> Iterator[BinaryIO]:
     """Yield standard output for bytes.
 
     Raises:
-        OutputError: it is a terminal.
+        OutputError: it is a terminal, or closed.
     """
+    if sys.stdout is None or sys.stdout.closed:
+        raise OutputError("stdout: is closed; pipe or redirect it, or name a file")
     if sys.stdout.isatty():
         raise OutputError("stdout: is a terminal; pipe or redirect it, or name a file")
     yield sys.stdout.buffer

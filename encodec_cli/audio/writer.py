@@ -113,6 +113,8 @@ def open_audio_writer(
 
 
 def _stdout() -> BinaryIO:
+    if sys.stdout is None or sys.stdout.closed:
+        raise OutputError("stdout: is closed; pipe or redirect it, or name a file")
     if sys.stdout.isatty():
         raise OutputError("stdout: is a terminal; pipe or redirect it, or name a file")
     return sys.stdout.buffer
