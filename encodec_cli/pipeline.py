@@ -212,6 +212,8 @@ def decode_file(
                     writer.write(block)
                     if progress is not None:
                         progress(writer.frames / rate, reader.header.duration)
+                if writer.frames == 0:
+                    raise ContainerError(f"{damage[0]}; nothing of the audio is left")
         except (ContainerError, UsageError) as error:
             raise type(error)(f"{name}: {error}") from error
     return DecodeReport(
@@ -325,6 +327,12 @@ def _resampled(
             held, position = held[:, ready:], position + ready
     wanted = reader.source_num_samples if exact else None
     end = held.shape[1] if wanted is None else wanted - position
+    # What the file says is not to be trusted with memory, nor to pass for what was decoded.
+    if not 0 <= end <= held.shape[1] + spare:
+        raise ContainerError(
+            f"says {wanted} samples at the source's {rate} Hz, "
+            f"but holds {position + held.shape[1]}; decode it without --sample-rate source"
+        )
     if end > 0:
         yield np.pad(held, ((0, 0), (0, max(0, end - held.shape[1]))))[:, :end]
 
