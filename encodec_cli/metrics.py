@@ -5,8 +5,11 @@ ESTOI and PESQ come from the packages of the `eval` extra; everything else needs
 
 import importlib
 import math
+import warnings
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from encodec_cli.errors import UsageError
@@ -17,6 +20,8 @@ __all__ = ["estoi", "measure", "mel_distance", "pesq_wb", "si_sdr"]
 
 _MEL_SCALES = tuple((32 * 2**i, 5 * 2**i) for i in range(7))
 _PESQ_RATE = 16000
+_PESQ_SECONDS = 15
+_ESTOI_SECONDS = 0.4
 
 
 def measure(
@@ -68,17 +73,29 @@ def mel_distance(reference: Tensor, estimate: Tensor, sample_rate: int) -> float
 def estoi(reference: Tensor, estimate: Tensor, sample_rate: int) -> float:
     """Extended short-time objective intelligibility, about 0 to 1 (Jensen and Taal 2016).
 
+    NaN if there is too little sound to tell: it needs 0.4 s.
+
     Raises:
         UsageError: the `eval` extra is not installed.
     """
     module = _extra("pystoi")
-    return float(module.stoi(reference.numpy(), estimate.numpy(), sample_rate, extended=True))
+    if len(reference) < _ESTOI_SECONDS * sample_rate or not float(reference.abs().max()) > 0:
+        return math.nan
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
+        try:
+            value = module.stoi(reference.numpy(), estimate.numpy(), sample_rate, extended=True)
+        except RuntimeWarning:
+            return math.nan
+    return float(value)
 
 
 def pesq_wb(reference: Tensor, estimate: Tensor, sample_rate: int) -> float:
     """Wideband PESQ, 1.0 to 4.6 (ITU-T P.862.2), of signals resampled to 16 kHz.
 
-    NaN if PESQ finds no utterance.
+    Recordings longer than 15 s are cut into equal pieces, of which the mean is taken: PESQ is made
+    for short ones, and the package crashes on more than 50 utterances. NaN if there is no
+    utterance, as in silence and in less than a quarter of a second.
 
     Raises:
         UsageError: the `eval` extra is not installed.
@@ -86,10 +103,22 @@ def pesq_wb(reference: Tensor, estimate: Tensor, sample_rate: int) -> float:
     module = _extra("pesq")
     resample = import_torchaudio().functional.resample
     a, b = (resample(x.float(), sample_rate, _PESQ_RATE).numpy() for x in (reference, estimate))
+    pieces = max(1, math.ceil(len(a) / (_PESQ_SECONDS * _PESQ_RATE)))
+    scores = [
+        _pesq(module, x, y)
+        for x, y in zip(np.array_split(a, pieces), np.array_split(b, pieces), strict=True)
+    ]
+    known = [score for score in scores if math.isfinite(score)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _pesq(module: ModuleType, reference: Any, estimate: Any) -> float:
+    if not min(abs(x).max(initial=0.0) for x in (reference, estimate)) > 0:
+        return math.nan  # it would divide by the peak
     try:
-        return float(module.pesq(_PESQ_RATE, a, b, "wb"))
-    except module.NoUtterancesError:
-        return float("nan")
+        return float(module.pesq(_PESQ_RATE, reference, estimate, "wb"))
+    except (module.NoUtterancesError, module.BufferTooShortError):
+        return math.nan
 
 
 def _extra(name: str) -> ModuleType:
