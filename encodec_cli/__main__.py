@@ -1,5 +1,6 @@
 """`encodec-cli` and `python -m encodec_cli`."""
 
+import io
 import os
 import signal
 import sys
@@ -23,25 +24,42 @@ def main() -> None:
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopped_by.append(number)
-        raise _Stopped
+        if len(stopped_by) == 1:
+            raise _Stopped
+        if len(stopped_by) > 3:  # they mean it; until then, a second one must not stop cleaning up
+            _die_of(number)
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup, or in the background
+            signal.signal(number, stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # file names may hold what it cannot encode
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="encodec-cli")
     except EncodecCliError as error:
         warn(str(error), label="error", style="bold red")
         sys.exit(error.exit_code)
+    except MemoryError:
+        warn("out of memory", label="error", style="bold red")
+        sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output has left. Point stdout elsewhere, or the interpreter would
         # complain about the bytes it cannot flush any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        warn(f"{place}{error.strerror or error}", label="error", style="bold red")
+        sys.exit(1)
     except _Stopped:
         # Die of the signal itself: a shell loop around us then stops as well.
-        number = stopped_by[0]
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        _die_of(stopped_by[0])
+
+
+def _die_of(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 if __name__ == "__main__":

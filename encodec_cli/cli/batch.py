@@ -1,12 +1,12 @@
 """Which file goes where, and one error policy for many files."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from encodec_cli.cli.console import say, warn
-from encodec_cli.errors import EncodecCliError, UsageError
+from encodec_cli.errors import EncodecCliError, OutputError, UsageError
 
 __all__ = ["AUDIO_SUFFIXES", "ECDC_SUFFIXES", "Job", "plan_jobs", "run_jobs"]
 
@@ -15,7 +15,7 @@ Place = Path | Literal["-"]
 ECDC_SUFFIXES = frozenset({".ecdc"})
 AUDIO_SUFFIXES = frozenset(
     {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus"}
-    | {".rf64", ".snd", ".w64", ".wav"}
+    | {".rf64", ".snd", ".w64", ".wav", ".wave"}
 )
 
 
@@ -62,6 +62,7 @@ def plan_jobs(
                 jobs.append(Job(file, folder / f"{file.stem}{to_suffix}"))
     if not jobs:
         raise UsageError(f"no {', '.join(sorted(from_suffixes))} files found")
+    jobs = list(dict.fromkeys(jobs))  # a file named twice is done once
     seen: dict[Place, Place] = {}
     for job in jobs:
         other = seen.setdefault(job.target, job.source)
@@ -88,7 +89,7 @@ def _single(arguments: list[str], from_suffixes: frozenset[str], to_suffix: str)
 
 
 def run_jobs(
-    jobs: Iterable[Job],
+    jobs: Sequence[Job],
     work: Callable[[Job], bool],
     *,
     skip_existing: bool,
@@ -102,18 +103,29 @@ def run_jobs(
     """
     exit_code = 0
     for job in jobs:
-        if isinstance(job.target, Path):
-            if skip_existing and job.target.is_file():
-                if not quiet:
-                    say(f"{job.target}: exists, skipped")
-                continue
-            if make_folders:
-                job.target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(job.target, Path) and skip_existing and job.target.is_file():
+            if not quiet:
+                say(f"{job.target}: exists, skipped")
+            continue
         try:
+            if make_folders and isinstance(job.target, Path):
+                _make_folder(job.target.parent)
             if not work(job):
-                exit_code |= 1
+                exit_code = 1
         except EncodecCliError as error:
             warn(str(error), label="error", style="bold red")
-            exit_code |= error.exit_code
-    # Codes are OR-ed as flags, but 3 would mean nothing: a failure beside a usage error is 1.
-    return 1 if exit_code == 3 else exit_code
+            # Of many files, one that the options do not fit is a file that failed.
+            exit_code = error.exit_code if len(jobs) == 1 else 1
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            warn(f"{job.source}: {error.strerror or error}", label="error", style="bold red")
+            exit_code = 1
+    return exit_code
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error

@@ -13,7 +13,7 @@ from encodec_cli.cli.batch import AUDIO_SUFFIXES, ECDC_SUFFIXES, Job, plan_jobs,
 from encodec_cli.cli.console import print_json, progress_bar, say, warn
 from encodec_cli.errors import UsageError
 from encodec_cli.files import check_writable
-from encodec_cli.model_file import DEFAULT_MODEL
+from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from encodec_cli.model import CompressionModel
@@ -70,7 +70,13 @@ def encode(
         from_suffixes=AUDIO_SUFFIXES,
         to_suffix=".ecdc",
     )
-    _check_targets(jobs, force=force, skip_existing=skip_existing, json=json)
+    _check_targets(
+        jobs,
+        force=force,
+        skip_existing=skip_existing,
+        makes_folders=output_dir is not None,
+        json=json,
+    )
     loaded = _load(model, device, threads)
 
     from encodec_cli.api import choose_codebooks
@@ -151,7 +157,13 @@ def decode(
         from_suffixes=ECDC_SUFFIXES,
         to_suffix=suffix,
     )
-    _check_targets(jobs, force=force, skip_existing=skip_existing, json=json)
+    _check_targets(
+        jobs,
+        force=force,
+        skip_existing=skip_existing,
+        makes_folders=output_dir is not None,
+        json=json,
+    )
     for job in jobs:
         choose_format(
             job.target,
@@ -215,6 +227,8 @@ def roundtrip(
 
     if target is not None:
         choose_format(target, None, None)
+        if target.exists() and source.exists() and target.samefile(source):
+            raise UsageError(f"{target}: is the input; name another output")
         check_writable(target, force=force)
     loaded = _load(model, device, threads)
 
@@ -265,14 +279,16 @@ def _load(name: str, device: str, threads: int | None) -> "CompressionModel":
     return load_model(name, device=device)
 
 
-def _check_targets(jobs: list[Job], *, force: bool, skip_existing: bool, json: bool) -> None:
+def _check_targets(
+    jobs: list[Job], *, force: bool, skip_existing: bool, makes_folders: bool, json: bool
+) -> None:
     if force and skip_existing:
         raise UsageError("give --force or --skip-existing, not both")
     if json and any(job.target == "-" for job in jobs):
         raise UsageError("--json and the output both want stdout; name an output file")
     # Fail before the model is loaded where there is but one thing to do.
     job = jobs[0]
-    if len(jobs) == 1 and isinstance(job.target, Path) and not skip_existing:
+    if len(jobs) == 1 and isinstance(job.target, Path) and not skip_existing and not makes_folders:
         check_writable(job.target, force=force)
 
 

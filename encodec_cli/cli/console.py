@@ -1,15 +1,22 @@
 """What people see: words and progress on stderr, results on stdout."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["output", "print_json", "progress_bar", "say", "warn"]
+__all__ = ["output", "print_json", "printable", "progress_bar", "say", "warn"]
+
+_UNFOLDED = 10_000
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 def _stderr() -> Console:
@@ -17,26 +24,46 @@ def _stderr() -> Console:
 
 
 def output() -> Console:
-    """Console for tables and text that are the command's result."""
-    return Console(highlight=False)
+    """Console for tables and text that are the command's result; only terminals fold lines."""
+    return Console(highlight=False, width=None if _is_terminal(sys.stdout) else _UNFOLDED)
+
+
+def printable(text: str) -> str:
+    """`text` on one line: what is not printable (in file names, say) as Python would escape it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def say(text: str) -> None:
     """One line of information on stderr."""
-    _stderr().print(text, markup=False)
+    _stderr().print(printable(text), markup=False)
 
 
 def warn(text: str, *, label: str = "warning", style: str = "yellow") -> None:
     """One line on stderr that starts with what kind of trouble it is."""
     console = _stderr()
     console.print(f"encodec-cli: {label}: ", style=style, end="", markup=False)
-    console.print(text, markup=False)
+    console.print(printable(text), markup=False)
 
 
 def print_json(value: Any) -> None:
     """One line of JSON on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    value = _finite(value)
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        line.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        line = json.dumps(value, allow_nan=False)
+    sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def _finite(value: Any) -> Any:
+    """`value` with null for NaN and Inf, which JSON lacks; metadata of models may hold them."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
@@ -45,7 +72,7 @@ def progress_bar(
 ) -> Iterator[Callable[[float, float | None], None] | None]:
     """Yield a function of (seconds done, seconds in all), or None where nobody watches."""
     console = _stderr()
-    if quiet or not console.is_terminal:
+    if quiet or not _is_terminal(sys.stderr):  # whatever FORCE_COLOR makes rich believe
         yield None
         return
     columns = (
@@ -55,7 +82,7 @@ def progress_bar(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(description, total=None)
+        task = progress.add_task(printable(description), total=None)
 
         def update(done: float, total: float | None) -> None:
             progress.update(task, completed=done, total=total)

@@ -1,6 +1,7 @@
 """`info`, `verify`, `peel`: what needs no model, and no torch."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from encodec_cli.cli import options
-from encodec_cli.cli.console import output, print_json, say, warn
+from encodec_cli.cli.console import output, print_json, printable, say, warn
 from encodec_cli.cli.tables import facts_table
 from encodec_cli.container import EcdcReader, Header, Summary, summarize
 from encodec_cli.container import peel as peel_file
@@ -58,12 +59,16 @@ def verify(
                 problems = verify_file(file)
         except EncodecCliError as error:
             problems = [str(error).removeprefix(f"{source}: ")]
+        except OSError as error:
+            problems = [f"cannot read: {error.strerror or error}"]
         failed = failed or bool(problems)
         for line in problems:
             warn(f"{source}: {line}", label="error", style="bold red")
         if not quiet:
             output().print(
-                f"{source}: {'damaged' if problems else 'ok'}", markup=False, soft_wrap=True
+                f"{printable(source)}: {'damaged' if problems else 'ok'}",
+                markup=False,
+                soft_wrap=True,
             )
     if failed:
         raise typer.Exit(1)
@@ -98,6 +103,8 @@ def _codebooks(header: Header, bandwidth: float | None, n_q: int | None) -> int:
     if bandwidth is None:
         return n_q or 0
     each = header.bandwidth_kbps / header.codebooks
+    if not math.isfinite(bandwidth) or bandwidth <= 0:
+        raise UsageError(f"bandwidth {bandwidth:g} kb/s: give a number above 0")
     codebooks = int(bandwidth / each * (1 + 1e-9))
     if codebooks < 1:
         raise UsageError(f"bandwidth {bandwidth:g} kb/s: one codebook takes {each:g} kb/s")

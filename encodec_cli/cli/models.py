@@ -36,12 +36,12 @@ def list_models(json: options.Json = False) -> None:
     for card in cards:
         row = _summary(card)
         table.add_row(
-            escape(card.name) + (" (default)" if card.name == DEFAULT_MODEL else ""),
+            escape(printable(card.name)) + (" (default)" if card.name == DEFAULT_MODEL else ""),
             f"{row['sample_rate']} Hz",
             str(row["channels"]),
             ", ".join(f"{kbps:g}" for kbps in row["bandwidths"]),
             f"{row['bytes'] / 1e6:.1f} MB",
-            escape(card.licence),
+            escape(printable(card.licence)),
         )
     output().print(table)
 
@@ -70,7 +70,7 @@ def show(
         if name != "metrics":
             table.add_row(name.replace("_", " "), escape(_words(value)))
     for name, value in card.metrics.items():
-        table.add_row(escape(name), escape(_words(value)))
+        table.add_row(escape(printable(name)), escape(_words(value)))
     output().print(table)
 
 

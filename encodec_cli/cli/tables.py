@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from encodec_cli.cli.console import output
+from encodec_cli.cli.console import output, printable
 
 if TYPE_CHECKING:
     from encodec_cli.pipeline import EncodeReport
@@ -24,7 +24,8 @@ _LABELS = {
 
 def facts_table(title: str, columns: int = 2) -> Table:
     """An empty table of facts: a name, then what is to be said of it, never cut short."""
-    table = Table(title=escape(title), title_justify="left", show_header=False, box=None)
+    title = escape(printable(title))
+    table = Table(title=title, title_justify="left", show_header=False, box=None)
     for _ in range(columns):
         table.add_column(overflow="fold")
     return table
@@ -52,5 +53,5 @@ def roundtrip_table(
         label, hint = _LABELS[name]
         table.add_row(label, f"{value:.2f}", f"[dim]{hint}[/dim]")
     if target is not None:
-        table.add_row("decoded", escape(str(target)), "")
+        table.add_row("decoded", escape(printable(str(target))), "")
     output().print(table)
