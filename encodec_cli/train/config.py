@@ -55,7 +55,7 @@ class LossConfig:
     complex: float = 0.0
     adversarial: float = 1.0
     feature: float = 1.0
-    commitment: float = 0.25
+    commitment: float = 1.0
     floor: float = 1e-3
     windows: tuple[int, ...] = (128, 256, 512, 1024, 2048)
 

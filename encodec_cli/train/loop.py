@@ -201,11 +201,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         gradient = output.grad
         assert gradient is not None
-        # The balancer gives each item a gradient of about unit norm; this brings the commitment,
-        # a mean over all numbers, to the same scale whatever the size of the latents.
-        norm = latents.detach().flatten(1).norm(dim=1).mean() + 1e-6
-        commitment = c.loss.commitment * penalty * latents.numel() / norm
-        torch.autograd.backward((y * gradient).sum() + commitment)
+        # Outside the balancer and weak: the codebooks follow the latents by themselves, and a
+        # commitment that outweighs the reconstruction shrinks the latents to nothing.
+        torch.autograd.backward((y * gradient).sum() + c.loss.commitment * penalty)
         self._apply(self.model, self.optimizer, c.learning_rate * rate)
         self._update_average()
         return {k: v.detach() for k, v in (losses | extra).items()}
