@@ -26,7 +26,7 @@ DEFAULT_BANDWIDTH_KBPS = 6.0
 def choose_codebooks(
     model: CompressionModel, bandwidth: float | None = None, n_q: int | None = None
 ) -> int:
-    """Codebooks for a bandwidth in kb/s or a number; 6 kb/s, or all there are below, if neither.
+    """Codebooks for a bandwidth in kb/s or a number; if neither, for what is nearest to 6 kb/s.
 
     Raises:
         UsageError: both given, or out of the model's range.
@@ -39,7 +39,8 @@ def choose_codebooks(
     if bandwidth is not None:
         return config.codebooks_for(bandwidth)
     most = config.bandwidth_kbps(config.quantizer.n_q)
-    return config.codebooks_for(min(DEFAULT_BANDWIDTH_KBPS, most))
+    least = config.bandwidth_kbps(1)
+    return config.codebooks_for(max(least, min(DEFAULT_BANDWIDTH_KBPS, most)))
 
 
 def header_for(
@@ -128,7 +129,7 @@ def decode(
     """Audio `[C, N]` of what `encode` or `read_ecdc` returned, or of bare codes `[K, T]`.
 
     `n_q` uses only that many of the stored codebooks. Bare codes of a segment model are not
-    enough, they lack the scales. N is the encoded length, or T * hop for bare codes.
+    enough, they lack scales and boundaries. N is the encoded length, or T * hop for bare codes.
 
     Raises:
         UsageError: codes that this model does not have.
@@ -137,11 +138,20 @@ def decode(
         header, scales, array = codes.header, codes.scales, codes.codes
         check_same_model(model, header)
     else:
-        array = np.asarray(codes)
-        if array.ndim != 2 or array.size == 0 or int(array.min()) < 0:
-            raise UsageError(f"codes of shape {array.shape}: give [K, T], not empty, from 0 up")
-        if model.config.normalize:
-            raise UsageError(f"{model.config.name} needs the scales as well; give an Ecdc")
+        array = np.asarray(codes.cpu() if isinstance(codes, Tensor) else codes)
+        if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "iu":
+            raise UsageError(
+                f"codes of shape {array.shape}, {array.dtype}: give whole numbers [K, T], not empty"
+            )
+        if model.config.segment_samples is not None:
+            raise UsageError(f"{model.config.name} codes segments; give an Ecdc")
+        model.config.check_codebooks(array.shape[0])
+        bins = model.config.quantizer.bins
+        if not 0 <= int(array.min()) <= int(array.max()) < bins:
+            raise UsageError(
+                f"codes {int(array.min())} to {int(array.max())}: {model.config.name} has codes "
+                f"0 to {bins - 1}; were these made by another model?"
+            )
         samples = array.shape[1] * model.config.hop_length
         header = replace(header_for(model, array.shape[0]), num_samples=samples)
         scales = None

@@ -99,7 +99,9 @@ def build_and_load(config: CodecConfig, state: dict[str, Tensor], where: str) ->
             raise CheckpointError(f"{where}: {name}: holds numbers that are not finite")
     weights = {name: value.float() for name, value in state.items()}
     for name, value in model.state_dict().items():
-        if name not in weights:  # a codebook that has learnt what it knows
+        if name.endswith("embed_avg"):  # training goes on from where the codebook stands
+            weights[name] = weights[name.removesuffix("_avg")].clone()
+        elif name not in weights:
             weights[name] = torch.ones(value.shape)
     model.load_state_dict(weights, assign=True)
     model.requires_grad_(False)

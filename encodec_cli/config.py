@@ -11,6 +11,7 @@ others (hop, frame rate, bits per code, bandwidth of a codebook) are properties,
 import dataclasses
 import json
 import math
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -82,6 +83,10 @@ class SEANetConfig:
         _check_literals(self)
         for name in ("channels", "dimension", "n_filters", "compress", "dilation_base"):
             _check_at_least(self, name, 1)
+        if self.compress > self.n_filters:
+            raise ConfigError(
+                f"compress: {self.compress}: leaves none of n_filters ({self.n_filters}) channels"
+            )
         for name in ("kernel_size", "last_kernel_size", "residual_kernel_size"):
             _check_at_least(self, name, 1)
         for name in ("lstm", "disable_norm_outer_blocks"):
@@ -162,6 +167,8 @@ class QuantizerConfig:
         _check_at_least(self, "orthogonal_reg_weight", 0)
         if self.bins > 65536:
             raise ConfigError(f"bins: {self.bins}: codes are stored in 16 bits; at most 65536")
+        if self.orthogonal_reg_max_codes is not None:
+            _check_at_least(self, "orthogonal_reg_max_codes", 1)
         if not 0.0 <= self.decay < 1.0:
             raise ConfigError(f"decay: {self.decay}: give 0 <= decay < 1")
 
@@ -193,16 +200,31 @@ class CodecConfig:
     overlap: float = 0.01
 
     def __post_init__(self) -> None:
+        if not self.name.isprintable() or not 1 <= len(self.name) <= 200:
+            raise ConfigError(f"name: {self.name!r}: give 1 to 200 printable characters")
         if not 1000 <= self.sample_rate <= 768000:
             raise ConfigError(f"sample_rate: {self.sample_rate}: give 1000 to 768000 Hz")
         if self.segment_seconds is not None and not 0.01 <= self.segment_seconds <= 3600:
             raise ConfigError(f"segment_seconds: {self.segment_seconds}: give 0.01 to 3600")
-        if not 0.0 <= self.overlap < 1.0:
-            raise ConfigError(f"overlap: {self.overlap}: give 0 <= overlap < 1")
+        segment, stride = self.segment_samples, self.stride_samples
+        # With more, a file's end could cut more than its last two segments short.
+        if not 0.0 <= self.overlap <= 0.5 or (segment and stride and segment > 2 * stride):
+            raise ConfigError(f"overlap: {self.overlap}: give 0 to 0.5; segments overlap in pairs")
+        if segment is None:
+            if self.normalize:
+                raise ConfigError("normalize: scales are per segment; set segment_seconds")
+            if self.seanet.norm == "time_group_norm" or self.decoder.norm == "time_group_norm":
+                raise ConfigError(
+                    "norm: time_group_norm averages over all time, so it codes segments only; "
+                    "set segment_seconds"
+                )
         if not self.target_bandwidths:
             raise ConfigError("target_bandwidths: give at least one, in kb/s")
         for bandwidth in self.target_bandwidths:
-            self.codebooks_for(bandwidth)
+            try:
+                self.codebooks_for(bandwidth)
+            except UsageError as error:
+                raise ConfigError(f"target_bandwidths: {error}") from None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "config") -> Self:
@@ -211,6 +233,8 @@ class CodecConfig:
         Raises:
             ConfigError: unknown or missing key, wrong type, value out of range.
         """
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"{where}: not a mapping of keys to values")
         data = dict(data)
         allowed = {f.name for f in dataclasses.fields(cls)} - {"decoder"}
         _check_keys(data, allowed, where)
@@ -340,7 +364,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = " ".join(str(error).split())
         raise ConfigError(f"{path}: not valid YAML: {line}") from error
     if not isinstance(data, dict):
@@ -375,7 +399,7 @@ def from_mapping(cls: type[_Dataclass], data: Mapping[str, Any], where: str) -> 
             raise ConfigError(f"{where}: {name}: {value!r} is not {error}") from None
     try:
         return cls(**values)
-    except (ConfigError, UsageError) as error:
+    except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
 
@@ -407,7 +431,9 @@ def _coerce(value: Any, hint: Any) -> Any:
         if isinstance(value, Mapping):
             return {_coerce(k, arguments[0]): _coerce(v, arguments[1]) for k, v in value.items()}
     elif hint is float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        # Also False for NaN; and no float holds a whole number of 400 digits.
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and abs(value) <= sys.float_info.max:
             return float(value)
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):

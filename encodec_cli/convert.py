@@ -82,7 +82,7 @@ def rename_meta_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             gain = state.get(f"{stem}_g")
             if gain is None:
                 raise ValueError(f"missing {stem}_g beside {name}")
-            if gain.shape != (value.shape[0], *[1] * (value.dim() - 1)):
+            if not value.dim() or gain.shape != (value.shape[0], *[1] * (value.dim() - 1)):
                 raise ValueError(f"{stem}_g: shape {tuple(gain.shape)} does not fit {name}")
             # As torch's weight_norm with dim=0; the same for transposed convolutions.
             folded[stem] = torch._weight_norm(value.float(), gain.float(), 0)
@@ -108,6 +108,15 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
         isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
     ):
         raise CheckpointError(f"{path}: not a flat dictionary of tensors, as Meta's .th files are")
+    most = 2 * path.stat().st_size + (1 << 20)
+    for name, value in state.items():
+        # Sparse, quantized and expanded tensors hold more numbers than the file has bytes for.
+        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+            raise CheckpointError(f"{path}: {name}: not a plain tensor")
+        if not value.is_floating_point():
+            raise CheckpointError(f"{path}: {name}: holds {value.dtype}, not fp32 or fp16 numbers")
+        if value.numel() * value.element_size() > most:
+            raise CheckpointError(f"{path}: {name}: larger than the file; not a checkpoint")
     return state
 
 

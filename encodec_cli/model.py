@@ -92,9 +92,11 @@ class CompressionModel(nn.Module):
         """Divide a segment `[B, C, T]` by its RMS if the model does so; the scale is `[B, 1]`."""
         if not self.config.normalize:
             return x, None
-        mono = x.mean(dim=1, keepdim=True)
+        # In fp16 the 1e-8 that keeps silence finite would be zero.
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        mono = exact.mean(dim=1, keepdim=True)
         scale = mono.pow(2).mean(dim=2, keepdim=True).sqrt() + 1e-8
-        return x / scale, scale.view(-1, 1)
+        return (exact / scale).to(x.dtype), scale.view(-1, 1)
 
     def _rescale(self, x: Tensor, scale: Tensor | None) -> Tensor:
         return x if scale is None else x * scale.view(-1, 1, 1)

@@ -11,7 +11,7 @@ import typer
 from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, ECDC_SUFFIXES, Job, plan_jobs, run_jobs
 from encodec_cli.cli.console import print_json, progress_bar, say, warn
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.files import check_writable
 from encodec_cli.resources import DEFAULT_MODEL
 
@@ -79,11 +79,15 @@ def encode(
     )
     loaded = _load(model, device, threads)
 
-    from encodec_cli.api import choose_codebooks
+    from encodec_cli.api import choose_codebooks, header_for
     from encodec_cli.pipeline import encode_file
 
     codebooks = choose_codebooks(loaded, bandwidth, n_q)
     version = int(container.value[1:])
+    try:
+        header_for(loaded, codebooks, version=version)
+    except ContainerError as error:
+        raise UsageError(str(error)) from error
 
     def work(job: Job) -> bool:
         with progress_bar(str(job.source), quiet=quiet) as progress:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,11 +12,11 @@ from rich.table import Table
 from encodec_cli.cli import options
 from encodec_cli.cli.console import output, print_json, printable, say, warn
 from encodec_cli.cli.tables import facts_table
-from encodec_cli.container import EcdcReader, Header, Summary, summarize
-from encodec_cli.container import peel as peel_file
-from encodec_cli.container import verify as verify_file
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
 from encodec_cli.files import atomic_output, open_input, standard_output
+
+if TYPE_CHECKING:
+    from encodec_cli.container import Header, Summary
 
 __all__ = ["info", "peel", "verify"]
 
@@ -30,6 +30,8 @@ def info(
     json: options.Json = False,
 ) -> None:
     """Show what an .ecdc file holds: model, rates, length, real kb/s, damage."""
+    from encodec_cli.container import summarize
+
     with open_input(_place(source)) as file:
         try:
             summary = summarize(file)
@@ -52,6 +54,8 @@ def verify(
     quiet: options.Quiet = False,
 ) -> None:
     """Check every checksum and count; one line per file, exit code 1 if any is damaged."""
+    from encodec_cli.container import verify as verify_file
+
     failed = False
     for source in sources:
         try:
@@ -83,6 +87,9 @@ def peel(
     quiet: options.Quiet = False,
 ) -> None:
     """Lower the bandwidth of an .ecdc file by dropping codebooks; needs no model."""
+    from encodec_cli.container import EcdcReader
+    from encodec_cli.container import peel as peel_file
+
     if (bandwidth is None) == (n_q is None):
         raise UsageError("give --bandwidth or --n-q")
     where = _place(target)
@@ -98,7 +105,7 @@ def peel(
         say(f"{source} -> {target}: {header.codebooks} codebooks, {header.bandwidth_kbps:g} kb/s")
 
 
-def _codebooks(header: Header, bandwidth: float | None, n_q: int | None) -> int:
+def _codebooks(header: "Header", bandwidth: float | None, n_q: int | None) -> int:
     """Codebooks to keep: `n_q`, or the most that fit in `bandwidth` (kb/s)."""
     if bandwidth is None:
         return n_q or 0
@@ -111,7 +118,7 @@ def _codebooks(header: Header, bandwidth: float | None, n_q: int | None) -> int:
     return codebooks
 
 
-def _as_dict(source: str, summary: Summary) -> dict[str, Any]:
+def _as_dict(source: str, summary: "Summary") -> dict[str, Any]:
     header = dataclasses.asdict(summary.header)
     return {
         "source": source,
@@ -129,7 +136,7 @@ def _as_dict(source: str, summary: Summary) -> dict[str, Any]:
     }
 
 
-def _table(source: str, summary: Summary) -> Table:
+def _table(source: str, summary: "Summary") -> Table:
     header = summary.header
     table = facts_table(source)
     rows = {
@@ -155,7 +162,7 @@ def _table(source: str, summary: Summary) -> Table:
     return table
 
 
-def _source(header: Header) -> str:
+def _source(header: "Header") -> str:
     if header.source_sample_rate is None or header.source_channels is None:
         return "not said"
     samples = header.source_num_samples

@@ -80,7 +80,8 @@ class EuclideanCodebook(nn.Module):
         if not kmeans_init:
             nn.init.kaiming_uniform_(embed)
         self.register_buffer("inited", torch.tensor([float(not kmeans_init)]))
-        self.register_buffer("cluster_size", torch.zeros(codebook_size))
+        # One member each, whose mean is the vector itself: averages start where the codebook does.
+        self.register_buffer("cluster_size", torch.full((codebook_size,), float(not kmeans_init)))
         self.register_buffer("embed", embed)
         self.register_buffer("embed_avg", embed.clone())
         # A Python flag beside the buffer: reading the buffer would make the host wait for the GPU.
