@@ -120,6 +120,8 @@ class Trainer:
         )
         self.step = 0
         self.seconds_trained = 0.0
+        self.quality: dict[str, Any] = {}
+        """The last validation; it goes into the checkpoint."""
         state = self.folder / "state.pt"
         if state.exists():
             self._load(state)
@@ -149,7 +151,8 @@ class Trainer:
                 sums, reported = {}, now
                 yield self._log(record)
             if self.step % c.validate_every == 0 or self.step == c.steps:
-                yield self._log({"validation": self._validate()})
+                self.quality = self._validate()
+                yield self._log({"validation": self.quality})
                 reported = time.monotonic()
             if time.monotonic() - saved > c.save_every_seconds or self.step == c.steps:
                 self.save()
@@ -274,10 +277,12 @@ class Trainer:
         return model.eval()
 
     def _validate(self) -> dict[str, Any]:
-        quantized = self._quantizer_inited()
-        return validate(
-            self.averaged_model(), Path(self.config.data.validation), quantized=quantized
-        )
+        """Quality at half the codebooks; after the last step at each target bandwidth."""
+        model, manifest = self.averaged_model(), Path(self.config.data.validation)
+        if self.step < self.config.steps or not self._quantizer_inited():
+            return validate(model, manifest, quantized=self._quantizer_inited())
+        rates = zip(model.target_bandwidths, self.books, strict=True)
+        return {f"{kbps:g} kb/s": validate(model, manifest, n_q=n_q) for kbps, n_q in rates}
 
     def _autocast(self) -> AbstractContextManager[Any]:
         precision = self.config.precision
@@ -307,6 +312,7 @@ class Trainer:
         state = {
             "step": self.step,
             "seconds_trained": self.seconds_trained,
+            "quality": self.quality,
             "model": self.model.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
@@ -323,7 +329,11 @@ class Trainer:
             self.checkpoint,
             licence=self.config.licence,
             training_data=self.config.training_data,
-            metrics={"steps": self.step, "audio_seconds": round(self.seconds_trained)},
+            metrics={
+                "steps": self.step,
+                "audio_seconds": round(self.seconds_trained),
+                "validation": self.quality,
+            },
             half=True,
             force=True,
         )
@@ -340,6 +350,7 @@ class Trainer:
                 self.d_optimizer.load_state_dict(state["d_optimizer"])
             self.step = int(state["step"])
             self.seconds_trained = float(state["seconds_trained"])
+            self.quality = dict(state.get("quality", {}))
         except (RuntimeError, KeyError, ValueError, OSError) as error:
             line = " ".join(str(error).split())[:200]
             raise CheckpointError(
