@@ -10,7 +10,7 @@ import typer
 
 from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, ECDC_SUFFIXES, Job, plan_jobs, run_jobs
-from encodec_cli.cli.console import print_json, progress_bar, say, warn
+from encodec_cli.cli.console import count, print_json, progress_bar, say, warn
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.files import check_writable
 from encodec_cli.resources import DEFAULT_MODEL
@@ -198,14 +198,14 @@ def decode(
         for line in report.damage:
             warn(f"{report.source}: {line}; silence in its place")
         if report.clipped:
-            warn(f"{report.target}: {report.clipped} samples clipped; --rescale avoids it")
+            warn(f"{report.target}: {count(report.clipped, 'sample')} clipped; --rescale avoids it")
         if json:
             print_json(_rounded(report, seconds=report.seconds, speed=report.speed))
         elif not quiet:
             lowered = f", lowered to {report.gain:.3f} of its level" if report.gain < 1 else ""
             say(
                 f"{_arrow(job)}: {_time(report.seconds)} at "
-                f"{report.sample_rate} Hz, {report.codebooks} codebooks{lowered}, "
+                f"{report.sample_rate} Hz, {count(report.codebooks, 'codebook')}{lowered}, "
                 f"{report.speed:.1f} x real time"
             )
         return not report.damage

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["output", "print_json", "printable", "progress_bar", "say", "warn"]
+__all__ = ["count", "output", "print_json", "printable", "progress_bar", "say", "warn"]
 
 _UNFOLDED = 10_000
 
@@ -20,12 +20,18 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _stderr() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def output() -> Console:
     """Console for tables and text that are the command's result; only terminals fold lines."""
-    return Console(highlight=False, width=None if _is_terminal(sys.stdout) else _UNFOLDED)
+    width = None if _is_terminal(sys.stdout) else _UNFOLDED
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def count(number: int, noun: str) -> str:
+    """`number` and `noun`, with an s unless there is one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:
@@ -35,14 +41,14 @@ def printable(text: str) -> str:
 
 def say(text: str) -> None:
     """One line of information on stderr."""
-    _stderr().print(printable(text), markup=False)
+    _stderr().print(printable(text))
 
 
 def warn(text: str, *, label: str = "warning", style: str = "yellow") -> None:
     """One line on stderr that starts with what kind of trouble it is."""
     console = _stderr()
-    console.print(f"encodec-cli: {label}: ", style=style, end="", markup=False)
-    console.print(printable(text), markup=False)
+    console.print(f"encodec-cli: {label}: ", style=style, end="")
+    console.print(printable(text))
 
 
 def print_json(value: Any) -> None:

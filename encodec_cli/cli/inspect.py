@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from encodec_cli.cli import options
-from encodec_cli.cli.console import output, print_json, printable, say, warn
-from encodec_cli.cli.tables import facts_table
+from encodec_cli.cli.console import count, output, print_json, printable, say, warn
+from encodec_cli.cli.tables import facts_table, print_facts
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
 from encodec_cli.files import atomic_output, open_input, standard_output
 
@@ -44,7 +43,7 @@ def info(
     if json:
         print_json(_as_dict(source, summary))
     else:
-        output().print(_table(source, summary))
+        print_facts(source, _table(summary))
     if summary.problems:
         raise typer.Exit(1)
 
@@ -58,22 +57,20 @@ def verify(
 
     failed = False
     for source in sources:
+        verdict = "ok"
         try:
             with open_input(_place(source)) as file:
                 problems = verify_file(file)
-        except EncodecCliError as error:
+            if problems:
+                verdict = "damaged"
+        except (EncodecCliError, OSError) as error:
             problems = [str(error).removeprefix(f"{source}: ")]
-        except OSError as error:
-            problems = [f"cannot read: {error.strerror or error}"]
+            verdict = "unreadable"
         failed = failed or bool(problems)
         for line in problems:
             warn(f"{source}: {line}", label="error", style="bold red")
         if not quiet:
-            output().print(
-                f"{printable(source)}: {'damaged' if problems else 'ok'}",
-                markup=False,
-                soft_wrap=True,
-            )
+            output().print(f"{printable(source)}: {verdict}", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 
@@ -102,7 +99,8 @@ def peel(
         except (ContainerError, UsageError) as error:
             raise type(error)(f"{source}: {error}") from error
     if not quiet:
-        say(f"{source} -> {target}: {header.codebooks} codebooks, {header.bandwidth_kbps:g} kb/s")
+        kept = count(header.codebooks, "codebook")
+        say(f"{source} -> {target}: {kept}, {header.bandwidth_kbps:g} kb/s")
 
 
 def _codebooks(header: "Header", bandwidth: float | None, n_q: int | None) -> int:
@@ -136,38 +134,41 @@ def _as_dict(source: str, summary: "Summary") -> dict[str, Any]:
     }
 
 
-def _table(source: str, summary: "Summary") -> Table:
+def _table(summary: "Summary") -> Table:
     header = summary.header
-    table = facts_table(source)
+    table = facts_table()
     rows = {
         "format": f".ecdc version {header.version}",
         "model": header.model,
         "weights": f"SHA-256 {header.model_sha256[:16]}..." if header.model_sha256 else "not said",
-        "length": f"{summary.duration:.3f} s, {header.num_samples or 'unknown'} samples",
+        "length": f"{summary.duration:.3f} s, {_samples(header.num_samples)}",
         "audio": f"{header.sample_rate} Hz, {_channels(header.channels)}",
         "source": _source(header),
         "codes": (
-            f"{header.codebooks} codebooks of {header.bits} bits, "
-            f"{header.frame_rate:g} frames/s, {summary.frames} frames"
+            f"{count(header.codebooks, 'codebook')} of {header.bits} bits, "
+            f"{header.frame_rate:g} frames/s, {count(summary.frames, 'frame')}"
         ),
         "rate": f"{summary.kbps:.3f} kb/s on disk, {header.bandwidth_kbps:g} kb/s of codes",
-        "size": f"{summary.file_bytes:,} bytes, {summary.chunks} chunks",
+        "size": f"{summary.file_bytes:,} bytes, {count(summary.chunks, 'chunk')}",
         **{f"tag {name}": text for name, text in header.tags.items()},
-        "state": f"{len(summary.problems)} problems" if summary.problems else "intact",
+        "state": count(len(summary.problems), "problem") if summary.problems else "intact",
     }
     if header.version == 0 and not summary.problems:
         rows["state"] = "sizes fit (format 0 has no checksums)"
     for name, text in rows.items():
-        table.add_row(name, escape(text))
+        table.add_row(name, text)
     return table
 
 
 def _source(header: "Header") -> str:
     if header.source_sample_rate is None or header.source_channels is None:
         return "not said"
-    samples = header.source_num_samples
-    length = "" if samples is None else f", {samples} samples"
-    return f"{header.source_sample_rate} Hz, {_channels(header.source_channels)}{length}"
+    length = _samples(header.source_num_samples)
+    return f"{header.source_sample_rate} Hz, {_channels(header.source_channels)}, {length}"
+
+
+def _samples(number: int | None) -> str:
+    return "number of samples unknown" if number is None else count(number, "sample")
 
 
 def _channels(count: int) -> str:

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from encodec_cli.cli import options
 from encodec_cli.cli.console import output, print_json, printable, say
-from encodec_cli.cli.tables import facts_table
+from encodec_cli.cli.tables import facts_table, print_facts
 from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -36,12 +35,12 @@ def list_models(json: options.Json = False) -> None:
     for card in cards:
         row = _summary(card)
         table.add_row(
-            escape(printable(card.name)) + (" (default)" if card.name == DEFAULT_MODEL else ""),
+            printable(card.name) + (" (default)" if card.name == DEFAULT_MODEL else ""),
             f"{row['sample_rate']} Hz",
             str(row["channels"]),
             ", ".join(f"{kbps:g}" for kbps in row["bandwidths"]),
             f"{row['bytes'] / 1e6:.1f} MB",
-            escape(printable(card.licence)),
+            printable(card.licence),
         )
     output().print(table)
 
@@ -65,13 +64,13 @@ def show(
     if json:
         print_json(row)
         return
-    table = facts_table(card.name)
+    table = facts_table()
     for name, value in row.items():
         if name != "metrics":
-            table.add_row(name.replace("_", " "), escape(_words(value)))
+            table.add_row(name.replace("_", " "), _words(value))
     for name, value in card.metrics.items():
-        table.add_row(escape(printable(name)), escape(_words(value)))
-    output().print(table)
+        table.add_row(printable(name), _words(value))
+    print_facts(card.name, table)
 
 
 @app.command()

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from encodec_cli.cli.console import output, printable
+from encodec_cli.cli.console import count, output, printable
 
 if TYPE_CHECKING:
     from encodec_cli.pipeline import EncodeReport
 
-__all__ = ["facts_table", "roundtrip_table"]
+__all__ = ["facts_table", "print_facts", "roundtrip_table"]
 
 _LABELS = {
     "si_sdr": ("SI-SDR", "dB, higher is nearer to the waveform"),
@@ -22,13 +22,19 @@ _LABELS = {
 }
 
 
-def facts_table(title: str, columns: int = 2) -> Table:
+def facts_table(columns: int = 2) -> Table:
     """An empty table of facts: a name, then what is to be said of it, never cut short."""
-    title = escape(printable(title))
-    table = Table(title=title, title_justify="left", show_header=False, box=None)
+    table = Table(show_header=False, box=None)
     for _ in range(columns):
         table.add_column(overflow="fold")
     return table
+
+
+def print_facts(title: str, table: Table) -> None:
+    """Print what the facts are about on a line of its own, then the facts."""
+    console = output()
+    console.print(printable(title), style="bold", soft_wrap=True)
+    console.print(table)
 
 
 def roundtrip_table(
@@ -39,19 +45,20 @@ def roundtrip_table(
     quality: dict[str, float],
 ) -> None:
     """Print what a round trip cost and what came back."""
-    table = facts_table(str(source), columns=3)
+    table = facts_table(columns=3)
     table.add_row("length", f"{encoded.seconds:.2f} s", "")
     table.add_row("source", f"{source_bytes:,} bytes", "")
     ratio = source_bytes / encoded.bytes
+    codebooks = count(encoded.codebooks, "codebook")
     table.add_row(
         ".ecdc",
         f"{encoded.bytes:,} bytes",
-        f"{ratio:.1f} times smaller, {encoded.kbps:.2f} kb/s, {encoded.codebooks} codebooks",
+        f"{ratio:.1f} times smaller, {encoded.kbps:.2f} kb/s, {codebooks}",
     )
     table.add_row("encoding", f"{encoded.speed:.1f} x real time", "")
     for name, value in quality.items():
         label, hint = _LABELS[name]
-        table.add_row(label, f"{value:.2f}", f"[dim]{hint}[/dim]")
+        table.add_row(label, f"{value:.2f}", Text(hint, style="dim"))
     if target is not None:
-        table.add_row("decoded", escape(printable(str(target))), "")
-    output().print(table)
+        table.add_row("decoded", printable(str(target)), "")
+    print_facts(str(source), table)
