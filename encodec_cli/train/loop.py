@@ -131,6 +131,7 @@ class Trainer:
         c = self.config
         saved = reported = time.monotonic()
         sums: dict[str, Tensor] = {}
+        first = self.step
         while self.step < c.steps:
             rng = self._reseed(self.step)
             if self.step == c.quantizer_start and not self._quantizer_inited():
@@ -144,11 +145,11 @@ class Trainer:
             if self.step % _REPORT_EVERY == 0 or self.step == c.steps:
                 now = time.monotonic()
                 # The only place where the host waits for the device.
-                record = {k: float(v) / _REPORT_EVERY for k, v in sums.items()}
-                record["audio_per_second"] = (
-                    _REPORT_EVERY * c.batch * c.data.crop_seconds / (now - reported)
-                )
-                sums, reported = {}, now
+                steps = self.step - first
+                record = {k: float(v) / steps for k, v in sums.items()}
+                seconds = steps * c.batch * c.data.crop_seconds
+                record["audio_per_second"] = seconds / (now - reported)
+                sums, reported, first = {}, now, self.step
                 yield self._log(record)
             if self.step % c.validate_every == 0 or self.step == c.steps:
                 self.quality = self._validate()
