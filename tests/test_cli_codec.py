@@ -22,7 +22,6 @@ from cli_samples import (
 )
 
 from encodec_cli.container import read_ecdc
-from encodec_cli.metrics import pesq_wb
 
 CHUNK = 80 * HOP
 
@@ -620,15 +619,6 @@ def test_roundtrip_of_silence(tmp_path: Path, mono: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(30_000), RATE)
     report = json.loads(run("roundtrip", tmp_path / "a.wav", "-m", mono, "--json").ok().text)
     assert not {"estoi", "pesq"} & report.keys()
-
-
-def test_pesq_has_a_number_for_the_whole_of_a_long_recording() -> None:
-    """Regression: the package crashes the process beyond 50 utterances."""
-    import torch
-
-    x = torch.from_numpy(tone(0.4, rate=16_000)[:, 0])
-    x = torch.cat((x, torch.zeros(6400))).repeat(100)
-    assert 1 <= pesq_wb(x, x + 0.01 * torch.randn(len(x)), 16_000) <= 4.65
 
 
 def test_help_names_every_command() -> None:

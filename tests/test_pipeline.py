@@ -1,0 +1,109 @@
+"""Files to files, called from Python: what the command line cannot show."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from cli_samples import RATE, make_model, mono_config, write_audio
+
+from encodec_cli.api import decode, encode, header_for
+from encodec_cli.container import CodeChunk, EcdcWriter, read_ecdc
+from encodec_cli.errors import ContainerError
+from encodec_cli.model import CompressionModel
+from encodec_cli.pipeline import DecodeOptions, decode_file, encode_file
+
+
+@pytest.fixture(scope="module")
+def model() -> CompressionModel:
+    return make_model(mono_config())
+
+
+def packed(
+    path: Path, model: CompressionModel, *, samples: int, rate: int, source_samples: int | None
+) -> Path:
+    """A file with good checksums that says what it is told to say."""
+    file = io.BytesIO()
+    header = replace(header_for(model, 2), source_sample_rate=rate, source_channels=1)
+    writer = EcdcWriter(file, header)
+    frames = -(-samples // header.hop)
+    writer.write(CodeChunk(np.zeros((2, frames), np.uint16)))
+    writer.finish(samples, source_samples)
+    path.write_bytes(file.getvalue())
+    return path
+
+
+def test_files_hold_what_python_computes(tmp_path: Path, model: CompressionModel) -> None:
+    import torch
+
+    source = write_audio(tmp_path / "a.wav", 60_000)
+    report = encode_file(model, source, tmp_path / "a.ecdc", n_q=4)
+    wav = torch.from_numpy(soundfile.read(source, dtype="float32")[0])[None]
+    whole = encode(model, wav, n_q=4)
+    stored = read_ecdc(tmp_path / "a.ecdc")
+    np.testing.assert_array_equal(stored.codes, whole.codes)
+    assert report.bytes == (tmp_path / "a.ecdc").stat().st_size
+    assert report.kbps == pytest.approx(report.bytes * 8 / 2.5 / 1000)
+
+    options = DecodeOptions(encoding="float")
+    decode_file(model, tmp_path / "a.ecdc", tmp_path / "b.wav", options)
+    samples = soundfile.read(tmp_path / "b.wav", dtype="float32")[0]
+    np.testing.assert_array_equal(samples, decode(model, stored)[0].numpy())
+
+
+def test_progress_counts_up_to_the_length(tmp_path: Path, model: CompressionModel) -> None:
+    source = write_audio(tmp_path / "a.wav", 100_000, rate=16_000)
+    seen: list[tuple[float, float | None]] = []
+    encode_file(
+        model,
+        source,
+        tmp_path / "a.ecdc",
+        n_q=1,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    done = [d for d, _ in seen]
+    assert done == sorted(done)
+    assert len(done) > 10
+    assert done[-1] == 6.25
+    assert {total for _, total in seen} == {6.25}
+
+
+@pytest.mark.parametrize("source_samples", [1 << 47, 100_000, 8010, 7990, 5, 1])
+def test_a_source_length_that_contradicts_the_audio_is_refused(
+    tmp_path: Path, model: CompressionModel, source_samples: int
+) -> None:
+    """Regression: one 2^47 long asked for 512 TiB of memory."""
+    path = packed(
+        tmp_path / "a.ecdc", model, samples=RATE, rate=8000, source_samples=source_samples
+    )
+    with pytest.raises(ContainerError, match=f"a.ecdc: says {source_samples} samples .* 8000 Hz"):
+        decode_file(model, path, tmp_path / "b.wav", DecodeOptions(sample_rate="source"))
+    assert not (tmp_path / "b.wav").exists()
+    report = decode_file(model, path, tmp_path / "b.wav", DecodeOptions())
+    assert report.samples == RATE
+
+
+@pytest.mark.parametrize("source_samples", [None, 8000, 7999])
+def test_a_source_length_that_fits_is_kept(
+    tmp_path: Path, model: CompressionModel, source_samples: int | None
+) -> None:
+    path = packed(
+        tmp_path / "a.ecdc", model, samples=RATE, rate=8000, source_samples=source_samples
+    )
+    report = decode_file(model, path, tmp_path / "b.wav", DecodeOptions(sample_rate="source"))
+    assert report.samples == soundfile.info(tmp_path / "b.wav").frames == (source_samples or 8000)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 7, 1000, 44_099, 44_100, 44_101, 100_003])
+@pytest.mark.parametrize("rate", [11_025, 22_050, 44_100, 47_999, 192_000])
+def test_source_length_comes_back_at_odd_ratios(
+    tmp_path: Path, model: CompressionModel, rate: int, samples: int
+) -> None:
+    source = write_audio(tmp_path / "a.wav", samples, rate=rate)
+    encode_file(model, source, tmp_path / "a.ecdc", n_q=1)
+    options = DecodeOptions(sample_rate="source", encoding="float")
+    report = decode_file(model, tmp_path / "a.ecdc", tmp_path / "b.wav", options)
+    assert (report.samples, report.sample_rate) == (samples, rate)
+    assert report.seconds == samples / rate
