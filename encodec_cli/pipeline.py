@@ -33,7 +33,14 @@ from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.files import CountingFile, atomic_output, open_input, standard_output
 from encodec_cli.model import CompressionModel
 
-__all__ = ["DecodeOptions", "DecodeReport", "EncodeReport", "decode_file", "encode_file"]
+__all__ = [
+    "DecodeOptions",
+    "DecodeReport",
+    "EncodeReport",
+    "decode_file",
+    "decode_stream",
+    "encode_file",
+]
 
 Place = Path | Literal["-"]
 Samples = NDArray[np.float32]
@@ -183,41 +190,58 @@ def decode_file(
         EncodecCliError: see `EcdcReader`, `check_same_model`, `open_audio_writer`; damage, unless
             `options.conceal`.
     """
-    started = time.monotonic()
-    name = "stdin" if source == "-" else str(source)
-    damage: list[str] = []
     with open_input(source) as file:
-        try:
-            reader = EcdcReader(file)
-            check_same_model(model, reader.header)
-            n_q = _codebooks(model, reader.header, options)
-            rate = _output_rate(reader.header, options)
-            blocks = _decoded(model, reader, n_q, damage if options.conceal else None)
-            blocks = _resampled(blocks, reader, rate, exact=options.sample_rate == "source")
-            gain = 1.0
-            with ExitStack() as stack:
-                if options.rescale:
-                    blocks, gain = _rescaled(blocks, model.channels, stack)
-                writer = stack.enter_context(
-                    open_audio_writer(
-                        target,
-                        rate,
-                        model.channels,
-                        audio_format=options.audio_format,
-                        encoding=options.encoding,
-                        force=options.force,
-                    )
+        return decode_stream(model, file, str(source), target, options, progress=progress)
+
+
+def decode_stream(
+    model: CompressionModel,
+    file: BinaryIO,
+    source: str,
+    target: Place,
+    options: DecodeOptions,
+    *,
+    progress: Progress | None = None,
+) -> DecodeReport:
+    """Decode an open `.ecdc` file or pipe into audio; `source` is its name.
+
+    Raises:
+        EncodecCliError: see `decode_file`.
+    """
+    started = time.monotonic()
+    name = "stdin" if source == "-" else source
+    damage: list[str] = []
+    try:
+        reader = EcdcReader(file)
+        check_same_model(model, reader.header)
+        n_q = _codebooks(model, reader.header, options)
+        rate = _output_rate(reader.header, options)
+        blocks = _decoded(model, reader, n_q, damage if options.conceal else None)
+        blocks = _resampled(blocks, reader, rate, exact=options.sample_rate == "source")
+        gain = 1.0
+        with ExitStack() as stack:
+            if options.rescale:
+                blocks, gain = _rescaled(blocks, model.channels, stack)
+            writer = stack.enter_context(
+                open_audio_writer(
+                    target,
+                    rate,
+                    model.channels,
+                    audio_format=options.audio_format,
+                    encoding=options.encoding,
+                    force=options.force,
                 )
-                for block in blocks:
-                    writer.write(block)
-                    if progress is not None:
-                        progress(writer.frames / rate, reader.header.duration)
-                if writer.frames == 0:
-                    raise ContainerError(f"{damage[0]}; nothing of the audio is left")
-        except (ContainerError, UsageError) as error:
-            raise type(error)(f"{name}: {error}") from error
+            )
+            for block in blocks:
+                writer.write(block)
+                if progress is not None:
+                    progress(writer.frames / rate, reader.header.duration)
+            if writer.frames == 0:
+                raise ContainerError(f"{damage[0]}; nothing of the audio is left")
+    except (ContainerError, UsageError) as error:
+        raise type(error)(f"{name}: {error}") from error
     return DecodeReport(
-        source=str(source),
+        source=source,
         target=str(target),
         model=model.config.name,
         codebooks=n_q,
