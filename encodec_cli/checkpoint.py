@@ -26,7 +26,14 @@ from encodec_cli.model_file import (
 )
 from encodec_cli.resources import DEFAULT_MODEL
 
-__all__ = ["build_and_load", "convert_checkpoint", "load_model", "load_model_file", "save_model"]
+__all__ = [
+    "build_and_load",
+    "convert_checkpoint",
+    "folded_state",
+    "load_model",
+    "load_model_file",
+    "save_model",
+]
 
 _TRAINING_STATE = ("inited", "cluster_size", "embed_avg")
 
@@ -147,7 +154,7 @@ def save_model(
     if identity is not None:
         metadata["identity"] = identity
     with atomic_output(path, force=force) as file:
-        file.write(save(state, metadata))
+        file.write(_sorted_metadata(save(state, metadata)))
 
 
 def convert_checkpoint(
@@ -201,6 +208,20 @@ def _folded(config: CodecConfig) -> CodecConfig:
         seanet=dataclasses.replace(config.seanet, norm="none", norm_params={}),
         decoder=dataclasses.replace(config.decoder, norm="none", norm_params={}),
     )
+
+
+def _sorted_metadata(data: bytes) -> bytes:
+    """The same file with its metadata in order.
+
+    safetensors writes them in a random one, but files are told apart by their SHA-256: the same
+    model saved twice has to be the same bytes.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the numbers after it start on a multiple of 8
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def _some(names: list[str]) -> str:

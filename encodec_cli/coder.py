@@ -22,7 +22,7 @@ from encodec_cli.frames import CodeChunk
 from encodec_cli.model import CompressionModel
 from encodec_cli.nn.seanet import SEANetState
 
-__all__ = ["StreamDecoder", "StreamEncoder", "stream_decoder", "stream_encoder"]
+__all__ = ["StreamDecoder", "StreamEncoder", "grid_frames", "stream_decoder", "stream_encoder"]
 
 Samples = NDArray[np.float32]
 

@@ -31,7 +31,13 @@ from encodec_cli.nn.conv import (
 )
 from encodec_cli.nn.lstm import LSTMState, StreamableLSTM
 
-__all__ = ["SEANetDecoder", "SEANetEncoder", "SEANetResnetBlock", "SEANetState"]
+__all__ = [
+    "ResnetBlockState",
+    "SEANetDecoder",
+    "SEANetEncoder",
+    "SEANetResnetBlock",
+    "SEANetState",
+]
 
 _Config = TypeVar("_Config", bound=SEANetConfig)
 
