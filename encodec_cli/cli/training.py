@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from encodec_cli.cli import options
+from encodec_cli.errors import UsageError
 
 __all__ = ["train"]
 
@@ -29,4 +30,9 @@ def train(
         torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        line = " ".join(str(error).split())[:160]
+        raise UsageError(f"--device {device}: cannot be used here ({line})") from error
     run(recipe, config, device=device)

@@ -23,6 +23,9 @@ from encodec_cli.train.config import DataConfig
 __all__ = ["Corpus", "Recording", "read_manifest"]
 
 
+_MOST_DRAWS = 10_000
+
+
 @dataclass(frozen=True)
 class Recording:
     """One row of a manifest; `start` and `samples` say where the cache holds it."""
@@ -79,6 +82,11 @@ class Corpus:
                 raise ConfigError(f"{config.manifest}: has no recordings of kind {kind!r}")
             if weight > 0:
                 shares = np.array([self._share(r, sample_rate) for r in members], dtype=float)
+                if not shares.sum() > 0:
+                    raise ConfigError(
+                        f"{config.manifest}: all recordings of kind {kind!r} are narrow, "
+                        "and narrow_weight is 0"
+                    )
                 self._kinds.append((weight, members, shares / shares.sum()))
         self._weights = np.array([weight for weight, _, _ in self._kinds])
         self._weights /= self._weights.sum()
@@ -107,7 +115,7 @@ class Corpus:
     def _loud_crop(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """A crop of unit RMS that is not silence."""
         floor = 10 ** (self.config.silence_db / 20)
-        while True:
+        for _ in range(_MOST_DRAWS):
             _, members, shares = self._kinds[rng.choice(len(self._kinds), p=self._weights)]
             recording = members[rng.choice(len(members), p=shares)]
             offset = int(rng.integers(max(1, recording.samples - self.crop + 1)))
@@ -119,6 +127,10 @@ class Corpus:
             if rms > floor:
                 x /= rms
                 return x
+        raise ConfigError(
+            f"{self.config.manifest}: {_MOST_DRAWS} crops in a row are below "
+            f"silence_db: {self.config.silence_db}; are the recordings silent?"
+        )
 
 
 def _build_cache(

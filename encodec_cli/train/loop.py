@@ -7,6 +7,7 @@ its randomness from (seed, step) alone, a killed run takes the same steps as one
 """
 
 import json
+import pickle
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -26,7 +27,7 @@ from encodec_cli.errors import CheckpointError, ConfigError
 from encodec_cli.model import CompressionModel
 from encodec_cli.train.balancer import Balancer
 from encodec_cli.train.config import TrainConfig
-from encodec_cli.train.data import Corpus
+from encodec_cli.train.data import Corpus, read_manifest
 from encodec_cli.train.discriminator import MultiScaleSTFTDiscriminator
 from encodec_cli.train.init import initialize
 from encodec_cli.train.losses import (
@@ -53,6 +54,7 @@ def train(
         CheckpointError: `state.pt` or `warm_start` does not fit the model.
     """
     console = console or Console(stderr=True)
+    read_manifest(Path(config.data.validation))  # fail now rather than at the first validation
     trainer = Trainer(config, recipe, torch.device(device))
     columns = (
         TextColumn("{task.description}"),
@@ -125,6 +127,7 @@ class Trainer:
         state = self.folder / "state.pt"
         if state.exists():
             self._load(state)
+            self._shorten_log()
 
     def run(self, corpus: Corpus) -> Iterator[dict[str, Any]]:
         """Take the remaining steps; yields what is also logged, every few steps."""
@@ -308,6 +311,18 @@ class Trainer:
             file.write(json.dumps(line) + "\n")
         return record
 
+    def _shorten_log(self) -> None:
+        """Drop what was logged after the last save: those steps are taken, and logged, again."""
+        path = self.folder / "log.jsonl"
+        if not path.exists():
+            return
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and _logged_step(line) <= self.step]
+        if len(kept) < len(lines):
+            temporary = self.folder / "log.jsonl.partial"
+            temporary.write_text("".join(kept), encoding="utf-8")
+            temporary.replace(path)
+
     def save(self) -> None:
         """Write `state.pt` and `model.safetensors`, each complete or not at all."""
         state = {
@@ -352,11 +367,21 @@ class Trainer:
             self.step = int(state["step"])
             self.seconds_trained = float(state["seconds_trained"])
             self.quality = dict(state.get("quality", {}))
-        except (RuntimeError, KeyError, ValueError, OSError) as error:
+        except (
+            *(RuntimeError, KeyError, ValueError, TypeError, AttributeError),
+            *(OSError, EOFError, pickle.UnpicklingError),
+        ) as error:
             line = " ".join(str(error).split())[:200]
             raise CheckpointError(
                 f"{path}: does not fit this recipe; name another output folder ({line})"
             ) from error
+
+
+def _logged_step(line: str) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return 0  # not a line of ours; keep it
 
 
 def _floats(model: nn.Module) -> dict[str, Tensor]:
@@ -375,3 +400,7 @@ def _warm_start(model: CompressionModel, path: Path) -> None:
     if source.config.to_dict() | {"name": ""} != model.config.to_dict() | {"name": ""}:
         raise ConfigError(f"warm_start: {path}: was made with another model config")
     model.load_state_dict(source.state_dict())
+    for book in model.quantizer.codebooks:
+        # Checkpoints do not say how much each code is used: enough that none counts as dead.
+        book.cluster_size.fill_(max(1.0, 2 * book.threshold_ema_dead_code))
+        book.embed_avg.copy_(book.embed * book.cluster_size[:, None])
