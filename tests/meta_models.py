@@ -84,13 +84,21 @@ def small_meta_model(name: str) -> Any:
 
 @torch.no_grad()
 def fill_codebooks(model: Any) -> None:
-    """Random codebooks over the latents of noise, finer and finer."""
-    latents = model.encoder(torch.randn(1, model.channels, 24000))
-    for k, layer in enumerate(model.quantizer.vq.layers):
+    """Codebooks spread over what is left of noise and music, so that many codes come to use."""
+    swell = torch.linspace(0.02, 0.5, 32000)
+    sounds = torch.stack(
+        [
+            torch.randn(model.channels, 32000) * swell,
+            torch.from_numpy(music(32000, model.channels, model.sample_rate)) * swell,
+        ]
+    )
+    residual = model.encoder(sounds).transpose(1, 2).flatten(0, 1)
+    for layer in model.quantizer.vq.layers:
         book = layer._codebook
-        book.embed.copy_(torch.randn_like(book.embed) * latents.std() * 0.85**k)
-        book.embed += latents.mean((0, 2)) * (k == 0)
+        spread = residual.std(0) * torch.randn_like(book.embed)
+        book.embed.copy_(residual.mean(0) + 0.7 * spread)
         book.inited.fill_(1)
+        residual = residual - book.embed[torch.cdist(residual, book.embed).argmin(1)]
 
 
 def save_state(model: Any, path: Path) -> Path:
