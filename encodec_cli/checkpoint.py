@@ -1,6 +1,5 @@
-"""Models in and out of files. See `model_file` for our format, `convert` for Meta's."""
+"""Models in and out of files. See `model_file` for our format, `convert` for those of others."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from encodec_cli.config import CodecConfig
-from encodec_cli.convert import load_meta_checkpoint, meta_card
+from encodec_cli.convert.folding import folded_config
+from encodec_cli.convert.foreign import read_foreign
+from encodec_cli.convert.identify import identify
+from encodec_cli.convert.skeleton import skeleton
 from encodec_cli.errors import CheckpointError, UsageError
 from encodec_cli.files import atomic_output, check_writable
 from encodec_cli.model import CompressionModel
@@ -21,7 +23,6 @@ from encodec_cli.model_file import (
     ModelCard,
     file_sha256,
     find_model,
-    is_torch_file,
     read_card,
 )
 from encodec_cli.resources import DEFAULT_MODEL
@@ -32,6 +33,7 @@ __all__ = [
     "folded_state",
     "load_model",
     "load_model_file",
+    "read_checkpoint",
     "save_model",
 ]
 
@@ -44,7 +46,7 @@ def load_model(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> CompressionModel:
-    """A model ready to code: by the name of a bundled one, or a path to ours or Meta's `.th`.
+    """A model ready to code: by the name of a bundled one, or a path to ours or another program's.
 
     Its `sha256` is that of the file (or of the one it was converted from), as `.ecdc` headers
     name it.
@@ -53,10 +55,9 @@ def load_model(
         CheckpointError: no such model; the file is foreign, truncated or does not fit.
         UsageError: no such device here.
     """
-    path = find_model(name_or_path)
-    model = load_model_file(path)
-    identity = None if is_torch_file(path) else read_card(path).identity
-    model.sha256 = identity or file_sha256(path)
+    card, state = read_checkpoint(find_model(name_or_path))
+    model = build_and_load(card.config, state, str(card.path))
+    model.sha256 = card.identity or file_sha256(card.path)
     try:
         return model.to(device=torch.device(device), dtype=dtype)
     except (RuntimeError, AssertionError) as error:
@@ -70,15 +71,25 @@ def load_model_file(path: Path) -> CompressionModel:
     Raises:
         CheckpointError: see `load_model`.
     """
-    if is_torch_file(path):
-        config, state = load_meta_checkpoint(path)
-    else:
-        config = read_card(path).config
-        try:
-            state = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path}: damaged: {' '.join(str(error).split())}") from error
-    return build_and_load(config, state, str(path))
+    card, state = read_checkpoint(path)
+    return build_and_load(card.config, state, str(path))
+
+
+def read_checkpoint(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+    """Card and folded weights, under our names, of a checkpoint of any layout we know.
+
+    Raises:
+        CheckpointError: see `load_model`.
+    """
+    layout = identify(path)
+    if layout != "ours":
+        foreign = read_foreign(path, layout)
+        return foreign.card, foreign.state
+    card = read_card(path)
+    try:
+        return card, load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: damaged: {' '.join(str(error).split())}") from error
 
 
 def build_and_load(config: CodecConfig, state: dict[str, Tensor], where: str) -> CompressionModel:
@@ -87,8 +98,7 @@ def build_and_load(config: CodecConfig, state: dict[str, Tensor], where: str) ->
     Raises:
         CheckpointError: keys are missing or left over, shapes differ, or a weight is not finite.
     """
-    with torch.device("meta"):
-        model = CompressionModel(_folded(config))
+    model = skeleton(config, len(state), where)
     expected = {k: v for k, v in model.state_dict().items() if not k.endswith(_TRAINING_STATE)}
     missing, left_over = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected)
     if missing or left_over:
@@ -149,7 +159,7 @@ def save_model(
         "licence": licence,
         "training_data": training_data,
         "metrics": json.dumps(metrics or {}),
-        "config": json.dumps(_folded(model.config).to_dict()),
+        "config": json.dumps(folded_config(model.config).to_dict()),
     }
     if identity is not None:
         metadata["identity"] = identity
@@ -165,7 +175,7 @@ def convert_checkpoint(
     licence: str | None = None,
     force: bool = False,
 ) -> ModelCard:
-    """Write the model in `source` (Meta's `.th`, or ours) to `target` in our format.
+    """Write the model in `source`, of any layout we read, to `target` in our format.
 
     Raises:
         CheckpointError: see `load_model`.
@@ -174,16 +184,15 @@ def convert_checkpoint(
     if target.suffix != ".safetensors":
         raise UsageError(f"{target}: our checkpoints end in .safetensors; name it so")
     check_writable(target, force=force)
-    model = load_model(source)
-    path = find_model(source)
-    card = meta_card(path) if is_torch_file(path) else read_card(path)
+    card, state = read_checkpoint(find_model(source))
+    model = build_and_load(card.config, state, str(card.path))
     save_model(
         model,
         target,
         licence=licence or card.licence,
         training_data=card.training_data,
         metrics=card.metrics,
-        identity=model.sha256,
+        identity=card.identity or file_sha256(card.path),
         half=half,
         force=force,
     )
@@ -197,17 +206,6 @@ def folded_state(model: nn.Module) -> dict[str, Tensor]:
         if parametrize.is_parametrized(module, "weight"):
             state[f"{name}.weight"] = module.weight.detach()
     return state
-
-
-def _folded(config: CodecConfig) -> CodecConfig:
-    """The config of the same model with norms of weights folded away."""
-    if config.seanet.norm not in ("weight_norm", "spectral_norm"):
-        return config
-    return dataclasses.replace(
-        config,
-        seanet=dataclasses.replace(config.seanet, norm="none", norm_params={}),
-        decoder=dataclasses.replace(config.decoder, norm="none", norm_params={}),
-    )
 
 
 def _sorted_metadata(data: bytes) -> bytes:

@@ -27,13 +27,10 @@ __all__ = [
     "bundled_models",
     "file_sha256",
     "find_model",
-    "is_torch_file",
     "read_card",
 ]
 
 FORMAT_VERSION = 1
-# torch.save writes a zip archive, or a bare pickle before torch 1.6.
-_TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,8 @@ class ModelCard:
     """Type of the stored numbers, "F16" or "F32"."""
     identity: str | None
     """SHA-256 of the file the weights were converted from; None if not converted."""
+    bytes: int
+    """Size of the file, or of the files that hold the weights together."""
 
     @property
     def name(self) -> str:
@@ -63,7 +62,7 @@ def bundled_models() -> list[str]:
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """The file behind a bundled model's name or a path.
+    """The file or folder behind a bundled model's name or a path.
 
     Raises:
         CheckpointError: neither; names the nearest bundled model.
@@ -73,8 +72,6 @@ def find_model(name_or_path: str | Path) -> Path:
     if text in bundled_models():
         return bundled
     path = Path(name_or_path)
-    if path.is_dir():
-        raise CheckpointError(f"{path}: is a folder; name a checkpoint file inside it")
     if path.exists():
         return path
     names = bundled_models()
@@ -87,20 +84,6 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal; `.ecdc` files name their model by it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def is_torch_file(path: Path) -> bool:
-    """Whether `path` begins like something that torch.save wrote.
-
-    Raises:
-        CheckpointError: missing or unreadable.
-    """
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
-    return start in _TORCH_STARTS
 
 
 def read_card(path: Path) -> ModelCard:
@@ -142,4 +125,5 @@ def read_card(path: Path) -> ModelCard:
         parameters=sum(math.prod(shape) for shape in shapes),
         dtype="/".join(sorted(dtypes)),
         identity=metadata.get("identity"),
+        bytes=path.stat().st_size,
     )

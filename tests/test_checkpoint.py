@@ -205,7 +205,7 @@ def test_names_and_paths_are_found(path: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file or bundled model; "):
         find_model("no-such-model-at-all")
     with pytest.raises(CheckpointError, match="is a folder; name a checkpoint file inside it"):
-        find_model(tmp_path)
+        load_model(tmp_path)
 
 
 def test_the_nearest_name_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,10 +229,10 @@ def test_a_device_that_is_not_there_is_named(path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a readable safetensors file"),
+        (b"", "is empty"),
         (b"\x00" * 7, "not a readable safetensors file"),
         (bytes(range(256)) * 40, "not a readable safetensors file"),
-        (b"<!DOCTYPE html><html>404</html>", "not a readable safetensors file"),
+        (b"<!DOCTYPE html><html>404</html>", "an HTML page saved as weights"),
         (pickle.dumps({"a": 1}, protocol=4), "not a readable safetensors file"),
         (b"PK\x03\x04" + b"\x00" * 100, "not a readable checkpoint"),
         (b"\x80\x02\x8a\x0a" + b"\x00" * 100, "not a readable checkpoint"),

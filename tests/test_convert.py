@@ -15,10 +15,12 @@ from encodec_cli.api import decode, encode
 from encodec_cli.checkpoint import build_and_load, convert_checkpoint, load_model, save_model
 from encodec_cli.config import load_codec_config
 from encodec_cli.container import read_ecdc, write_ecdc
-from encodec_cli.convert import load_meta_checkpoint, meta_card, rename_meta_state
+from encodec_cli.convert import identify
+from encodec_cli.convert.foreign import read_foreign
+from encodec_cli.convert.meta import rename_meta_state
 from encodec_cli.errors import CheckpointError, OutputError, UsageError
 from encodec_cli.model import CompressionModel
-from encodec_cli.model_file import file_sha256, is_torch_file, read_card
+from encodec_cli.model_file import file_sha256, read_card
 from encodec_cli.resources import configs_folder
 
 pytestmark = pytest.mark.filterwarnings(FILTER)
@@ -57,12 +59,11 @@ def test_the_layout_made_here_is_metas(state: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("name", ["encodec_24khz", "encodec_48khz"])
 def test_metas_models_are_told_apart(name: str, tmp_path: Path) -> None:
     path = save_state(meta_model(name), tmp_path / "any_name.th")
-    assert is_torch_file(path)
-    config, folded = load_meta_checkpoint(path)
-    assert config.name == name
+    assert identify(path) == "torch"
+    foreign = read_foreign(path, "torch")
+    card, folded = foreign.card, foreign.state
     assert not any(key.endswith(("_g", "_v")) for key in folded)
-    card = meta_card(path)
-    assert (card.name, card.dtype, card.identity) == (name, "F32", None)
+    assert (card.name, card.dtype, card.identity) == (name, "F32", file_sha256(path))
     assert card.parameters == sum(value.numel() for value in folded.values())
     model = load_model(path)
     assert model.sha256 == file_sha256(path)
@@ -168,7 +169,7 @@ def test_legacy_files_load(state: dict[str, Tensor], th: Path, tmp_path: Path) -
     """As torch wrote them before 1.6."""
     path = tmp_path / "old.th"
     torch.save(state, path, _use_new_zipfile_serialization=False)
-    assert is_torch_file(path)
+    assert identify(path) == "torch"
     old, new = load_model(path), load_model(th)
     assert all(torch.equal(v, new.state_dict()[k]) for k, v in old.state_dict().items())
 
@@ -284,7 +285,7 @@ def test_an_archive_that_unpacks_to_far_more_is_not_unpacked(tmp_path: Path) -> 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"gone\.th: cannot read: No such file"):
-        is_torch_file(tmp_path / "gone.th")
+        identify(tmp_path / "gone.th")
 
 
 def test_fp16_codes_like_its_own_weights(state: dict[str, Tensor], tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from encodec_cli.checkpoint import build_and_load, load_model
 from encodec_cli.coder import stream_decoder, stream_encoder
 from encodec_cli.config import CodecConfig
 from encodec_cli.container import Ecdc, read_ecdc, write_ecdc
-from encodec_cli.convert import rename_meta_state
+from encodec_cli.convert.meta import rename_meta_state
 from encodec_cli.model import CompressionModel
 
 pytestmark = pytest.mark.filterwarnings(FILTER)

@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 
 from encodec_cli.cli import options
-from encodec_cli.cli.console import output, print_json, printable, say
-from encodec_cli.cli.tables import facts_table, print_facts
+from encodec_cli.cli.console import count, output, print_json, printable, say
+from encodec_cli.cli.tables import channels_name, facts_table, print_facts
 from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -51,25 +51,24 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Describe a model: rates, size, training, quality, weights' SHA-256."""
-    from encodec_cli.model_file import find_model, is_torch_file, read_card
+    from encodec_cli.convert import identify
+    from encodec_cli.model_file import find_model, read_card
 
     path = find_model(model)
-    if is_torch_file(path):
-        from encodec_cli.convert import meta_card
-
-        card = meta_card(path)
-    else:
+    layout = identify(path)
+    if layout == "ours":
         card = read_card(path)
+    else:
+        from encodec_cli.convert.foreign import read_foreign
+
+        card = read_foreign(path, layout).card
     row = _summary(card)
     if json:
         print_json(row)
         return
     table = facts_table()
-    for name, value in row.items():
-        if name != "metrics":
-            table.add_row(name.replace("_", " "), _words(value))
-    for name, value in card.metrics.items():
-        table.add_row(printable(name), _words(value))
+    for name, text in {**_facts(row), **_flat(card.metrics)}.items():
+        table.add_row(printable(name), printable(text))
     print_facts(card.name, table)
 
 
@@ -98,7 +97,7 @@ def _summary(card: "ModelCard") -> dict[str, Any]:
         "name": card.name,
         "path": str(card.path),
         "sha256": card.identity or file_sha256(card.path),
-        "bytes": card.path.stat().st_size,
+        "bytes": card.bytes,
         "parameters": card.parameters,
         "dtype": card.dtype,
         "sample_rate": config.sample_rate,
@@ -115,9 +114,35 @@ def _summary(card: "ModelCard") -> dict[str, Any]:
     }
 
 
-def _words(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_words(v)}" for k, v in value.items())
-    if isinstance(value, list):
-        return ", ".join(_words(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else printable(str(value))
+def _facts(row: dict[str, Any]) -> dict[str, str]:
+    """`_summary` in words."""
+    segment = row["segment_seconds"]
+    pieces = "the whole signal" if segment is None else f"segments of {segment:g} s"
+    return {
+        "file": row["path"],
+        "SHA-256": row["sha256"],
+        "size": f"{row['bytes']:,} bytes, {row['parameters']:,} numbers in {row['dtype']}",
+        "audio": f"{row['sample_rate']} Hz, {channels_name(row['channels'])}",
+        "codes": (
+            f"{count(row['codebooks'], 'codebook')} of {row['bins']}, "
+            f"{row['frame_rate']:g} frames/s"
+        ),
+        "trained for": ", ".join(f"{kbps:g}" for kbps in row["bandwidths"]) + " kb/s",
+        "codes at once": pieces + (", causal" if row["causal"] else ""),
+        "licence": row["licence"],
+        "trained on": row["training_data"],
+    }
+
+
+def _flat(metrics: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested metrics as one line of numbers for each innermost group."""
+    lines: dict[str, str] = {}
+    numbers: dict[str, str] = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            lines |= _flat(value, f"{prefix}{name} ")
+        else:
+            numbers[name] = f"{value:g}" if isinstance(value, float) else str(value)
+    if prefix and numbers:
+        return {prefix: ", ".join(f"{k} {v}" for k, v in numbers.items()), **lines}
+    return {k.replace("_", " "): v for k, v in numbers.items()} | lines
