@@ -26,6 +26,7 @@ from encodec_cli.model_file import (
     read_card,
 )
 from encodec_cli.resources import DEFAULT_MODEL
+from encodec_cli.safetensors_bytes import sorted_metadata
 
 __all__ = [
     "build_and_load",
@@ -164,7 +165,7 @@ def save_model(
     if identity is not None:
         metadata["identity"] = identity
     with atomic_output(path, force=force) as file:
-        file.write(_sorted_metadata(save(state, metadata)))
+        file.write(sorted_metadata(save(state, metadata)))
 
 
 def convert_checkpoint(
@@ -206,20 +207,6 @@ def folded_state(model: nn.Module) -> dict[str, Tensor]:
         if parametrize.is_parametrized(module, "weight"):
             state[f"{name}.weight"] = module.weight.detach()
     return state
-
-
-def _sorted_metadata(data: bytes) -> bytes:
-    """The same file with its metadata in order.
-
-    safetensors writes them in a random one, but files are told apart by their SHA-256: the same
-    model saved twice has to be the same bytes.
-    """
-    end = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the numbers after it start on a multiple of 8
-    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def _some(names: list[str]) -> str:

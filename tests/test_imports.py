@@ -63,6 +63,7 @@ LIGHT_MODULES = {
     "frames.py",
     "model_file.py",
     "resources.py",
+    "safetensors_bytes.py",
 }
 
 
