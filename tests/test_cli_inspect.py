@@ -232,7 +232,8 @@ def test_models_show_json(model: Path) -> None:
     }
     text = run("models", "show", model).ok().text
     assert report["sha256"] in text
-    assert "frame rate" in text
+    assert "24000 Hz, mono" in text
+    assert "1.5, 6 kb/s" in text
 
 
 def test_metadata_cannot_talk_to_the_terminal_or_break_json(tmp_path: Path, model: Path) -> None:

@@ -11,7 +11,7 @@ from encodec_cli.cli.console import count, output, printable
 if TYPE_CHECKING:
     from encodec_cli.pipeline import EncodeReport
 
-__all__ = ["facts_table", "print_facts", "roundtrip_table"]
+__all__ = ["channels_name", "facts_table", "print_facts", "roundtrip_table"]
 
 _LABELS = {
     "si_sdr": ("SI-SDR", "dB, higher is nearer to the waveform"),
@@ -20,6 +20,11 @@ _LABELS = {
     "estoi": ("ESTOI", "intelligibility of speech, up to 1"),
     "pesq": ("PESQ-WB", "quality of speech, 1 to 4.6"),
 }
+
+
+def channels_name(channels: int) -> str:
+    """mono, stereo, or how many."""
+    return {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
 
 
 def facts_table(columns: int = 2) -> Table:
