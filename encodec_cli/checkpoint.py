@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from encodec_cli.config import CodecConfig
+from encodec_cli.convert.export import check_hub_target, export_hub, export_meta
 from encodec_cli.convert.folding import folded_config
 from encodec_cli.convert.foreign import read_foreign
 from encodec_cli.convert.identify import identify
@@ -31,6 +32,7 @@ from encodec_cli.safetensors_bytes import sorted_metadata
 __all__ = [
     "build_and_load",
     "convert_checkpoint",
+    "export_checkpoint",
     "folded_state",
     "load_model",
     "load_model_file",
@@ -198,6 +200,31 @@ def convert_checkpoint(
         force=force,
     )
     return read_card(target)
+
+
+def export_checkpoint(
+    source: Path, target: Path, *, to: Literal["hf", "meta"], force: bool = False
+) -> ModelCard:
+    """Write the model in `source` to `target` for another program, in fp32.
+
+    "hf" makes the folder that transformers' `EncodecModel.from_pretrained` takes, "meta" the `.th`
+    file whose state Meta's package loads.
+
+    Raises:
+        CheckpointError: see `load_model`.
+        UsageError: the other program has no such model.
+        OutputError: `target` exists and not `force`, or cannot be written.
+    """
+    if to == "hf":
+        check_hub_target(target, force=force)
+    else:
+        check_writable(target, force=force)
+    card, state = read_checkpoint(find_model(source))
+    build_and_load(card.config, state, str(card.path))  # nothing unchecked is handed on
+    export = export_hub if to == "hf" else export_meta
+    identity = card.identity or file_sha256(card.path)
+    export(card.config, state, target, identity=identity, force=force)
+    return card
 
 
 def folded_state(model: nn.Module) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """`models list`, `models show`, `models convert`."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -9,6 +10,7 @@ from rich.table import Table
 from encodec_cli.cli import options
 from encodec_cli.cli.console import count, output, print_json, printable, say
 from encodec_cli.cli.tables import channels_name, facts_table, print_facts
+from encodec_cli.errors import UsageError
 from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="List, describe and convert models.")
+
+
+class Target(StrEnum):
+    ours = "ours"
+    hf = "hf"
+    meta = "meta"
 
 
 @app.command("list")
@@ -74,19 +82,37 @@ def show(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Meta's .th, or one of ours.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="A .safetensors file.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN", help="Ours, Meta's .th, Hugging Face's folder, or audiocraft's .bin."
+        ),
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A .safetensors file; for hf, a folder.")
+    ],
+    to: Annotated[
+        Target,
+        typer.Option("--to", help="ours; hf, for transformers; meta, for Meta's encodec package."),
+    ] = Target.ours,
     half: Annotated[bool, typer.Option("--half", help="fp16: half the size.")] = False,
     licence: Annotated[
         str | None, typer.Option(help="Licence to state. [MIT for Meta's EnCodec weights]")
     ] = None,
     force: options.Force = False,
 ) -> None:
-    """Write a checkpoint in our format: one safe .safetensors file."""
-    from encodec_cli.checkpoint import convert_checkpoint
+    """Write a checkpoint in our format, one safe .safetensors file, or in another program's."""
+    from encodec_cli.checkpoint import convert_checkpoint, export_checkpoint
 
-    card = convert_checkpoint(source, target, half=half, licence=licence, force=force)
-    say(f"{source} -> {target}: {card.name}, {card.parameters:,} numbers, {card.dtype}")
+    if to is Target.ours:
+        card = convert_checkpoint(source, target, half=half, licence=licence, force=force)
+    elif half or licence is not None:
+        raise UsageError("--half and --licence: only our format has them; leave out --to")
+    else:
+        kind: Literal["hf", "meta"] = "hf" if to is Target.hf else "meta"
+        card = export_checkpoint(source, target, to=kind, force=force)
+    dtype = card.dtype if to is Target.ours else "F32"
+    say(f"{source} -> {target}: {card.name}, {card.parameters:,} numbers, {dtype}")
 
 
 def _summary(card: "ModelCard") -> dict[str, Any]:

@@ -28,7 +28,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A bundled model's name, or a path to .safetensors or Meta's .th.",
+        help="A bundled model's name, or a path: ours, Meta's .th, Hugging Face's, audiocraft's.",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]

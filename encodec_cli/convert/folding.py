@@ -45,9 +45,14 @@ def fold_weight_norms(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unfold_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Gain and direction that fold to `weight`, both in fp32."""
+    """Gain and direction that fold to exactly `weight`, both in fp32.
+
+    The gain is the length as folding itself computes it; any other way to sum the squares would
+    be a bit off, and so would the folded weight.
+    """
     direction = weight.float()
-    return torch.norm_except_dim(direction, 2, 0), direction
+    ones = direction.new_ones(direction.shape[0], *[1] * (direction.dim() - 1))
+    return torch._weight_norm_interface(direction, ones, 0)[1].view_as(ones), direction
 
 
 def folded_config(config: CodecConfig) -> CodecConfig:
