@@ -40,7 +40,7 @@ class EncodingName(StrEnum):
 
 def encode(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="IN [OUT]", help="Audio, '-' is stdin; many with -o.")
+        list[str], typer.Argument(metavar="IN [OUT]", help="Audio; '-' is stdin. Several need -o.")
     ],
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
@@ -62,6 +62,7 @@ def encode(
 
     Reads WAV, FLAC, OGG, Opus, MP3, AIFF of any rate and channel count.
     IN alone writes IN.ecdc beside it; '-' as IN or OUT is a pipe.
+    IN... -o FOLDER takes many files, and with -r all those in folders.
     """
     jobs = plan_jobs(
         inputs,
@@ -115,7 +116,7 @@ def encode(
 
 def decode(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="IN [OUT]", help=".ecdc, '-' is stdin; many with -o.")
+        list[str], typer.Argument(metavar="IN [OUT]", help=".ecdc; '-' is stdin. Several need -o.")
     ],
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
@@ -150,6 +151,7 @@ def decode(
     """Turn .ecdc back into audio, at the stored bandwidth or any lower one.
 
     IN alone writes IN.wav beside it; '-' as IN or OUT is a pipe.
+    IN... -o FOLDER takes many files, and with -r all those in folders.
     """
     from encodec_cli.audio import choose_format
 

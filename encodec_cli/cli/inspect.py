@@ -10,7 +10,7 @@ from rich.table import Table
 
 from encodec_cli.cli import options
 from encodec_cli.cli.console import count, output, print_json, printable, say, warn
-from encodec_cli.cli.tables import facts_table, print_facts
+from encodec_cli.cli.tables import channels_name, facts_table, print_facts
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
 from encodec_cli.files import atomic_output, open_input, standard_output
 
@@ -142,7 +142,7 @@ def _table(summary: "Summary") -> Table:
         "model": header.model,
         "weights": f"SHA-256 {header.model_sha256[:16]}..." if header.model_sha256 else "not said",
         "length": f"{summary.duration:.3f} s, {_samples(header.num_samples)}",
-        "audio": f"{header.sample_rate} Hz, {_channels(header.channels)}",
+        "audio": f"{header.sample_rate} Hz, {channels_name(header.channels)}",
         "source": _source(header),
         "codes": (
             f"{count(header.codebooks, 'codebook')} of {header.bits} bits, "
@@ -164,12 +164,8 @@ def _source(header: "Header") -> str:
     if header.source_sample_rate is None or header.source_channels is None:
         return "not said"
     length = _samples(header.source_num_samples)
-    return f"{header.source_sample_rate} Hz, {_channels(header.source_channels)}, {length}"
+    return f"{header.source_sample_rate} Hz, {channels_name(header.source_channels)}, {length}"
 
 
 def _samples(number: int | None) -> str:
     return "number of samples unknown" if number is None else count(number, "sample")
-
-
-def _channels(count: int) -> str:
-    return {1: "mono", 2: "stereo"}.get(count, f"{count} channels")
