@@ -240,6 +240,12 @@ def test_awkward_rates_are_exact() -> None:
     assert config.codebooks_for(config.bandwidth_kbps(3)) == 3
 
 
+def test_decimal_bandwidths_that_floats_fall_short_of_still_fit() -> None:
+    config = load_codec_config(configs_folder() / "musicgen_32khz.yaml")
+    assert Fraction(1.65) < Fraction("1.65") == 3 * 11 * config.frame_rate / 1000
+    assert config.codebooks_for(1.65) == 3
+
+
 def test_frames_are_counted_in_integers() -> None:
     config = load_codec_config(configs_folder() / "encodec_24khz.yaml")
     for frames in (1, 21, 45000, 10**12):

@@ -56,7 +56,13 @@ def test_a_causal_convolution_is_a_padded_one(groups: int, bias: bool) -> None:
 
 def test_a_transposed_convolution_is_trimmed_on_the_right_if_causal() -> None:
     x = torch.randn(1, 2, 4)
-    for causal, ratio, left in ((True, 1.0, 0), (True, 0.5, 2), (True, 0.0, 4), (False, 1.0, 2)):
+    for causal, ratio, left in (
+        (True, 1.0, 0),
+        (True, 0.5, 2),
+        (True, 0.1, 3),
+        (True, 0.0, 4),
+        (False, 1.0, 2),
+    ):
         layer = StreamableConvTranspose1d(2, 3, 7, 3, causal=causal, trim_right_ratio=ratio)
         conv = layer.convtr.convtr
         whole = F.conv_transpose1d(x, conv.weight, conv.bias, 3)
