@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from encodec_cli import __version__
-from encodec_cli.cli import codec, inspect, models, training
+from encodec_cli.cli import codec, inspect, models, tokens, training
 
 __all__ = ["app"]
 
@@ -37,5 +37,6 @@ def _root(
 for _command in (codec.encode, codec.decode, codec.roundtrip, inspect.peel, inspect.info):
     app.command()(_command)
 app.command()(inspect.verify)
+app.command()(tokens.tokens)
 app.command()(training.train)
 app.add_typer(models.app, name="models")

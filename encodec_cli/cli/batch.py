@@ -8,7 +8,7 @@ from typing import Literal
 from encodec_cli.cli.console import say, warn
 from encodec_cli.errors import EncodecCliError, OutputError, UsageError
 
-__all__ = ["AUDIO_SUFFIXES", "ECDC_SUFFIXES", "Job", "plan_jobs", "run_jobs"]
+__all__ = ["AUDIO_SUFFIXES", "ECDC_SUFFIXES", "Job", "make_folder", "plan_jobs", "run_jobs"]
 
 Place = Path | Literal["-"]
 
@@ -109,7 +109,7 @@ def run_jobs(
             continue
         try:
             if make_folders and isinstance(job.target, Path):
-                _make_folder(job.target.parent)
+                make_folder(job.target.parent)
             if not work(job):
                 exit_code = 1
         except EncodecCliError as error:
@@ -124,7 +124,12 @@ def run_jobs(
     return exit_code
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make `folder`, and those it lies in.
+
+    Raises:
+        OutputError: that is impossible.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -4,19 +4,18 @@ import dataclasses
 import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, ECDC_SUFFIXES, Job, plan_jobs, run_jobs
 from encodec_cli.cli.console import count, print_json, progress_bar, say, warn
+from encodec_cli.cli.loading import load
+from encodec_cli.cli.tokens import PatternName, decode_tokens
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.files import check_writable
 from encodec_cli.resources import DEFAULT_MODEL
-
-if TYPE_CHECKING:
-    from encodec_cli.model import CompressionModel
 
 __all__ = ["decode", "encode", "roundtrip"]
 
@@ -78,7 +77,7 @@ def encode(
         makes_folders=output_dir is not None,
         json=json,
     )
-    loaded = _load(model, device, threads)
+    loaded = load(model, device, threads)
 
     from encodec_cli.api import choose_codebooks, header_for
     from encodec_cli.pipeline import encode_file
@@ -105,7 +104,7 @@ def encode(
             print_json(_rounded(report, kbps=report.kbps, speed=report.speed))
         elif not quiet:
             say(
-                f"{_arrow(job)}: {_time(report.seconds)}, "
+                f"{_arrow(report.source, report.target)}: {_time(report.seconds)}, "
                 f"{report.bytes:,} bytes, {report.kbps:.2f} kb/s, "
                 f"{report.speed:.1f} x real time"
             )
@@ -139,6 +138,10 @@ def decode(
         bool,
         typer.Option("--conceal", help="Put silence in place of damage; exit code 1 all the same."),
     ] = False,
+    pattern: Annotated[
+        PatternName | None,
+        typer.Option(help="Undo MusicGen's delay pattern (token files); see docs/tokens.md."),
+    ] = None,
     output_dir: options.OutputDir = None,
     recursive: options.Recursive = False,
     skip_existing: options.SkipExisting = False,
@@ -154,13 +157,14 @@ def decode(
     IN... -o FOLDER takes many files, and with -r all those in folders.
     """
     from encodec_cli.audio import choose_format
+    from encodec_cli.tokens import TOKEN_SUFFIXES
 
     suffix = f".{audio_format.value}" if audio_format else ".wav"
     jobs = plan_jobs(
         inputs,
         output_dir=output_dir,
         recursive=recursive,
-        from_suffixes=ECDC_SUFFIXES,
+        from_suffixes=ECDC_SUFFIXES | TOKEN_SUFFIXES,
         to_suffix=suffix,
     )
     _check_targets(
@@ -179,9 +183,15 @@ def decode(
     rate = _parse_rate(sample_rate)
     if bandwidth is not None and n_q is not None:
         raise UsageError("give --bandwidth or --n-q, not both")
-    loaded = _load(model, device, threads)
 
-    from encodec_cli.pipeline import DecodeOptions, decode_file
+    def holds_tokens(job: Job) -> bool:
+        return isinstance(job.source, Path) and job.source.suffix.lower() in TOKEN_SUFFIXES
+
+    if pattern is not None and not all(holds_tokens(job) for job in jobs):
+        raise UsageError(f"--pattern: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
+    loaded = load(model, device, threads)
+
+    from encodec_cli.pipeline import DecodeOptions, DecodeReport, decode_file
 
     decoding = DecodeOptions(
         bandwidth=bandwidth,
@@ -194,9 +204,7 @@ def decode(
         force=force,
     )
 
-    def work(job: Job) -> bool:
-        with progress_bar(str(job.source), quiet=quiet) as progress:
-            report = decode_file(loaded, job.source, job.target, decoding, progress=progress)
+    def say_decoded(report: DecodeReport) -> bool:
         for line in report.damage:
             warn(f"{report.source}: {line}; silence in its place")
         if report.clipped:
@@ -206,11 +214,28 @@ def decode(
         elif not quiet:
             lowered = f", lowered to {report.gain:.3f} of its level" if report.gain < 1 else ""
             say(
-                f"{_arrow(job)}: {_time(report.seconds)} at "
+                f"{_arrow(report.source, report.target)}: {_time(report.seconds)} at "
                 f"{report.sample_rate} Hz, {count(report.codebooks, 'codebook')}{lowered}, "
                 f"{report.speed:.1f} x real time"
             )
         return not report.damage
+
+    def work(job: Job) -> bool:
+        if holds_tokens(job):
+            return decode_tokens(
+                job,
+                loaded,
+                decoding,
+                pattern=pattern,
+                output_dir=output_dir,
+                suffix=suffix,
+                skip_existing=skip_existing,
+                quiet=quiet,
+                report=say_decoded,
+            )
+        with progress_bar(str(job.source), quiet=quiet) as progress:
+            report = decode_file(loaded, job.source, job.target, decoding, progress=progress)
+        return say_decoded(report)
 
     _run(jobs, work, skip_existing=skip_existing, output_dir=output_dir, quiet=quiet)
 
@@ -236,7 +261,7 @@ def roundtrip(
         if target.exists() and source.exists() and target.samefile(source):
             raise UsageError(f"{target}: is the input; name another output")
         check_writable(target, force=force)
-    loaded = _load(model, device, threads)
+    loaded = load(model, device, threads)
 
     from encodec_cli.api import choose_codebooks
     from encodec_cli.pipeline import DecodeOptions, decode_file, encode_file
@@ -271,18 +296,6 @@ def roundtrip(
     from encodec_cli.cli.tables import roundtrip_table
 
     roundtrip_table(source, target, source_bytes, encoded, quality)
-
-
-def _load(name: str, device: str, threads: int | None) -> "CompressionModel":
-    import torch
-
-    from encodec_cli.checkpoint import load_model
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_model(name, device=device)
 
 
 def _check_targets(
@@ -327,9 +340,8 @@ def _rounded(report: Any, **derived: float) -> dict[str, Any]:
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
 
 
-def _arrow(job: Job) -> str:
-    source = "stdin" if job.source == "-" else job.source
-    return f"{source} -> {'stdout' if job.target == '-' else job.target}"
+def _arrow(source: str, target: str) -> str:
+    return f"{'stdin' if source == '-' else source} -> {'stdout' if target == '-' else target}"
 
 
 def _time(seconds: float) -> str:

@@ -17,7 +17,7 @@ from encodec_cli.files import atomic_output, open_input, standard_output
 if TYPE_CHECKING:
     from encodec_cli.container import Header, Summary
 
-__all__ = ["info", "peel", "verify"]
+__all__ = ["info", "peel", "stored_codebooks", "verify"]
 
 
 def _place(text: str) -> Any:
@@ -93,7 +93,7 @@ def peel(
     with open_input(_place(source)) as file:
         try:
             reader = EcdcReader(file)
-            codebooks = _codebooks(reader.header, bandwidth, n_q)
+            codebooks = stored_codebooks(reader.header, bandwidth, n_q)
             with standard_output() if where == "-" else atomic_output(where, force=force) as out:
                 header = peel_file(reader, out, codebooks)
         except (ContainerError, UsageError) as error:
@@ -103,7 +103,7 @@ def peel(
         say(f"{source} -> {target}: {kept}, {header.bandwidth_kbps:g} kb/s")
 
 
-def _codebooks(header: "Header", bandwidth: float | None, n_q: int | None) -> int:
+def stored_codebooks(header: "Header", bandwidth: float | None, n_q: int | None) -> int:
     """Codebooks to keep: `n_q`, or the most that fit in `bandwidth` (kb/s)."""
     if bandwidth is None:
         return n_q or 0

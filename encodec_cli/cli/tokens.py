@@ -1,0 +1,326 @@
+"""`tokens`: codes for other programs; and the part of `decode` that reads such files."""
+
+import dataclasses
+import io
+import tempfile
+from collections.abc import Callable
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from encodec_cli.cli import options
+from encodec_cli.cli.batch import (
+    AUDIO_SUFFIXES,
+    ECDC_SUFFIXES,
+    Job,
+    make_folder,
+    plan_jobs,
+    run_jobs,
+)
+from encodec_cli.cli.console import count, print_json, printable, progress_bar, say, warn
+from encodec_cli.cli.inspect import stored_codebooks
+from encodec_cli.cli.loading import load
+from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
+from encodec_cli.files import atomic_output, open_input
+from encodec_cli.resources import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from encodec_cli.model import CompressionModel
+    from encodec_cli.pipeline import DecodeOptions, DecodeReport
+    from encodec_cli.tokens import TokenItem
+
+__all__ = ["PatternName", "decode_tokens", "tokens"]
+
+_DEFAULT_SHARD_MB = 100.0
+
+
+class TokenFormat(StrEnum):
+    npz = "npz"
+    safetensors = "safetensors"
+    parquet = "parquet"
+    webdataset = "webdataset"
+
+
+class PatternName(StrEnum):
+    delay = "delay"
+
+
+def tokens(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="IN...", help="Audio or .ecdc; folders with -r.")
+    ],
+    to: Annotated[TokenFormat, typer.Option(help="File format; see docs/tokens.md.")],
+    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder for the outputs.")],
+    bandwidth: options.Bandwidth = None,
+    n_q: options.NQ = None,
+    model: options.Model = DEFAULT_MODEL,
+    shard_size: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MB",
+            help="Codes in a shard (parquet, webdataset): MB at two bytes each. [100]",
+        ),
+    ] = None,
+    recursive: options.Recursive = False,
+    skip_existing: options.SkipExisting = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+) -> None:
+    """Write codes [K, T] for other programs: uint16, with rates, source and model.
+
+    npz and safetensors: one file per input. parquet and webdataset: numbered shards;
+    --skip-existing goes on where a run was stopped. .ecdc inputs need no model.
+    `decode` turns all of these back into audio.
+    """
+    sharded = to in (TokenFormat.parquet, TokenFormat.webdataset)
+    suffix = ".tar" if to is TokenFormat.webdataset else f".{to.value}"
+    _check_options(sharded, shard_size, force, skip_existing, bandwidth, n_q)
+    jobs = plan_jobs(
+        inputs,
+        output_dir=output_dir,
+        recursive=recursive,
+        from_suffixes=AUDIO_SUFFIXES | ECDC_SUFFIXES,
+        to_suffix=suffix,
+    )
+    keys = _keys(jobs, output_dir)
+
+    @cache
+    def loaded() -> "CompressionModel":
+        return load(model, device, threads)
+
+    def make(job: Job) -> "TokenItem":
+        return _make_item(job, keys[job], output_dir, loaded, bandwidth, n_q, quiet)
+
+    def report(job: Job, target: Path, item: "TokenItem") -> None:
+        if json:
+            print_json(_as_dict(job, target, item))
+        elif not quiet:
+            books, frames = item.codes.shape
+            say(f"{job.source} -> {target}: {count(books, 'codebook')}, {count(frames, 'frame')}")
+
+    if sharded:
+        most_bytes = round((_DEFAULT_SHARD_MB if shard_size is None else shard_size) * 1e6)
+        code = _run_sharded(jobs, keys, output_dir, suffix, most_bytes, skip_existing, make, report)
+    else:
+        from encodec_cli.tokens import write_item
+
+        def work(job: Job) -> bool:
+            assert isinstance(job.target, Path)
+            item = make(job)
+            with atomic_output(job.target, force=force) as file:
+                write_item(file, item, suffix)
+            report(job, job.target, item)
+            return True
+
+        code = run_jobs(jobs, work, skip_existing=skip_existing, make_folders=True, quiet=quiet)
+    if code:
+        raise typer.Exit(code)
+
+
+def decode_tokens(
+    job: Job,
+    model: "CompressionModel",
+    decoding: "DecodeOptions",
+    *,
+    pattern: PatternName | None,
+    output_dir: Path | None,
+    suffix: str,
+    skip_existing: bool,
+    quiet: bool,
+    report: Callable[["DecodeReport"], bool],
+) -> bool:
+    """Decode the items of a file of tokens; whether all went well.
+
+    A shard's items go to `output_dir`, named by their keys; one that fails does not stop the rest.
+
+    Raises:
+        EncodecCliError: the file cannot be read, or its only item cannot be decoded.
+    """
+    from encodec_cli.tokens import SHARD_SUFFIXES, BadItem, read_items
+
+    assert isinstance(job.source, Path)
+    if job.source.suffix.lower() not in SHARD_SUFFIXES:
+        [item] = read_items(job.source)
+        assert not isinstance(item, BadItem)
+        return report(_decode_item(item, str(job.source), job, model, decoding, pattern, quiet))
+    if output_dir is None:
+        raise UsageError(f"{job.source}: holds many items; name a folder with --output-dir")
+    good, seen = True, set()
+    for item in read_items(job.source):
+        name = f"{job.source}: {item.key}"
+        try:
+            if isinstance(item, BadItem):
+                raise ContainerError(f"{name}: {item.reason}")
+            if item.key in seen:
+                raise ContainerError(f"{name}: the key occurs twice; only the first is decoded")
+            seen.add(item.key)
+            target = output_dir / f"{item.key}{suffix}"
+            if skip_existing and target.is_file():
+                if not quiet:
+                    say(f"{target}: exists, skipped")
+                continue
+            make_folder(target.parent)
+            one = Job(job.source, target)
+            good &= report(_decode_item(item, name, one, model, decoding, pattern, quiet))
+        except EncodecCliError as error:
+            warn(str(error), label="error", style="bold red")
+            good = False
+    return good
+
+
+def _decode_item(
+    item: "TokenItem",
+    name: str,
+    job: Job,
+    model: "CompressionModel",
+    decoding: "DecodeOptions",
+    pattern: PatternName | None,
+    quiet: bool,
+) -> "DecodeReport":
+    from encodec_cli.api import header_for
+    from encodec_cli.container import write_ecdc
+    from encodec_cli.pipeline import decode_stream
+    from encodec_cli.tokens import item_ecdc, undelay
+
+    packed = io.BytesIO()
+    try:
+        if pattern is PatternName.delay:
+            codes = undelay(item.codes, model.config.quantizer.bins)
+            item = dataclasses.replace(item, codes=codes)
+        write_ecdc(packed, item_ecdc(item, header_for(model, item.codes.shape[0])))
+    except (ContainerError, UsageError) as error:
+        raise type(error)(f"{name}: {error}") from error
+    packed.seek(0)
+    with progress_bar(name, quiet=quiet) as progress:
+        return decode_stream(model, packed, name, job.target, decoding, progress=progress)
+
+
+def _check_options(
+    sharded: bool,
+    shard_size: float | None,
+    force: bool,
+    skip_existing: bool,
+    bandwidth: float | None,
+    n_q: int | None,
+) -> None:
+    if bandwidth is not None and n_q is not None:
+        raise UsageError("give --bandwidth or --n-q, not both")
+    if force and skip_existing:
+        raise UsageError("give --force or --skip-existing, not both")
+    if sharded and force:
+        raise UsageError("--force: shards are never overwritten; name another folder")
+    if shard_size is not None:
+        if not sharded:
+            raise UsageError("--shard-size: is for --to parquet and webdataset")
+        if not 0 < shard_size < 1e6:
+            raise UsageError(f"--shard-size {shard_size:g}: give MB above 0, below a million")
+
+
+def _keys(jobs: list[Job], output_dir: Path) -> dict[Job, str]:
+    """A key for each job: where its output would lie in the folder, without dots."""
+    keys: dict[Job, str] = {}
+    owner: dict[str, Job] = {}
+    for job in jobs:
+        assert isinstance(job.target, Path)
+        relative = job.target.relative_to(output_dir).with_suffix("").as_posix()
+        # WebDataset ends a key at the first dot.
+        keys[job] = printable(relative).replace(".", "_").replace("\\", "_")
+        other = owner.setdefault(keys[job], job)
+        if other is not job:
+            raise UsageError(
+                f"{other.source} and {job.source} would both be named {keys[job]}; "
+                "give them separately, or rename one"
+            )
+    return keys
+
+
+def _make_item(
+    job: Job,
+    key: str,
+    output_dir: Path,
+    loaded: Callable[[], "CompressionModel"],
+    bandwidth: float | None,
+    n_q: int | None,
+    quiet: bool,
+) -> "TokenItem":
+    """The codes of one input: an `.ecdc` file's own, or those of audio, by way of one."""
+    from encodec_cli.container import EcdcReader
+    from encodec_cli.tokens import ecdc_item
+
+    assert isinstance(job.source, Path)
+    assert isinstance(job.target, Path)
+    folder = job.target.relative_to(output_dir).parent
+    name = printable((folder / job.source.name).as_posix())
+    if job.source.suffix.lower() in ECDC_SUFFIXES:
+        with open_input(job.source) as file:
+            try:
+                reader = EcdcReader(file)
+                kept = reader.header.codebooks
+                if bandwidth is not None or n_q is not None:
+                    kept = stored_codebooks(reader.header, bandwidth, n_q)
+                return ecdc_item(reader, key, name, kept)
+            except (ContainerError, UsageError) as error:
+                raise type(error)(f"{job.source}: {error}") from error
+    model = loaded()
+
+    from encodec_cli.api import choose_codebooks
+    from encodec_cli.pipeline import encode_file
+
+    codebooks = choose_codebooks(model, bandwidth, n_q)
+    with tempfile.TemporaryDirectory(prefix="encodec-cli-") as temporary:
+        packed = Path(temporary) / "audio.ecdc"
+        with progress_bar(str(job.source), quiet=quiet) as progress:
+            encode_file(model, job.source, packed, n_q=codebooks, progress=progress)
+        with packed.open("rb") as file:
+            return ecdc_item(EcdcReader(file), key, name)
+
+
+def _run_sharded(
+    jobs: list[Job],
+    keys: dict[Job, str],
+    folder: Path,
+    suffix: str,
+    most_bytes: int,
+    resume: bool,
+    make: Callable[[Job], "TokenItem"],
+    report: Callable[[Job, Path, "TokenItem"], None],
+) -> int:
+    """Do each job that no shard has, whatever became of the others; returns the exit code."""
+    from encodec_cli.tokens import ShardWriter
+
+    exit_code = 0
+    with ShardWriter(folder, suffix, most_bytes=most_bytes, resume=resume) as writer:
+        todo = [job for job in jobs if keys[job] not in writer.keys]
+        if len(todo) < len(jobs):
+            say(f"{folder}: {len(jobs) - len(todo)} of {len(jobs)} inputs are in shards, skipped")
+        for job in todo:
+            try:
+                item = make(job)
+            except EncodecCliError as error:
+                warn(str(error), label="error", style="bold red")
+                exit_code = error.exit_code if len(jobs) == 1 else 1
+                continue
+            report(job, writer.add(item), item)  # a shard that cannot be written ends the run
+    return exit_code
+
+
+def _as_dict(job: Job, target: Path, item: "TokenItem") -> dict[str, str | int | float | None]:
+    info = item.info
+    seconds = None
+    if info.num_samples is not None and info.sample_rate is not None:
+        seconds = round(info.num_samples / info.sample_rate, 4)
+    return {
+        "source": str(job.source),
+        "target": str(target),
+        "key": item.key,
+        "model": info.model,
+        "codebooks": int(item.codes.shape[0]),
+        "frames": int(item.codes.shape[1]),
+        "seconds": seconds,
+    }

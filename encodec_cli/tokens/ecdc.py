@@ -1,0 +1,86 @@
+"""Between `.ecdc` files and token items."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from encodec_cli.container import DamagedChunk, Ecdc, EcdcReader, Header
+from encodec_cli.errors import ContainerError, UsageError
+from encodec_cli.tokens.item import INFO_FIELDS, MAX_CODES, TokenInfo, TokenItem
+
+__all__ = ["ecdc_item", "item_ecdc"]
+
+
+def ecdc_item(reader: EcdcReader, key: str, source: str, codebooks: int | None = None) -> TokenItem:
+    """The codes that `reader` has opened, or the coarsest `codebooks` of them.
+
+    Raises:
+        UsageError: there are not that many codebooks.
+        ContainerError: codes are missing or damaged, or more than an item may hold.
+    """
+    header = reader.header
+    if codebooks is not None and not 1 <= codebooks <= header.codebooks:
+        raise UsageError(f"holds {header.codebooks} codebooks, not {codebooks}")
+    codes, scales, count = [], [], 0
+    for chunk in reader:
+        if isinstance(chunk, DamagedChunk):
+            raise ContainerError(f"{reader.problems[-1]}; get it again")
+        count += chunk.codes.size
+        if count > MAX_CODES:
+            raise ContainerError(f"more than {MAX_CODES} codes; cut the recording in pieces")
+        codes.append(chunk.codes[:codebooks])
+        if chunk.scale is not None:
+            scales.append(chunk.scale)
+    info = {name: getattr(header, name) for name in INFO_FIELDS if name != "source"}
+    info |= {
+        "num_samples": reader.num_samples,
+        "source_num_samples": reader.source_num_samples,
+    }
+    return TokenItem(
+        key=key,
+        codes=np.concatenate(codes, axis=1),
+        scales=np.array(scales, np.float32) if header.has_scale else None,
+        info=TokenInfo(source=source, **info),
+    )
+
+
+def item_ecdc(item: TokenItem, model: Header) -> Ecdc:
+    """`item` as an `.ecdc` file; `model`, a header of the model to decode with, fills gaps.
+
+    Without `num_samples` the recording ends with its last frame.
+
+    Raises:
+        UsageError: the item says that another model coded it, or in other segments.
+        ContainerError: codes, scales and numbers that do not fit together.
+    """
+    info = item.info
+    if info.model not in (None, model.model):
+        raise UsageError(f"coded by model {info.model}, not {model.model}; name it with --model")
+    for name, ours in (("segment", model.segment), ("stride", model.stride)):
+        if getattr(info, name) not in (None, ours):
+            raise UsageError(
+                f"coded with {name} {getattr(info, name)}, but {model.model} has {ours}"
+            )
+    said = {name: getattr(info, name) for name in INFO_FIELDS if name != "source"}
+    said = {name: value for name, value in said.items() if value is not None}
+    codebooks, frames = item.codes.shape
+    header = replace(model, **(said | {"codebooks": codebooks}))
+    if header.num_samples is None:
+        if header.segment is not None:
+            raise ContainerError(f"num_samples: missing; {header.model} codes segments")
+        header = replace(header, num_samples=frames * header.hop)
+    low, high = int(item.codes.min()), int(item.codes.max())
+    if low < 0 or high >> header.bits:
+        wrong = low if low < 0 else high
+        raise ContainerError(
+            f"code {wrong}: {header.model} has codes of {header.bits} bits; codes of a delay "
+            "pattern, with special tokens, take --pattern delay"
+        )
+    return Ecdc(header, item.codes.astype(np.uint16), _scales(item, header))
+
+
+def _scales(item: TokenItem, header: Header) -> np.ndarray[tuple[int], np.dtype[np.float32]] | None:
+    if (item.scales is not None) != header.has_scale:
+        verb = "needs" if header.has_scale else "has no"
+        raise ContainerError(f"{header.model} {verb} scales")
+    return None if item.scales is None else item.scales.astype(np.float32)

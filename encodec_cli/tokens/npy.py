@@ -1,0 +1,69 @@
+"""Arrays in NumPy's `.npy` format, of few types and bounded size: never pickled objects."""
+
+import io
+import math
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+from encodec_cli.errors import ContainerError
+from encodec_cli.tokens.item import check_codes_shape
+
+__all__ = ["array_bytes", "read_array"]
+
+_MAX_HEADER_BYTES = 4096
+_MAX_TEXT_BYTES = 1 << 16
+_MAX_SCALES = 1 << 20
+
+
+def array_bytes(array: NDArray[Any]) -> bytes:
+    """`array` as a `.npy` file."""
+    file = io.BytesIO()
+    npy_format.write_array(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def read_array(file: IO[bytes], name: str) -> NDArray[Any]:
+    """Read array `name` from an open `.npy` file, to its end.
+
+    `codes` must be whole numbers [K, T], `scales` floats [segments], all else a single number or
+    text. Nothing is allocated before that has been checked.
+
+    Raises:
+        ContainerError: damaged, of another type, or larger than any recording needs.
+    """
+    try:
+        version = npy_format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ContainerError(f"{name}: .npy version {version[0]} is not known")
+        read = (
+            npy_format.read_array_header_1_0
+            if version == (1, 0)
+            else npy_format.read_array_header_2_0
+        )
+        shape, fortran, dtype = read(file, max_header_size=_MAX_HEADER_BYTES)
+    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError) as error:
+        line = " ".join(str(error).split())[:120]
+        raise ContainerError(f"{name}: not a plain .npy array: {line}") from error
+    _check(name, shape, dtype)
+    size = math.prod(shape) * dtype.itemsize
+    data = file.read(size)
+    if len(data) != size or file.read(1):
+        raise ContainerError(f"{name}: truncated, or longer than its header says")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _check(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if name == "codes":
+        fits = dtype.kind in "iu"
+        check_codes_shape(shape)
+    elif name == "scales":
+        fits = dtype.kind == "f" and len(shape) == 1 and shape[0] <= _MAX_SCALES
+    else:
+        fits = dtype.kind in "iufU" and not shape and dtype.itemsize <= _MAX_TEXT_BYTES
+    if not fits:
+        raise ContainerError(
+            f"{name}: {dtype} of shape {list(shape)[:4]} is not what belongs there"
+        )

@@ -1,0 +1,54 @@
+"""One recording per `.safetensors` file: tensors `codes` and `scales`, the rest as metadata."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from encodec_cli.errors import ContainerError
+from encodec_cli.safetensors_bytes import sorted_metadata
+from encodec_cli.tokens.item import TokenInfo, TokenItem, check_codes_shape
+
+__all__ = ["read_safetensors", "write_safetensors"]
+
+_INTEGERS = ("U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64")
+
+
+def write_safetensors(file: BinaryIO, item: TokenItem) -> None:
+    """Write `item` to `file`, numbers of the metadata as text. Equal items give equal bytes."""
+    tensors = {"codes": np.ascontiguousarray(item.codes, np.uint16)}
+    if item.scales is not None:
+        tensors["scales"] = np.ascontiguousarray(item.scales, np.float32)
+    metadata = {name: str(value) for name, value in item.metadata().items()}
+    file.write(sorted_metadata(save(tensors, metadata)))
+
+
+def read_safetensors(path: Path) -> TokenItem:
+    """Read what `write_safetensors` or another program wrote; only `codes` is required.
+
+    Raises:
+        ContainerError: no such file, damaged, or tensors that are not what belongs there.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = set(file.keys())
+            if "codes" not in names:
+                what = "a model" if names else "empty"
+                raise ContainerError(f"holds no tensor named codes; is it {what}?")
+            entry = file.get_slice("codes")
+            if entry.get_dtype() not in _INTEGERS:
+                raise ContainerError(f"codes: {entry.get_dtype()} numbers, not whole ones")
+            check_codes_shape(tuple(entry.get_shape()))
+            codes = file.get_tensor("codes")
+            scales = file.get_tensor("scales") if "scales" in names else None
+            metadata = file.metadata() or {}
+    except (SafetensorError, TypeError, OverflowError) as error:
+        line = " ".join(str(error).split())[:120]
+        raise ContainerError(f"not a readable safetensors file: {line}") from error
+    if metadata.get("n_q", str(codes.shape[0])) != str(codes.shape[0]):
+        raise ContainerError(
+            f"n_q says {metadata['n_q'][:20]}, but codes have shape {list(codes.shape)}"
+        )
+    return TokenItem(path.stem, codes, scales, TokenInfo.from_mapping(metadata))
