@@ -48,7 +48,7 @@ class StreamDecoder(Protocol):
         """Take codes `[K, T]` (and the segment's scale); give the samples `[C, n]` now complete."""
 
     def push_lost(self, frames: int) -> Samples:
-        """Go on after `frames` lost frames, with silence in their place."""
+        """Go on after `frames` lost frames, with zero latents (near silence) in their place."""
 
     def finish(self) -> Samples:
         """End the stream: the samples still to come. Mandatory, and the last call."""

@@ -133,7 +133,7 @@ class EuclideanCodebook(nn.Module):
         fresh = sample_vectors(vectors, self.codebook_size)
         # A fresh vector starts with the weight of one that is alive: it neither dies again at
         # once, nor drags along the average of the one it replaces.
-        alive = max(self.threshold_ema_dead_code, 1.0)
+        alive = max(2 * self.threshold_ema_dead_code, 1.0)
         self.embed_avg.copy_(torch.where(dead[:, None], fresh * alive, self.embed_avg))
         self.cluster_size.masked_fill_(dead, alive)
 
