@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from encodec_cli.config import CodecConfig
 from encodec_cli.errors import CheckpointError, ConfigError
+from encodec_cli.published import PUBLISHED, pulled_path
 from encodec_cli.resources import checkpoints_folder
 
 __all__ = [
@@ -62,10 +63,10 @@ def bundled_models() -> list[str]:
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """The file or folder behind a bundled model's name or a path.
+    """The file or folder behind the name of a bundled or pulled model, or a path.
 
     Raises:
-        CheckpointError: neither; names the nearest bundled model.
+        CheckpointError: none of these; says how to pull it, or names the nearest model.
     """
     text = str(name_or_path)
     bundled = checkpoints_folder() / f"{text}.safetensors"
@@ -74,9 +75,18 @@ def find_model(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.exists():
         return path
+    if text in PUBLISHED:
+        pulled = pulled_path(PUBLISHED[text])
+        if pulled.exists():
+            return pulled
+        raise CheckpointError(
+            f"model {text}: is not on this machine yet; run: encodec-cli models pull {text}"
+        )
     names = bundled_models()
-    near = difflib.get_close_matches(text, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"bundled models: {', '.join(names) or 'none'}"
+    near = difflib.get_close_matches(text, [*names, *PUBLISHED], n=1)
+    hint = f"bundled models: {', '.join(names) or 'none'}; see encodec-cli models list"
+    if near:
+        hint = f"did you mean {near[0]}?"
     raise CheckpointError(f"model {text!r}: no such file or bundled model; {hint}")
 
 

@@ -62,6 +62,7 @@ LIGHT_MODULES = {
     "files.py",
     "frames.py",
     "model_file.py",
+    "published.py",
     "resources.py",
     "safetensors_bytes.py",
 }

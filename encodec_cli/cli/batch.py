@@ -8,11 +8,20 @@ from typing import Literal
 from encodec_cli.cli.console import say, warn
 from encodec_cli.errors import EncodecCliError, OutputError, UsageError
 
-__all__ = ["AUDIO_SUFFIXES", "ECDC_SUFFIXES", "Job", "make_folder", "plan_jobs", "run_jobs"]
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "ECDC_SUFFIXES",
+    "TOKEN_SUFFIXES",
+    "Job",
+    "make_folder",
+    "plan_jobs",
+    "run_jobs",
+]
 
 Place = Path | Literal["-"]
 
 ECDC_SUFFIXES = frozenset({".ecdc"})
+TOKEN_SUFFIXES = frozenset({".npz", ".parquet", ".safetensors", ".tar"})
 AUDIO_SUFFIXES = frozenset(
     {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus"}
     | {".rf64", ".snd", ".w64", ".wav", ".wave"}

@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal
 import typer
 
 from encodec_cli.cli import options
-from encodec_cli.cli.batch import AUDIO_SUFFIXES, ECDC_SUFFIXES, Job, plan_jobs, run_jobs
+from encodec_cli.cli.batch import (
+    AUDIO_SUFFIXES,
+    ECDC_SUFFIXES,
+    TOKEN_SUFFIXES,
+    Job,
+    plan_jobs,
+    run_jobs,
+)
+from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, progress_bar, say, warn
 from encodec_cli.cli.loading import load
 from encodec_cli.cli.tokens import PatternName, decode_tokens
@@ -39,7 +47,12 @@ class EncodingName(StrEnum):
 
 def encode(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="IN [OUT]", help="Audio; '-' is stdin. Several need -o.")
+        list[str],
+        typer.Argument(
+            metavar="IN [OUT]",
+            help="Audio; '-' is stdin. Several need -o.",
+            autocompletion=complete_files(AUDIO_SUFFIXES),
+        ),
     ],
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
@@ -115,7 +128,12 @@ def encode(
 
 def decode(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="IN [OUT]", help=".ecdc; '-' is stdin. Several need -o.")
+        list[str],
+        typer.Argument(
+            metavar="IN [OUT]",
+            help=".ecdc, or tokens; '-' is stdin. Several need -o.",
+            autocompletion=complete_files(ECDC_SUFFIXES | TOKEN_SUFFIXES),
+        ),
     ],
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
@@ -151,13 +169,12 @@ def decode(
     device: options.Device = "auto",
     threads: options.Threads = None,
 ) -> None:
-    """Turn .ecdc back into audio, at the stored bandwidth or any lower one.
+    """Turn .ecdc, or what `tokens` wrote, back into audio, at its bandwidth or any lower one.
 
     IN alone writes IN.wav beside it; '-' as IN or OUT is a pipe.
     IN... -o FOLDER takes many files, and with -r all those in folders.
     """
     from encodec_cli.audio import choose_format
-    from encodec_cli.tokens import TOKEN_SUFFIXES
 
     suffix = f".{audio_format.value}" if audio_format else ".wav"
     jobs = plan_jobs(
@@ -241,7 +258,10 @@ def decode(
 
 
 def roundtrip(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Audio.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="IN", help="Audio.", autocompletion=complete_files(AUDIO_SUFFIXES)),
+    ],
     target: Annotated[
         Path | None, typer.Argument(metavar="[OUT]", help="Where to keep what comes back.")
     ] = None,

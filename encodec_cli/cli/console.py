@@ -8,9 +8,26 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
-__all__ = ["count", "output", "print_json", "printable", "progress_bar", "say", "warn"]
+__all__ = [
+    "count",
+    "output",
+    "print_json",
+    "printable",
+    "progress_bar",
+    "say",
+    "transfer_bar",
+    "warn",
+]
 
 _UNFOLDED = 10_000
 
@@ -92,5 +109,29 @@ def progress_bar(
 
         def update(done: float, total: float | None) -> None:
             progress.update(task, completed=done, total=total)
+
+        yield update
+
+
+@contextmanager
+def transfer_bar(*, quiet: bool) -> Iterator[Callable[[str, int, int | None], None] | None]:
+    """Yield a function of (file, bytes done, bytes in all), or None where nobody watches."""
+    if quiet or not _is_terminal(sys.stderr):
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=_stderr(), transient=True) as progress:
+
+        def update(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(printable(name), total=None)
+            progress.update(tasks[name], completed=done, total=total)
 
         yield update

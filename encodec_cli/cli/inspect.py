@@ -9,6 +9,8 @@ import typer
 from rich.table import Table
 
 from encodec_cli.cli import options
+from encodec_cli.cli.batch import ECDC_SUFFIXES
+from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, output, print_json, printable, say, warn
 from encodec_cli.cli.tables import channels_name, facts_table, print_facts
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
@@ -19,13 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["info", "peel", "stored_codebooks", "verify"]
 
+_complete_ecdc = complete_files(ECDC_SUFFIXES)
+
 
 def _place(text: str) -> Any:
     return "-" if text == "-" else Path(text)
 
 
 def info(
-    source: Annotated[str, typer.Argument(metavar="IN", help=".ecdc, '-' is stdin.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="IN", help=".ecdc, '-' is stdin.", autocompletion=_complete_ecdc),
+    ],
     json: options.Json = False,
 ) -> None:
     """Show what an .ecdc file holds: model, rates, length, real kb/s, damage."""
@@ -49,7 +56,10 @@ def info(
 
 
 def verify(
-    sources: Annotated[list[str], typer.Argument(metavar="IN...", help=".ecdc files.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="IN...", help=".ecdc files.", autocompletion=_complete_ecdc),
+    ],
     quiet: options.Quiet = False,
 ) -> None:
     """Check every checksum and count; one line per file, exit code 1 if any is damaged."""
@@ -76,7 +86,10 @@ def verify(
 
 
 def peel(
-    source: Annotated[str, typer.Argument(metavar="IN", help=".ecdc, '-' is stdin.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="IN", help=".ecdc, '-' is stdin.", autocompletion=_complete_ecdc),
+    ],
     target: Annotated[str, typer.Argument(metavar="OUT", help=".ecdc, '-' is stdout.")],
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
@@ -155,6 +168,10 @@ def _table(summary: "Summary") -> Table:
     }
     if header.version == 0 and not summary.problems:
         rows["state"] = "sizes fit (format 0 has no checksums)"
+    if header.lm:
+        rows["codes"] += ", compressed with Meta's language model"
+        if not summary.problems:
+            rows["state"] = "size is possible (only decoding with --lm checks such codes)"
     for name, text in rows.items():
         table.add_row(name, text)
     return table

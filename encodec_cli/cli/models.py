@@ -1,4 +1,4 @@
-"""`models list`, `models show`, `models convert`."""
+"""`models list`, `models show`, `models convert`; `models pull` is in a file of its own."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,16 +9,19 @@ from rich.table import Table
 
 from encodec_cli.cli import options
 from encodec_cli.cli.console import count, output, print_json, printable, say
+from encodec_cli.cli.pull import pull
 from encodec_cli.cli.tables import channels_name, facts_table, print_facts
 from encodec_cli.errors import UsageError
 from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from encodec_cli.model_file import ModelCard
+    from encodec_cli.published import PublishedModel
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="List, describe and convert models.")
+app = typer.Typer(no_args_is_help=True, help="List, describe, convert and download models.")
+app.command()(pull)
 
 
 class Target(StrEnum):
@@ -29,16 +32,20 @@ class Target(StrEnum):
 
 @app.command("list")
 def list_models(json: options.Json = False) -> None:
-    """List the bundled models."""
+    """List the bundled models, and the published ones that are or can be pulled."""
     from encodec_cli.model_file import bundled_models, find_model, read_card
+    from encodec_cli.published import PUBLISHED
 
     cards = [read_card(find_model(name)) for name in bundled_models()]
+    published = [_published(model) for model in PUBLISHED.values()]
     if json:
         for card in cards:
-            print_json(_summary(card))
+            print_json({**_summary(card), "state": "bundled"})
+        for row in published:
+            print_json(row)
         return
     table = Table(box=None)
-    for heading in ("model", "rate", "channels", "kb/s", "size", "licence"):
+    for heading in ("model", "rate", "channels", "kb/s", "size", "state", "licence"):
         table.add_column(heading)
     for card in cards:
         row = _summary(card)
@@ -48,7 +55,19 @@ def list_models(json: options.Json = False) -> None:
             str(row["channels"]),
             ", ".join(f"{kbps:g}" for kbps in row["bandwidths"]),
             f"{row['bytes'] / 1e6:.1f} MB",
+            "bundled",
             printable(card.licence),
+        )
+    for row in published:
+        bandwidths = ", ".join(f"{kbps:g}" for kbps in row["bandwidths"])
+        table.add_row(
+            row["name"],
+            f"{row['sample_rate']} Hz" if row["sample_rate"] else "",
+            str(row["channels"] or ""),
+            bandwidths or "language model",
+            f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "",
+            row["state"] if row["path"] else "models pull gets it",
+            row["licence"],
         )
     output().print(table)
 
@@ -113,6 +132,29 @@ def convert(
         card = export_checkpoint(source, target, to=kind, force=force)
     dtype = card.dtype if to is Target.ours else "F32"
     say(f"{source} -> {target}: {card.name}, {card.parameters:,} numbers, {dtype}")
+
+
+def _published(model: "PublishedModel") -> dict[str, Any]:
+    """What can be said of a published model without reading its weights."""
+    from encodec_cli.config import load_codec_config
+    from encodec_cli.published import pulled_path
+    from encodec_cli.resources import configs_folder
+
+    path = pulled_path(model)
+    config = None
+    if model.config is not None:
+        config = load_codec_config(configs_folder() / f"{model.config}.yaml")
+    files = [path] if path.is_file() else list(path.glob("*"))
+    return {
+        "name": model.name,
+        "state": "pulled" if path.exists() else "not pulled",
+        "path": str(path) if path.exists() else None,
+        "bytes": sum(file.stat().st_size for file in files) or None,
+        "sample_rate": config and config.sample_rate,
+        "channels": config and config.channels,
+        "bandwidths": list(config.target_bandwidths) if config else [],
+        "licence": model.licence,
+    }
 
 
 def _summary(card: "ModelCard") -> dict[str, Any]:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from encodec_cli.cli.completion import complete_models
+
 __all__ = [
     "NQ",
     "Bandwidth",
@@ -28,6 +30,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
+        autocompletion=complete_models,
         help="A bundled model's name, or a path: ours, Meta's .th, Hugging Face's, audiocraft's.",
     ),
 ]

@@ -20,6 +20,7 @@ from encodec_cli.cli.batch import (
     plan_jobs,
     run_jobs,
 )
+from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, printable, progress_bar, say, warn
 from encodec_cli.cli.inspect import stored_codebooks
 from encodec_cli.cli.loading import load
@@ -50,7 +51,12 @@ class PatternName(StrEnum):
 
 def tokens(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="IN...", help="Audio or .ecdc; folders with -r.")
+        list[str],
+        typer.Argument(
+            metavar="IN...",
+            help="Audio or .ecdc; folders with -r.",
+            autocompletion=complete_files(AUDIO_SUFFIXES | ECDC_SUFFIXES),
+        ),
     ],
     to: Annotated[TokenFormat, typer.Option(help="File format; see docs/tokens.md.")],
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder for the outputs.")],

@@ -10,7 +10,6 @@ from encodec_cli.tokens.ecdc import ecdc_item, item_ecdc
 from encodec_cli.tokens.files import (
     SHARD_SUFFIXES,
     SINGLE_SUFFIXES,
-    TOKEN_SUFFIXES,
     read_items,
     write_item,
 )
@@ -21,7 +20,6 @@ from encodec_cli.tokens.shards import ShardWriter
 __all__ = [
     "SHARD_SUFFIXES",
     "SINGLE_SUFFIXES",
-    "TOKEN_SUFFIXES",
     "BadItem",
     "ShardWriter",
     "TokenInfo",

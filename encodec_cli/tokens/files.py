@@ -15,7 +15,6 @@ from encodec_cli.tokens.tensors import read_safetensors, write_safetensors
 __all__ = [
     "SHARD_SUFFIXES",
     "SINGLE_SUFFIXES",
-    "TOKEN_SUFFIXES",
     "Shard",
     "open_shard",
     "read_items",
@@ -42,7 +41,6 @@ SINGLE_SUFFIXES = frozenset(_SINGLE)
 """Files of one recording."""
 SHARD_SUFFIXES = frozenset({".parquet", ".tar"})
 """Files of many."""
-TOKEN_SUFFIXES = SINGLE_SUFFIXES | SHARD_SUFFIXES
 
 
 def write_item(file: BinaryIO, item: TokenItem, suffix: str) -> None:
