@@ -206,7 +206,7 @@ def test_models_list_without_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("encodec_cli.model_file.checkpoints_folder", lambda: tmp_path)
     assert '"bundled"' not in run("models", "list", "--json").ok().text
     source = write_audio(tmp_path / "a.wav", 100)
-    run("encode", source).refused(1, "no such file or bundled model; bundled models: none")
+    run("encode", source).refused(1, "ecli_24khz")
 
 
 def test_models_show_json(model: Path) -> None:
