@@ -1,7 +1,10 @@
 """audiocraft's exports: everything is read from their config, nothing is assumed."""
 
 import dataclasses
+import os
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from encodec_cli.checkpoint import convert_checkpoint, load_model
 from encodec_cli.config import CodecConfig
 from encodec_cli.convert.audiocraft import audiocraft_config
 from encodec_cli.convert.naming import published_config, same_architecture
+from encodec_cli.convert.torch_file import _Node, plain_config
 from encodec_cli.errors import CheckpointError, ConfigError
 from encodec_cli.model import CompressionModel
 from encodec_cli.model_file import file_sha256
@@ -199,6 +203,67 @@ def test_training_checkpoints_of_plain_data_open(tmp_path: Path) -> None:
     assert load_model(path).config.quantizer.n_q == 4
 
 
+def test_a_real_training_checkpoint_opens_without_omegaconf() -> None:
+    """One that omegaconf 2.3 and torch 2.13 pickled, from `experiment` with the values below."""
+    path = Path(__file__).parent / "golden" / "audiocraft_training.th"
+    pickled = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    assert "omegaconf.dictconfig.DictConfig" in pickled
+    with pytest.raises(Exception, match="Unsupported global"):
+        torch.load(path, weights_only=True)
+    model = load_model(path)
+    seanet, quantizer = model.config.seanet, model.config.quantizer
+    assert (seanet.ratios, seanet.pad_mode, seanet.lstm) == ((4, 3), "replicate", 0)
+    assert (quantizer.n_q, quantizer.bins) == (2, 8)
+    assert model.config.sample_rate == 16000  # ${sample_rate}
+    assert not seanet.causal  # ${encodec.causal}
+    with pytest.raises(Exception, match="Unsupported global"):  # and only then
+        torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("shape", ["deep", "wide", "endless", "doubling"])
+def test_configs_of_endless_size_are_refused(shape: str) -> None:
+    def node(content: Any) -> Any:
+        made = _Node()
+        vars(made)["_content"] = content
+        return made
+
+    config = node({})
+    for _ in range(5000 if shape == "deep" else 60):
+        config = node([config, config] if shape == "doubling" else [config])
+    if shape == "wide":
+        config = node([node([])] * 200_000)
+    elif shape == "endless":
+        config = node([])
+        vars(config)["_content"].append(config)
+    with pytest.raises(ValueError, match="a config of endless size"):
+        plain_config(config)
+
+
+class Runs:
+    """Unpickling this leaves a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.mark}",)
+
+
+def test_other_objects_in_training_checkpoints_are_refused_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("omegaconf.strange")
+    unknown = type("Unknown", (), {"__module__": module.__name__})
+    vars(module)["Unknown"] = unknown
+    monkeypatch.setitem(sys.modules, "omegaconf", ModuleType("omegaconf"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    path, mark = tmp_path / "checkpoint.th", tmp_path / "ran"
+    torch.save({"xp.cfg": unknown(), "best_state": {}, "history": Runs(mark)}, path)
+    with pytest.raises(CheckpointError, match=r"Python objects.*export_encodec and name that"):
+        load_model(path)
+    assert not mark.exists()
+
+
 def test_conversions_keep_the_identity(tmp_path: Path) -> None:
     source, target = tmp_path / "compression_state_dict.bin", tmp_path / "ours.safetensors"
     exported(source, experiment())
@@ -232,6 +297,7 @@ LM = {"emb.0.weight": torch.zeros(3, 2), "condition_provider.x": torch.zeros(1)}
         ({"xp.cfg": "5"}, "xp.cfg: missing, or not a mapping"),
         ({"xp.cfg": "!!python/object/apply:os.system ['true']"}, "xp.cfg: not YAML"),
         ({"xp.cfg": " " * (1 << 20) + "a: 1"}, "larger than"),
+        ({"xp.cfg": "a: &a [1, 1]\nb: [*a, *a]"}, "uses YAML aliases"),
     ],
 )
 def test_other_contents_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -107,24 +107,3 @@ def test_folders_need_a_config(tmp_path: Path) -> None:
     assert identify(tmp_path) == "huggingface"
     with pytest.raises(CheckpointError, match="cannot read: No such file"):
         identify(tmp_path / "gone")
-
-
-class DictConfig:
-    """Stands for omegaconf's class, under its name."""
-
-
-def test_python_objects_in_training_checkpoints_are_not_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import sys
-    from types import ModuleType
-
-    module = ModuleType("omegaconf.dictconfig")
-    module.DictConfig = DictConfig  # type: ignore[attr-defined]
-    monkeypatch.setattr(DictConfig, "__module__", module.__name__)
-    monkeypatch.setitem(sys.modules, "omegaconf", ModuleType("omegaconf"))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    path = tmp_path / "checkpoint.th"
-    torch.save({"xp.cfg": DictConfig(), "best_state": {}}, path)
-    with pytest.raises(CheckpointError, match=r"training checkpoint.*export_encodec and name"):
-        load_model(path)

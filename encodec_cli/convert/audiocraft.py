@@ -17,7 +17,7 @@ from encodec_cli.config import CodecConfig
 from encodec_cli.convert.identify import describe_tensors
 from encodec_cli.convert.meta import rename_meta_state
 from encodec_cli.convert.naming import with_name
-from encodec_cli.convert.torch_file import plain_tensors
+from encodec_cli.convert.torch_file import plain_config, plain_tensors
 from encodec_cli.errors import CheckpointError, ConfigError
 
 __all__ = ["CONFIG_KEY", "audiocraft_config", "read_audiocraft"]
@@ -52,7 +52,7 @@ def read_audiocraft(
         raise CheckpointError(f"{path}: {described}")
     where = f"{path}: {CONFIG_KEY}"
     try:
-        config = audiocraft_config(_parse(content.get(CONFIG_KEY), where), where)
+        config = audiocraft_config(_parse(plain_config(content.get(CONFIG_KEY)), where), where)
         return config, rename_meta_state(tensors)
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
@@ -136,6 +136,9 @@ def _parse(text: Any, where: str) -> Mapping[str, Any]:
         if len(text) > _MOST_CONFIG_CHARACTERS:
             raise ConfigError(f"{where}: larger than {_MOST_CONFIG_CHARACTERS} characters")
         try:
+            # Aliases could make a small text an endless mapping; audiocraft writes none.
+            if any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, yaml.SafeLoader)):
+                raise ConfigError(f"{where}: uses YAML aliases; write out what they stand for")
             text = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())[:200]}") from error
