@@ -2,6 +2,7 @@
 
 import io
 import math
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -16,6 +17,16 @@ __all__ = ["array_bytes", "read_array"]
 _MAX_HEADER_BYTES = 4096
 _MAX_TEXT_BYTES = 1 << 16
 _MAX_SCALES = 1 << 20
+# The header is a Python literal; this is what parsing hostile ones raises.
+_BAD_HEADER = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    TokenError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
 
 
 def array_bytes(array: NDArray[Any]) -> bytes:
@@ -44,7 +55,7 @@ def read_array(file: IO[bytes], name: str) -> NDArray[Any]:
             else npy_format.read_array_header_2_0
         )
         shape, fortran, dtype = read(file, max_header_size=_MAX_HEADER_BYTES)
-    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError) as error:
+    except _BAD_HEADER as error:
         line = " ".join(str(error).split())[:120]
         raise ContainerError(f"{name}: not a plain .npy array: {line}") from error
     _check(name, shape, dtype)

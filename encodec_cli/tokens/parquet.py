@@ -155,9 +155,9 @@ def _item(values: dict[str, Any], key: str) -> TokenItem | BadItem:
 
 def _codes(value: Any) -> NDArray[np.integer]:
     """`[K, T]` of a nested list, null-free and rectangular."""
-    rows = value.values
+    rows = getattr(value, "values", None)
     if rows is None:
-        raise ContainerError("codes: null")
+        raise ContainerError("codes: null, or no list")
     if not hasattr(rows, "value_lengths"):
         raise ContainerError(f"codes: {rows.type}, not lists of lists of whole numbers")
     lengths = rows.value_lengths().to_pylist()
