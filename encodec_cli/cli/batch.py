@@ -94,7 +94,11 @@ def _single(arguments: list[str], from_suffixes: frozenset[str], to_suffix: str)
         if isinstance(target, Path) and target.suffix.lower() in from_suffixes:
             raise UsageError(f"{target}: is named like an input; several inputs need --output-dir")
         return Job(source, target)
-    return Job(source, source.with_suffix(to_suffix) if isinstance(source, Path) else "-")
+    if source == "-":
+        return Job("-", "-")
+    if source.suffix.lower() == to_suffix:
+        raise UsageError(f"{source}: ends in {to_suffix} already; name OUT if it is an input")
+    return Job(source, source.with_suffix(to_suffix))
 
 
 def run_jobs(
