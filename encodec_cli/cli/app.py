@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from encodec_cli import __version__
-from encodec_cli.cli import codec, inspect, models, tokens, training
+from encodec_cli.cli import codec, doctor, inspect, models, tokens, training
 
 __all__ = ["app"]
 
@@ -39,4 +39,5 @@ for _command in (codec.encode, codec.decode, codec.roundtrip, inspect.peel, insp
 app.command()(inspect.verify)
 app.command()(tokens.tokens)
 app.command()(training.train)
+app.command()(doctor.doctor)
 app.add_typer(models.app, name="models")
