@@ -21,6 +21,7 @@ __all__ = [
     "pack_rows",
     "pack_time_major",
     "packed_bytes",
+    "unpack_bits",
     "unpack_rows",
     "unpack_time_major",
 ]
@@ -99,6 +100,21 @@ def unpack_rows(data: bytes, bits: int, *, codebooks: int, frames: int) -> NDArr
     return _from_bits(data, bits, rows=codebooks, columns=frames)
 
 
+def unpack_bits(data: bytes, bits: int, *, first: int, count: int) -> NDArray[np.uint16]:
+    """Codes `[count]` from number `first` on of one bit run without gaps.
+
+    Raises:
+        ContainerError: `data` ends before them.
+    """
+    start, skipped = divmod(first * bits, 8)
+    end = packed_bytes(first + count, bits)
+    if end > len(data):
+        raise ContainerError(f"codes up to byte {end} are wanted, but there are {len(data)} bytes")
+    run = np.frombuffer(data[start:end], np.uint8)
+    flat = np.unpackbits(run, bitorder="little")[skipped : skipped + count * bits]
+    return _from_spread(flat.reshape(count, bits))
+
+
 def has_fill_bits(data: bytes, bits: int, *, rows: int, columns: int) -> bool:
     """Whether a fill bit after any of `rows` runs of `columns` codes is set (no writer does)."""
     used = columns * bits % 8
@@ -126,8 +142,13 @@ def _from_bits(data: bytes, bits: int, *, rows: int, columns: int) -> NDArray[np
         raise ContainerError(f"packed codes take {expected} bytes, got {len(data)}")
     runs = np.frombuffer(data, np.uint8).reshape(rows, -1)
     flat = np.unpackbits(runs, axis=1, bitorder="little", count=columns * bits)
-    weights = np.left_shift(1, np.arange(bits)).astype(np.uint16)
-    codes: NDArray[np.uint16] = flat.reshape(rows, columns, bits) @ weights
+    return _from_spread(flat.reshape(rows, columns, bits))
+
+
+def _from_spread(flat: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Codes [...] from their bits [..., bits], lowest first."""
+    weights = np.left_shift(1, np.arange(flat.shape[-1])).astype(np.uint16)
+    codes: NDArray[np.uint16] = flat @ weights
     return codes
 
 

@@ -28,7 +28,8 @@ from encodec_cli.audio import (
     resampled_length,
 )
 from encodec_cli.coder import StreamDecoder, stream_decoder, stream_encoder
-from encodec_cli.container import DamagedChunk, EcdcReader, EcdcWriter, Header
+from encodec_cli.container import DamagedChunk, EcdcReader, EcdcWriter, Header, Legacy
+from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.files import CountingFile, atomic_output, open_input, standard_output
 from encodec_cli.model import CompressionModel
@@ -113,7 +114,8 @@ class DecodeOptions:
     `bandwidth` (kb/s) or `n_q` use fewer codebooks than stored. `sample_rate` in Hz, None for
     the model's, or "source" for the rate and length of what was encoded. `rescale` lowers the
     whole recording instead of clamping peaks. `conceal` puts silence in place of damage instead
-    of failing.
+    of failing. `lm` is the language model for files that need one; `legacy` names the program
+    that wrote a file whose layout differs.
     """
 
     bandwidth: float | None = None
@@ -124,6 +126,8 @@ class DecodeOptions:
     rescale: bool = False
     conceal: bool = False
     force: bool = False
+    lm: CodeModel | None = None
+    legacy: Legacy | None = None
 
 
 def encode_file(
@@ -133,10 +137,15 @@ def encode_file(
     *,
     n_q: int,
     version: int = 1,
+    keep_source: bool = False,
+    lm: CodeModel | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> EncodeReport:
     """Code audio from `source` into an `.ecdc` file of `n_q` codebooks.
+
+    Format 0 stores the source's rate, channels and length, and the weights' hash, only with
+    `keep_source`; with `lm` its codes are compressed with that language model.
 
     Raises:
         EncodecCliError: see `open_audio`, `stream_encoder`, `header_for`, `atomic_output`.
@@ -145,15 +154,21 @@ def encode_file(
     with open_audio(source) as reader:
         header = header_for(model, n_q, version=version)
         total = None if reader.num_frames is None else reader.num_frames / reader.sample_rate
-        if version > 0:
+        keeps = version > 0 or keep_source
+        if version == 0:
+            header = replace(header, lm=lm is not None, keep_source=keep_source)
+        if keeps:
             header = replace(
-                header, source_sample_rate=reader.sample_rate, source_channels=reader.channels
+                header,
+                model_sha256=model.sha256,
+                source_sample_rate=reader.sample_rate,
+                source_channels=reader.channels,
             )
         encoder = stream_encoder(model, n_q)
         output = standard_output() if target == "-" else atomic_output(target, force=force)
         with output as file:
             counter = CountingFile(file)
-            writer = EcdcWriter(cast(BinaryIO, counter), header)
+            writer = EcdcWriter(cast(BinaryIO, counter), header, lm=lm)
             samples = 0
             quarter_second = max(1, reader.sample_rate // 4)
             for block in prepare_blocks(reader, model.sample_rate, model.channels, quarter_second):
@@ -164,7 +179,7 @@ def encode_file(
                     progress(samples / model.sample_rate, total)
             for chunk in encoder.finish():
                 writer.write(chunk)
-            writer.finish(samples, reader.frames_read if version > 0 else None)
+            writer.finish(samples, reader.frames_read if keeps else None)
     return EncodeReport(
         source=str(source),
         target=str(target),
@@ -212,10 +227,14 @@ def decode_stream(
     name = "stdin" if source == "-" else source
     damage: list[str] = []
     try:
-        reader = EcdcReader(file)
+        reader = EcdcReader(file, lm=options.lm, legacy=options.legacy)
         check_same_model(model, reader.header)
+        if reader.header.lm and options.lm is None:
+            raise UsageError(
+                "the codes are compressed with Meta's language model; name its weights with --lm"
+            )
         n_q = _codebooks(model, reader.header, options)
-        rate = _output_rate(reader.header, options)
+        rate = _output_rate(reader, options)
         blocks = _decoded(model, reader, n_q, damage if options.conceal else None)
         blocks = _resampled(blocks, reader, rate, exact=options.sample_rate == "source")
         gain = 1.0
@@ -271,12 +290,12 @@ def _codebooks(model: CompressionModel, header: Header, options: DecodeOptions) 
     return n_q
 
 
-def _output_rate(header: Header, options: DecodeOptions) -> int:
+def _output_rate(reader: EcdcReader, options: DecodeOptions) -> int:
     if options.sample_rate == "source":
-        if header.source_sample_rate is None:
+        if reader.header.source_sample_rate is None:
             raise UsageError("does not say what its source's rate was; give --sample-rate in Hz")
-        return header.source_sample_rate
-    return options.sample_rate or header.sample_rate
+        return reader.header.source_sample_rate
+    return options.sample_rate or reader.play_rate
 
 
 def _decoded(
@@ -328,13 +347,13 @@ def _resampled(
     blocks: Iterator[Samples], reader: EcdcReader, rate: int, *, exact: bool
 ) -> Iterator[Samples]:
     """Blocks at `rate`; with `exact`, as many samples as the source had."""
-    header = reader.header
-    if rate == header.sample_rate:
+    header, own = reader.header, reader.play_rate
+    if rate == own:
         yield from blocks
         return
-    resampler = Resampler(header.sample_rate, rate, header.channels)
+    resampler = Resampler(own, rate, header.channels)
     # Up and down again may end a few samples late: those are held until the length is known.
-    spare = resampled_length(2, header.sample_rate, rate) if exact else 0
+    spare = resampled_length(2, own, rate) if exact else 0
     held = np.zeros((header.channels, 0), dtype=np.float32)
     position = 0
 

@@ -64,6 +64,8 @@ def test_info_json_is_complete(coded: Path, model: Path) -> None:
         "num_samples": 48_000,
         "source_num_samples": 32_000,
         "tags": {},
+        "keep_source": False,
+        "lm": False,
         "bytes": size,
         "seconds": 2.0,
         "frames": 150,

@@ -185,7 +185,7 @@ def test_header_may_have_any_key_order_spacing_and_extra_keys() -> None:
         (plain(nc=0), "codebooks must be an integer from 1"),
         (plain(nc=None), "codebooks must be an integer from 1"),
         (plain(nc=[2]), "codebooks must be an integer from 1"),
-        (plain(lm=True), "language model, which is not supported yet"),
+        (plain(lm=1), "lm must be true or false"),
         (plain()[:-5], "truncated: 24000 samples take 188 bytes of codes, but 5 of them"),
         (plain() + b"12", "take 188 bytes of codes, but 2 more follow"),
         (plain(al=1 << 47), "truncated"),

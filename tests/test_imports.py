@@ -53,7 +53,7 @@ def test_there_are_sources() -> None:
 
 # ---- without torch
 
-LIGHT = ("audio/", "cli/", "container/", "tokens/")
+LIGHT = ("audio/", "cli/", "container/", "entropy/", "tokens/")
 LIGHT_MODULES = {
     "__init__.py",
     "__main__.py",

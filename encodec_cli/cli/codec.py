@@ -19,7 +19,7 @@ from encodec_cli.cli.batch import (
 )
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, progress_bar, say, warn
-from encodec_cli.cli.loading import load
+from encodec_cli.cli.loading import load, load_lm
 from encodec_cli.cli.tokens import PatternName, decode_tokens
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.files import check_writable
@@ -31,6 +31,11 @@ __all__ = ["decode", "encode", "roundtrip"]
 class ContainerFormat(StrEnum):
     v1 = "v1"
     v0 = "v0"
+
+
+class LegacyProgram(StrEnum):
+    encodec_cpp = "encodec-cpp"
+    encodec_stream = "encodec-stream"
 
 
 class AudioFormatName(StrEnum):
@@ -61,6 +66,11 @@ def encode(
         ContainerFormat,
         typer.Option("--format", help="v1, ours; v0, which Meta's encodec reads (its models)."),
     ] = ContainerFormat.v1,
+    lm: options.LanguageModel = None,
+    keep_source: Annotated[
+        bool,
+        typer.Option("--keep-source", help="v0: store the source's rate too, as v1 does."),
+    ] = False,
     output_dir: options.OutputDir = None,
     recursive: options.Recursive = False,
     skip_existing: options.SkipExisting = False,
@@ -90,6 +100,9 @@ def encode(
         makes_folders=output_dir is not None,
         json=json,
     )
+    for option, given in (("--lm", lm is not None), ("--keep-source", keep_source)):
+        if given and container is not ContainerFormat.v0:
+            raise UsageError(f"{option}: belongs to format 0; add --format v0")
     loaded = load(model, device, threads)
 
     from encodec_cli.api import choose_codebooks, header_for
@@ -101,6 +114,7 @@ def encode(
         header_for(loaded, codebooks, version=version)
     except ContainerError as error:
         raise UsageError(str(error)) from error
+    language_model = load_lm(lm, loaded)
 
     def work(job: Job) -> bool:
         with progress_bar(str(job.source), quiet=quiet) as progress:
@@ -110,6 +124,8 @@ def encode(
                 job.target,
                 n_q=codebooks,
                 version=version,
+                keep_source=keep_source,
+                lm=language_model,
                 force=force,
                 progress=progress,
             )
@@ -156,6 +172,11 @@ def decode(
         bool,
         typer.Option("--conceal", help="Put silence in place of damage; exit code 1 all the same."),
     ] = False,
+    lm: options.LanguageModel = None,
+    legacy: Annotated[
+        LegacyProgram | None,
+        typer.Option(help="Read files of this program, which resemble format 0."),
+    ] = None,
     pattern: Annotated[
         PatternName | None,
         typer.Option(help="Undo MusicGen's delay pattern (token files); see docs/tokens.md."),
@@ -219,6 +240,8 @@ def decode(
         rescale=rescale,
         conceal=conceal,
         force=force,
+        lm=load_lm(lm, loaded),
+        legacy=legacy.value if legacy else None,
     )
 
     def say_decoded(report: DecodeReport) -> bool:

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from encodec_cli.model import CompressionModel
+    from encodec_cli.nn.lm import LanguageModel
 
-__all__ = ["load"]
+__all__ = ["load", "load_lm"]
 
 
 def load(name: str, device: str, threads: int | None) -> "CompressionModel":
@@ -23,3 +24,17 @@ def load(name: str, device: str, threads: int | None) -> "CompressionModel":
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return load_model(name, device=device)
+
+
+def load_lm(name: str | None, model: "CompressionModel") -> "LanguageModel | None":
+    """Language model `name` for codes of `model`; None if none was asked for.
+
+    Raises:
+        CheckpointError, UsageError: see `load_language_model`.
+    """
+    if name is None:
+        return None
+
+    from encodec_cli.language_model import load_language_model
+
+    return load_language_model(name, model.config)

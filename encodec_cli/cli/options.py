@@ -13,6 +13,7 @@ __all__ = [
     "Device",
     "Force",
     "Json",
+    "LanguageModel",
     "Model",
     "OutputDir",
     "Quiet",
@@ -32,6 +33,12 @@ Model = Annotated[
         "-m",
         autocompletion=complete_models,
         help="A bundled model's name, or a path: ours, Meta's .th, Hugging Face's, audiocraft's.",
+    ),
+]
+LanguageModel = Annotated[
+    str | None,
+    typer.Option(
+        "--lm", metavar="MODEL", help="v0: Meta's language model (encodec_lm_*.th); slow, smaller."
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]

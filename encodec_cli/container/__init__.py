@@ -4,6 +4,7 @@ from encodec_cli.container.header import META_MODELS, Header, default_chunk_fram
 from encodec_cli.container.stream import Ecdc, EcdcReader, EcdcWriter, read_ecdc, write_ecdc
 from encodec_cli.container.tools import Summary, peel, summarize, verify
 from encodec_cli.container.types import ChunkIndex, DamagedChunk
+from encodec_cli.container.v0_head import Legacy
 from encodec_cli.frames import CodeChunk
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "EcdcReader",
     "EcdcWriter",
     "Header",
+    "Legacy",
     "Summary",
     "default_chunk_frames",
     "peel",

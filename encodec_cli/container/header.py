@@ -29,6 +29,7 @@ __all__ = ["MAX_SAMPLES", "META_MODELS", "Header", "default_chunk_frames", "v0_h
 MAX_CHUNK_FRAMES = 4096
 MAX_CODEBOOKS = 128
 MAX_SAMPLES = 1 << 48
+_KEPT = ("model_sha256", "source_sample_rate", "source_channels", "source_num_samples", "tags")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BOUNDS = {
     "version": (0, 1),
@@ -70,6 +71,9 @@ class Header:
             written (a pipe).
         source_num_samples: per channel at the source's rate, or None.
         tags: free printable text, name to value.
+        keep_source: whether format 0 stores the source, the tags and the weights' hash, in a key
+            of its own that Meta's program ignores. Format 1 always does.
+        lm: whether the codes are compressed with Meta's language model; format 0 only.
 
     Raises:
         ContainerError: a field out of range, or fields that contradict each other.
@@ -92,6 +96,8 @@ class Header:
     num_samples: int | None = None
     source_num_samples: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    keep_source: bool = False
+    lm: bool = False
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -115,8 +121,10 @@ class Header:
                 "header: model_sha256 must be 64 lower-case hex digits, "
                 f"got {_short(self.model_sha256)}"
             )
-        if type(self.has_scale) is not bool:
-            raise ContainerError(f"header: has_scale must be a bool, got {_short(self.has_scale)}")
+        for name in ("has_scale", "keep_source", "lm"):
+            value = getattr(self, name)
+            if type(value) is not bool:
+                raise ContainerError(f"header: {name} must be a bool, got {_short(value)}")
         self._check_segment()
         if not isinstance(self.tags, Mapping) or not all(
             _printable(key) and _printable(value) for key, value in self.tags.items()
@@ -125,6 +133,8 @@ class Header:
         object.__setattr__(self, "tags", dict(self.tags))  # the caller keeps its own
         if self.version == 0:
             self._check_v0()
+        elif self.lm or self.keep_source:
+            raise ContainerError("header: lm and keep_source belong to format 0")
 
     def _check_segment(self) -> None:
         if (self.segment is None) != (self.stride is None):
@@ -166,14 +176,8 @@ class Header:
             raise ContainerError(
                 f"header: chunk_frames must be a multiple of 8 in format 0, got {self.chunk_frames}"
             )
-        for name in (
-            "model_sha256",
-            "source_sample_rate",
-            "source_channels",
-            "source_num_samples",
-            "tags",
-        ):
-            if getattr(self, name):
+        for name in _KEPT:
+            if getattr(self, name) and not self.keep_source:
                 raise ContainerError(f"header: format 0 cannot store {name}; use format 1")
 
     @property

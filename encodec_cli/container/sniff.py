@@ -25,8 +25,10 @@ _LOOK_ALIKES = (
 _ENCODEC_STREAM = (192, 193)
 
 
-def read_prefix(source: ByteSource) -> tuple[int, int]:
+def read_prefix(source: ByteSource, legacy: str | None = None) -> tuple[int, int]:
     """Look at magic, version and JSON length, without consuming them.
+
+    With `legacy` "encodec-stream" its version bytes count as 0.
 
     Returns:
         (version, JSON bytes): version is 0 or 1, the length is at most `MAX_JSON_BYTES`.
@@ -42,10 +44,12 @@ def read_prefix(source: ByteSource) -> tuple[int, int]:
             f"truncated: the file ends after {len(start)} bytes, inside its header"
         )
     version, length = struct.unpack(">BI", start[4:])
+    if version in _ENCODEC_STREAM and legacy == "encodec-stream":
+        version = 0
     if version in _ENCODEC_STREAM:
         raise ContainerError(
-            f"written by Encodec-Stream (version byte {version} at byte 4), whose files need "
-            "their own program; decode it there"
+            f"written by Encodec-Stream (version byte {version} at byte 4); "
+            "decode it with --legacy encodec-stream"
         )
     if version > 1:
         raise ContainerError(

@@ -17,9 +17,13 @@ from encodec_cli.container.header import Header
 from encodec_cli.container.sniff import read_prefix
 from encodec_cli.container.types import ChunkIndex, DamagedChunk, Reader, Writer, place
 from encodec_cli.container.v0 import V0Reader, V0Writer
+from encodec_cli.container.v0_cpp import CppReader
+from encodec_cli.container.v0_head import Legacy, read_v0_head
+from encodec_cli.container.v0_lm import V0LmReader
 from encodec_cli.container.v1_reader import V1Reader
 from encodec_cli.container.v1_writer import V1Writer
 from encodec_cli.container.wire import ByteSource
+from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError
 from encodec_cli.files import atomic_output
 from encodec_cli.frames import CodeChunk
@@ -36,23 +40,46 @@ class EcdcReader:
 
     Attributes:
         header: what the file says about itself.
+        play_rate: Hz at which decoded samples are to be played: the model's rate, but for files
+            of Encodec-Stream.
 
     Raises:
         ContainerError: from the constructor if the file is not an `.ecdc` file that this version
             reads; the message names what it is instead.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        """Read the header from where the binary `file` stands; it stays open afterwards."""
+    def __init__(
+        self, file: BinaryIO, *, lm: CodeModel | None = None, legacy: Legacy | None = None
+    ) -> None:
+        """Read the header from where the binary `file` stands; it stays open afterwards.
+
+        Args:
+            file: where to read.
+            lm: the language model for files that need one; without it they open, but have no
+                codes to iterate over.
+            legacy: the program that wrote the file, if its layout differs from format 0.
+        """
         self._source = source = ByteSource(file)
-        version, json_bytes = read_prefix(source)
+        version, json_bytes = read_prefix(source, legacy)
         self._reader: Reader
         self.warnings: tuple[str, ...] = ()
+        self.play_rate: int
         if version == 0:
-            reader = V0Reader(source, json_bytes)
-            self._reader, self.warnings = reader, tuple(reader.warnings)
+            head = read_v0_head(source, json_bytes, legacy)
+            self.warnings, self.play_rate = head.warnings, head.play_rate
+            if head.header.lm:
+                self._reader = V0LmReader(source, head, lm)
+            elif legacy == "encodec-cpp":
+                self._reader = CppReader(source, head)
+            else:
+                self._reader = V0Reader(source, head)
         else:
+            if legacy is not None:
+                raise ContainerError(
+                    f"format 1, not a file of {legacy}; decode it without --legacy"
+                )
             self._reader = V1Reader(source, json_bytes)
+            self.play_rate = self._reader.header.sample_rate
         self.header: Header = self._reader.header
 
     @property
@@ -88,6 +115,10 @@ class EcdcReader:
         size = self._source.size()
         return self._source.offset if size is None else size
 
+    def check_size(self) -> list[str]:
+        """Of a file that needs a language model: what its size, read to the end, says is wrong."""
+        return self._reader.check_size() if isinstance(self._reader, V0LmReader) else []
+
     def seek(self, chunk: int) -> None:
         """Continue the iteration with chunk number `chunk`, counted from 0.
 
@@ -111,16 +142,24 @@ class EcdcWriter:
     back until `finish` unless `header.num_samples` is given.
     """
 
-    def __init__(self, file: BinaryIO, header: Header) -> None:
+    def __init__(self, file: BinaryIO, header: Header, *, lm: CodeModel | None = None) -> None:
         """Start a file in the binary `file`, which stays open afterwards.
 
+        Args:
+            file: where to write.
+            header: what to say in front.
+            lm: the language model, for headers that say `lm`.
+
         Raises:
-            ContainerError: the header's tags exceed 64 KiB.
+            ContainerError: the header's tags exceed 64 KiB, or it needs a language model.
         """
         self._header = header
         self._finished = False
         self._writer: Writer
-        self._writer = V0Writer(file, header) if header.version == 0 else V1Writer(file, header)
+        if header.version == 0:
+            self._writer = V0Writer(file, header, lm)
+        else:
+            self._writer = V1Writer(file, header)
 
     def write(self, chunk: CodeChunk) -> None:
         """Append a chunk.
@@ -182,8 +221,8 @@ class Ecdc:
     scales: NDArray[np.float32] | None = None
 
 
-def read_ecdc(source: str | PathLike[str] | BinaryIO) -> Ecdc:
-    """Read a whole file, from a path or from a binary file object.
+def read_ecdc(source: str | PathLike[str] | BinaryIO, *, lm: CodeModel | None = None) -> Ecdc:
+    """Read a whole file, from a path or from a binary file object; `lm` as for `EcdcReader`.
 
     Raises:
         ContainerError: not an `.ecdc` file, or codes are missing or damaged; a path is named.
@@ -193,10 +232,10 @@ def read_ecdc(source: str | PathLike[str] | BinaryIO) -> Ecdc:
         path = Path(source)
         with path.open("rb") as file:
             try:
-                return read_ecdc(file)
+                return read_ecdc(file, lm=lm)
             except ContainerError as error:
                 raise ContainerError(f"{path}: {error}") from error
-    reader = EcdcReader(source)
+    reader = EcdcReader(source, lm=lm)
     chunks = []
     for chunk in reader:
         if isinstance(chunk, DamagedChunk):
@@ -216,13 +255,20 @@ def read_ecdc(source: str | PathLike[str] | BinaryIO) -> Ecdc:
     return Ecdc(header, codes, scales)
 
 
-def write_ecdc(target: str | PathLike[str] | BinaryIO, ecdc: Ecdc, *, force: bool = False) -> None:
+def write_ecdc(
+    target: str | PathLike[str] | BinaryIO,
+    ecdc: Ecdc,
+    *,
+    force: bool = False,
+    lm: CodeModel | None = None,
+) -> None:
     """Write a whole file, to a path (complete or not at all) or to a binary file object.
 
     Args:
         target: where to.
         ecdc: `header.num_samples` must be given and match the codes.
         force: overwrite an existing path.
+        lm: the language model, for headers that say `lm`.
 
     Raises:
         ContainerError: codes, scales and header do not fit together.
@@ -244,7 +290,7 @@ def write_ecdc(target: str | PathLike[str] | BinaryIO, ecdc: Ecdc, *, force: boo
         if isinstance(target, (str, PathLike))
         else nullcontext(target)
     ) as file:
-        writer = EcdcWriter(file, header)
+        writer = EcdcWriter(file, header, lm=lm)
         start = 0
         for index in range(count):
             stop = start + header.frames_in_chunk(index, header.num_samples)

@@ -62,8 +62,14 @@ def peel(reader: EcdcReader, target: BinaryIO, codebooks: int) -> Header:
 
     Raises:
         UsageError: `codebooks` is not between 1 and what the file has.
-        ContainerError: codes are missing or damaged. What `target` got until then is useless.
+        ContainerError: codes are missing or damaged, or compressed with a language model. What
+            `target` got until then is useless.
     """
+    if reader.header.lm:
+        raise ContainerError(
+            "the codes are compressed with a language model, whose probabilities depend on the "
+            "number of codebooks; decode the file and encode it anew at the lower bandwidth"
+        )
     if not 1 <= codebooks <= reader.header.codebooks:
         raise UsageError(f"cannot keep {codebooks} of {reader.header.codebooks} codebooks")
     header = replace(reader.header, codebooks=codebooks)
@@ -85,6 +91,8 @@ def summarize(file: BinaryIO) -> Summary:
         ContainerError: not an `.ecdc` file, or its header is damaged.
     """
     reader = EcdcReader(file)
+    if reader.header.lm:
+        return _summarize_size(reader)
     chunks = frames = 0
     damaged: list[DamagedChunk] = []
     fatal: list[str] = []
@@ -111,10 +119,27 @@ def summarize(file: BinaryIO) -> Summary:
     )
 
 
+def _summarize_size(reader: EcdcReader) -> Summary:
+    """What can be said of language-model codes that nobody decodes."""
+    header = reader.header
+    samples = header.num_samples or 0
+    chunks = header.chunk_count(samples)
+    return Summary(
+        header=header,
+        chunks=chunks,
+        frames=header.frames_before(chunks, samples),
+        damaged=(),
+        problems=tuple(reader.check_size()),
+        warnings=reader.warnings,
+        file_bytes=reader.file_bytes(),
+    )
+
+
 def verify(file: BinaryIO) -> list[str]:
     """Everything that is wrong with a file, one line each; empty if it is intact.
 
-    In format 1 checksums cover every byte. Format 0 has none, so only its structure is checked.
+    In format 1 checksums cover every byte. Format 0 has none, so only its structure is checked, and
+    of language-model codes only whether their size is possible.
     """
     try:
         return list(summarize(file).problems)

@@ -1,4 +1,4 @@
-"""Format 0: what Meta's `encodec` program writes (without its language model) and reads.
+"""Format 0 with raw codes: what Meta's `encodec` program writes and reads.
 
     'ECDC' 00 | u32 JSON bytes | JSON | codes of all segments, back to back, until the file's end
 
@@ -9,18 +9,19 @@ multiple of 8, which end on a byte.
 """
 
 import io
-import json
 import struct
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from encodec_cli.container.header import Header, v0_header
-from encodec_cli.container.sniff import MAGIC, PREFIX_BYTES
+from encodec_cli.container.header import Header
 from encodec_cli.container.tally import ChunkTally
 from encodec_cli.container.types import ChunkIndex, DamagedChunk, place
+from encodec_cli.container.v0_head import V0Head, v0_prefix
+from encodec_cli.container.v0_lm import LmPacker
 from encodec_cli.container.wire import ByteSource, pack_scale, write_all
+from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError
 from encodec_cli.frames import (
     CodeChunk,
@@ -32,20 +33,18 @@ from encodec_cli.frames import (
 
 __all__ = ["V0Reader", "V0Writer"]
 
-_RUST_KEYS = ("acv", "fp", "cs", "cst", "fl", "lmh")
-_STREAM_KEY = "sr"
 _REST_LIMIT = 1 << 20
 
 
 class V0Reader:
     """Iterates over the chunks of a format 0 file; see `EcdcReader`."""
 
-    def __init__(self, source: ByteSource, json_bytes: int) -> None:
+    def __init__(self, source: ByteSource, head: V0Head) -> None:
         self._source = source
-        self.header, self.warnings = _read_header(source, json_bytes)
+        self.header = head.header
         self._samples = self.header.num_samples or 0
         self.num_samples: int | None = self._samples
-        self.source_num_samples: int | None = None
+        self.source_num_samples = self.header.source_num_samples
         self.problems: list[str] = []
         self._chunks = self.header.chunk_count(self._samples)
         self._next = 0
@@ -69,7 +68,7 @@ class V0Reader:
         offsets = self._start + full * np.arange(self._chunks + 1, dtype=np.int64)
         for chunk in range(max(0, self._chunks - 1), self._chunks + 1):
             offsets[chunk] = self._offset_of(chunk)
-        return ChunkIndex(offsets, self._samples, None)
+        return ChunkIndex(offsets, self._samples, self.source_num_samples)
 
     def seek(self, chunk: int) -> None:
         """Continue with chunk number `chunk`."""
@@ -144,95 +143,63 @@ class V0Writer:
     header knows it already.
     """
 
-    def __init__(self, file: BinaryIO, header: Header) -> None:
+    def __init__(self, file: BinaryIO, header: Header, model: CodeModel | None) -> None:
         self._file = file
         self._header = header
         self._tally = ChunkTally(header)
+        self._packer: _Packer = _RawPacker(header.bits)
+        if header.lm:
+            if model is None:
+                raise ContainerError("header: lm codes cannot be written without their model")
+            self._packer = LmPacker(header, model)
         self._waiting: io.BytesIO | None = None
         if header.num_samples is None:
             self._waiting = io.BytesIO()
         else:
-            write_all(file, _prefix(header, header.num_samples))
+            write_all(file, v0_prefix(header, header.num_samples, header.source_num_samples))
 
     def write(self, chunk: CodeChunk) -> None:
         """Append a chunk."""
         self._tally.check(chunk)
-        scale = b"" if chunk.scale is None else pack_scale(chunk.scale)
-        data = scale + pack_time_major(chunk.codes, self._header.bits)
+        data = self._packer.pack(chunk)
         self._tally.add(chunk.frames)
+        self._put(data)
+
+    def finish(self, num_samples: int, source_num_samples: int | None) -> None:
+        """Complete the file; `source_num_samples` is kept only by headers that keep the source."""
+        self._tally.check_end(num_samples)
+        self._put(self._packer.finish())
+        if self._waiting is not None:
+            write_all(self._file, v0_prefix(self._header, num_samples, source_num_samples))
+            write_all(self._file, self._waiting.getvalue())
+        self._file.flush()
+
+    def _put(self, data: bytes) -> None:
         if self._waiting is not None:
             self._waiting.write(data)
         else:
             write_all(self._file, data)
 
-    def finish(self, num_samples: int, source_num_samples: int | None) -> None:
-        """Complete the file; format 0 has no place for `source_num_samples`."""
-        del source_num_samples
-        self._tally.check_end(num_samples)
-        if self._waiting is not None:
-            write_all(self._file, _prefix(self._header, num_samples))
-            write_all(self._file, self._waiting.getvalue())
-        self._file.flush()
+
+class _Packer(Protocol):
+    """Turns chunks into bytes."""
+
+    def pack(self, chunk: CodeChunk) -> bytes: ...
+
+    def finish(self) -> bytes: ...
 
 
-def _prefix(header: Header, num_samples: int) -> bytes:
-    # Keys and separators exactly as Meta's program writes them.
-    text = json.dumps(
-        {"m": header.model, "al": num_samples, "nc": header.codebooks, "lm": False}
-    ).encode()
-    return MAGIC + struct.pack(">BI", 0, len(text)) + text
+class _RawPacker:
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+
+    def pack(self, chunk: CodeChunk) -> bytes:
+        scale = b"" if chunk.scale is None else pack_scale(chunk.scale)
+        return scale + pack_time_major(chunk.codes, self._bits)
+
+    def finish(self) -> bytes:
+        return b""
 
 
 def _chunk_bytes(header: Header, frames: int) -> int:
     return 4 * header.has_scale + packed_bytes(frames * header.codebooks, header.bits)
-
-
-def _read_header(source: ByteSource, json_bytes: int) -> tuple[Header, list[str]]:
-    """Consume the header; it and what is suspicious about it."""
-    data = source.peek(PREFIX_BYTES + json_bytes)
-    if len(data) < PREFIX_BYTES + json_bytes:
-        raise ContainerError(f"truncated: the file ends after {len(data)} bytes, inside its header")
-    try:
-        content = json.loads(data[PREFIX_BYTES:].decode())
-    except (ValueError, RecursionError) as error:
-        raise ContainerError(
-            f"header (bytes {PREFIX_BYTES} to {len(data) - 1}) is not JSON; the file is damaged"
-        ) from error
-    if not isinstance(content, dict):
-        raise ContainerError("header is not a JSON object; the file is damaged")
-    _refuse_foreign(content)
-    missing = [key for key in ("m", "al", "nc", "lm") if key not in content]
-    if missing:
-        raise ContainerError(f"header lacks {', '.join(missing)}; the file is damaged")
-    if content["lm"] is not False:
-        raise ContainerError(
-            "the codes are compressed with Meta's language model, which is not supported yet; "
-            "encode without --lm"
-        )
-    if content["al"] == 0:
-        raise ContainerError("the file holds no audio: its header says 0 samples")
-    if content["al"] is None or not isinstance(content["m"], str):
-        raise ContainerError("header: al must be an integer and m a text; the file is damaged")
-    header = v0_header(content["m"], codebooks=content["nc"], num_samples=content["al"])
-    source.skip(len(data))
-    warnings = []
-    if list(content) == ["al", "lm", "m", "nc"] and header.codebooks == 16:
-        warnings.append(
-            "the header looks like one of encodec.cpp, which orders codes differently; "
-            "if the audio is noise, decode the file with encodec.cpp"
-        )
-    return header, warnings
-
-
-def _refuse_foreign(content: dict[str, Any]) -> None:
-    rust = [key for key in _RUST_KEYS if key in content]
-    if rust:
-        raise ContainerError(
-            f"written by encodec-rs (header key {rust[0]}), whose codes only it can read; "
-            "decode it there"
-        )
-    if _STREAM_KEY in content:
-        raise ContainerError(
-            f"written by Encodec-Stream (header key {_STREAM_KEY}), which plays at another rate; "
-            "decode it there"
-        )
