@@ -1,9 +1,10 @@
 """Hugging Face's EnCodec: the same codes and sound as transformers, in and out."""
 
+import errno
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -468,6 +469,22 @@ def test_folders_are_replaced_only_when_asked(pairs: dict[int, Pair], tmp_path: 
     with pytest.raises(OutputError, match="does not exist; create it first"):
         export_checkpoint(pairs[48].folder, tmp_path / "no" / "out", to="hf")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+@pytest.mark.parametrize("to", ["hf", "meta"])
+def test_a_full_disk_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: Literal["hf", "meta"]
+) -> None:
+    source = saved(published_config("encodec_24khz"), tmp_path / "m.safetensors")
+
+    def full(self: Path, target: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", full)
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        export_checkpoint(source, tmp_path / "out", to=to)
+    assert sorted(tmp_path.iterdir()) == [source]
 
 
 # ---- Meta's package

@@ -4,6 +4,7 @@ Both keep the SHA-256 that `.ecdc` files know the model by, where their own read
 that files coded before the conversion decode after it.
 """
 
+import io
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from encodec_cli.config import CodecConfig
@@ -58,8 +59,8 @@ def export_hub(
     stage: Path | None = None
     try:
         stage = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}.", dir=folder.parent))
-        weights = stage / "model.safetensors"
-        save_file(hub_state(config, state), weights, {"format": "pt", "identity": identity})
+        weights = save(hub_state(config, state), {"format": "pt", "identity": identity})
+        (stage / "model.safetensors").write_bytes(weights)
         for name, content in files.items():
             (stage / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         umask = os.umask(0)
@@ -105,6 +106,7 @@ def export_meta(
         UsageError: the model is not built like one of Meta's two.
         OutputError: `path` exists and not `force`, or cannot be written.
     """
-    made = meta_state(config, state, identity)
+    buffer = io.BytesIO()  # torch's own writer reports a full disk in its own way
+    torch.save(meta_state(config, state, identity), buffer)
     with atomic_output(path, force=force) as file:
-        torch.save(made, file)
+        file.write(buffer.getbuffer())
