@@ -309,6 +309,24 @@ def test_other_contents_are_named(tmp_path: Path, changes: dict[str, Any], messa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("seanet", "message"),
+    [
+        ({"activation": "Nothing"}, "activation: 'Nothing' is not a class of torch.nn"),
+        ({"n_filters": 10**12}, "cannot be built"),
+        ({"n_residual_layers": 10**9}, "a model of 4000000009 layers"),
+    ],
+)
+def test_configs_that_no_model_can_have_are_named(
+    tmp_path: Path, seanet: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "compression_state_dict.bin"
+    exported(path, experiment(), **{"xp.cfg": yaml.safe_dump(experiment(seanet=seanet))})
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_model(path)
+    assert str(caught.value).startswith(str(path))
+
+
 def test_a_pointer_alone_is_named(tmp_path: Path) -> None:
     path = tmp_path / "compression_state_dict.bin"
     torch.save({"pretrained": "dac_44khz", "exported": True, "version": "1.3.0"}, path)

@@ -4,7 +4,7 @@ import torch
 
 from encodec_cli.config import CodecConfig
 from encodec_cli.convert.folding import folded_config
-from encodec_cli.errors import CheckpointError
+from encodec_cli.errors import CheckpointError, ConfigError
 from encodec_cli.model import CompressionModel
 
 __all__ = ["skeleton"]
@@ -25,6 +25,6 @@ def skeleton(config: CodecConfig, tensors: int, where: str) -> CompressionModel:
     try:
         with torch.device("meta"):
             return CompressionModel(folded_config(config))
-    except (RuntimeError, OverflowError, TypeError) as error:
+    except (ConfigError, RuntimeError, OverflowError, TypeError, ValueError) as error:
         line = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{where}: {config.name}: cannot be built: {line}") from error
