@@ -47,14 +47,14 @@ class FakeModel:
         self.rows /= self.rows.sum(1, keepdims=True)
 
     def predictor(self, codebooks: int) -> Any:
-        frame = -1
+        calls = 0
 
         def predict(previous: NDArray[np.uint16] | None) -> NDArray[np.float32]:
-            nonlocal frame
-            frame += 1
-            assert (previous is None) == (frame == 0)
-            seen = 7 if previous is None else int(previous.sum())
-            return self.rows[(seen + 3 * np.arange(codebooks)) % 64]
+            nonlocal calls
+            calls += 1
+            assert (previous is None) == (calls == 1)
+            seen = np.array([7]) if previous is None else previous.sum(0, dtype=int)
+            return self.rows[(seen[:, None] + 3 * np.arange(codebooks)) % 64]
 
         return predict
 

@@ -39,8 +39,8 @@ def random_codes(codebooks: int, frames: int, bins: int) -> NDArray[np.uint16]:
 def ours_frames(model: LanguageModel, codes: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Probabilities `[T, K, N]`."""
     predict = model.predictor(codes.shape[0])
-    past = [None, *codes.T[:-1]]
-    return np.stack([predict(frame) for frame in past])
+    past = [None, *(codes[:, t : t + 1] for t in range(codes.shape[1] - 1))]
+    return np.concatenate([predict(frame) for frame in past])
 
 
 @torch.no_grad()
@@ -89,9 +89,20 @@ def test_runs_do_not_know_of_each_other() -> None:
     one, two = model.predictor(2), model.predictor(2)
 
     for t in range(10):
-        past = codes[:, t - 1] if t else None
-        np.testing.assert_array_equal(one(past), alone[t])
-        two(codes[:, 9 - t])
+        past = codes[:, t - 1 : t] if t else None
+        np.testing.assert_array_equal(one(past)[0], alone[t])
+        two(codes[:, 9 - t : 10 - t])
+
+
+@pytest.mark.parametrize("at_once", [2, 5, 16])
+def test_frames_known_beforehand_come_out_the_same_in_groups(at_once: int) -> None:
+    model = LanguageModel(meta_lm().state_dict(), past_context=30)
+    codes = random_codes(3, 100, 64)
+    predict = model.predictor(3)
+    got = [predict(None)]
+    got += [predict(codes[:, t : min(99, t + at_once)]) for t in range(0, 99, at_once)]
+
+    np.testing.assert_array_equal(np.concatenate(got), ours_frames(model, codes))
 
 
 def test_probabilities_are_the_same_with_more_threads() -> None:

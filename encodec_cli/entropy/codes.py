@@ -9,16 +9,21 @@ from numpy.typing import NDArray
 from encodec_cli.entropy.arithmetic import ArithmeticDecoder, ArithmeticEncoder
 from encodec_cli.entropy.cdf import stable_cdf
 
-__all__ = ["CodeDecoder", "CodeEncoder", "CodeModel", "Predictor"]
+__all__ = ["AT_ONCE", "CodeDecoder", "CodeEncoder", "CodeModel", "Predictor"]
+
+
+AT_ONCE = 16
+"""Frames that an encoder, which knows them all, has predicted in one call."""
 
 
 class Predictor(Protocol):
     """Probabilities of the frames of one run, one after the other."""
 
     def __call__(self, previous: NDArray[np.uint16] | None) -> NDArray[np.float32]:
-        """Probabilities `[K, N]` of the next frame's codes, given those `[K]` of the one before.
+        """Probabilities `[T, K, N]` of T frames, given the codes `[K, T]` of those before each.
 
-        `previous` is None for the first frame, and only for that.
+        `previous` is None for the first frame of the run (T = 1), and only for that. T is at most
+        `AT_ONCE`; how frames are grouped does not change the probabilities.
         """
         ...
 
@@ -45,11 +50,17 @@ class CodeEncoder:
         Raises:
             ContainerError: see `ArithmeticEncoder.push`.
         """
-        for frame in codes.T:
-            bounds = stable_cdf(self._predict(self._previous))
-            for cdf, code in zip(bounds, frame.tolist(), strict=True):
-                self._coder.push(cdf[code - 1] if code else 0, cdf[code])
-            self._previous = frame
+        start = 0
+        while start < codes.shape[1]:
+            known = self._previous
+            stop = start + 1 if known is None else min(start + AT_ONCE, codes.shape[1])
+            if known is not None:
+                known = np.concatenate((known, codes[:, start : stop - 1]), axis=1)
+            for frame, bounds in enumerate(stable_cdf(self._predict(known)), start):
+                for cdf, code in zip(bounds, codes[:, frame].tolist(), strict=True):
+                    self._coder.push(cdf[code - 1] if code else 0, cdf[code])
+            self._previous = codes[:, stop - 1 : stop]
+            start = stop
         return self._coder.take()
 
     def finish(self) -> bytes:
@@ -67,9 +78,10 @@ class CodeDecoder:
 
     def pull(self) -> NDArray[np.uint16]:
         """The codes `[K]` of the next frame."""
-        bounds = stable_cdf(self._predict(self._previous))
-        self._previous = np.array([self._coder.pull(cdf) for cdf in bounds], np.uint16)
-        return self._previous
+        bounds = stable_cdf(self._predict(self._previous))[0]
+        frame = np.array([self._coder.pull(cdf) for cdf in bounds], np.uint16)
+        self._previous = frame[:, None]
+        return frame
 
     def finish(self) -> None:
         """Check that the run ends here."""

@@ -16,9 +16,11 @@ frame, as one matrix product; here they are kept:
 
 With 4 rows or more a row's result does not depend on the others. So the newest row is projected in
 a block of `_BLOCK` rows, and the first frames, whose contexts are smaller, as Meta's program does
-it: all rows anew. That holds for MKL on x86 with one thread (see `tests/test_lm.py`), hence one
-thread, whatever torch is set to. Other libraries and processors may round otherwise
-(facebookresearch/encodec#94).
+it: all rows anew. All other products have one row there, so here they are batches of one-row
+products, of several frames at once where an encoder knows them.
+
+That holds for MKL on x86 with one thread (see `tests/test_lm.py`), hence one thread, whatever torch
+is set to. Other libraries and processors may round otherwise (facebookresearch/encodec#94).
 
 Source: EnCodec (Défossez et al. 2022, section 3.3), and Meta's `encodec` package for the details.
 """
@@ -41,6 +43,7 @@ __all__ = ["CodePredictor", "LanguageModel"]
 _HEADS = 8
 _BLOCK = 4
 _ANEW = 16
+_MOST_ROWS = 64
 _MAX_PERIOD = 10000
 _ROWS = 256
 
@@ -142,43 +145,66 @@ class CodePredictor:
         self._heads_bias = model.heads_bias[: codebooks * model.bins]
         self._steps = [_LayerStep(layer, model.past_context) for layer in model.layers]
         self._positions = torch.empty(0, model.dim)
+        self._first_position = -1
         self._frame = 0
 
     @torch.inference_mode()
     def __call__(self, previous: NDArray[np.uint16] | None) -> NDArray[np.float32]:
-        """Probabilities `[K, N]` of the next frame after `previous` `[K]`, None at the start."""
+        """Probabilities `[T, K, N]` of the frames after `previous` `[K, T]`, None at the start."""
         model = self._model
-        codes = np.zeros(self._codebooks, int) if previous is None else previous.astype(int) + 1
+        if previous is None:
+            codes = np.zeros((1, self._codebooks), int)
+        else:
+            codes = previous.T.astype(int) + 1
         with _one_thread():
             # numpy adds such rows one by one, like Meta's program; torch in another order.
-            x = torch.from_numpy(np.add.reduce(self._tables[self._books, codes], axis=0)[None])
+            x = torch.from_numpy(np.add.reduce(self._tables[self._books, codes], axis=1))
             x = F.layer_norm(x, (model.dim,), model.norm_weight, model.norm_bias)
-            x = x + self._position()
-            for layer in self._steps:
-                x = layer(x)
-            logits = torch.addmm(self._heads_bias, x, self._heads_weight)
+            x = x + torch.cat([self._position(self._frame + row) for row in range(len(x))])
+            alone = max(0, min(len(x), _ANEW - self._frame))
+            blocks = [*torch.split(x[:alone], 1), x[alone:]] if alone else [x]
+            x = torch.cat([self._through_layers(block) for block in blocks if len(block)])
             # Meta's softmax runs down the columns of [N, K], which adds up in its own order.
-            down = logits.view(self._codebooks, model.bins).t().contiguous()
-            probabilities = torch.softmax(down, dim=0).t().contiguous()
-        self._frame += 1
+            down = self._logits(x).transpose(1, 2).contiguous()
+            probabilities = torch.softmax(down, dim=1).transpose(1, 2).contiguous()
+        self._frame += len(x)
         return probabilities.numpy()
 
-    def _position(self) -> Tensor:
-        """Embedding `[1, D]` of the present frame's number."""
-        row = self._frame % _ROWS
-        if row == 0:
+    def _through_layers(self, x: Tensor) -> Tensor:
+        for layer in self._steps:
+            x = layer(x)
+        return x
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """`[T, D] -> [T, K, N]`"""
+        bins = self._model.bins
+        if len(x) == 1:
+            return _product(self._heads_bias, x, self._heads_weight).view(1, -1, bins)
+        # Book by book, so that the weights stay in the cache for all frames.
+        books = zip(
+            torch.split(self._heads_bias, bins),
+            torch.split(self._heads_weight, bins, dim=1),
+            strict=True,
+        )
+        return torch.stack([_product(bias, x, weight) for bias, weight in books], dim=1)
+
+    def _position(self, frame: int) -> Tensor:
+        """Embedding `[1, D]` of a frame's number."""
+        start = frame - frame % _ROWS
+        if start != self._first_position:
+            self._first_position = start
             half = self._model.dim // 2
-            numbers = torch.arange(self._frame, self._frame + _ROWS).view(-1, 1)
+            numbers = torch.arange(start, start + _ROWS).view(-1, 1)
             phase = numbers / (_MAX_PERIOD ** (torch.arange(half) / (half - 1)))
             self._positions = torch.cat([torch.cos(phase), torch.sin(phase)], dim=1)
-        return self._positions[row : row + 1]
+        return self._positions[frame - start : frame - start + 1]
 
 
 class _LayerStep:
     """One layer with what it remembers.
 
-    Rows `start` to `end` of `inputs` `[R, D]` and of `kept` `[R, 2 * D]`, keys and values, are
-    those of the frames that the layer may see; when R is reached they move to the front.
+    Rows up to `end` of `inputs` `[R, D]` and of `kept` `[R, 2 * D]`, keys and values, are those of
+    past frames; when R is reached, those still in sight move to the front.
     """
 
     def __init__(self, layer: _Layer, past_context: int) -> None:
@@ -192,37 +218,41 @@ class _LayerStep:
         self._out_weight, self._weight1, self._weight2 = (
             weight.t() for weight in (layer.out_weight, layer.weight1, layer.weight2)
         )
-        rows = 2 * past_context + _ANEW
+        rows = 2 * past_context + _MOST_ROWS
         self._inputs = torch.zeros(rows, dim)
         self._kept = torch.zeros(rows, 2 * dim)
         self._heads = self._kept.view(1, rows, 2, _HEADS, dim // _HEADS).permute(2, 0, 3, 1, 4)
-        self._start, self._end = 0, 1  # the zero vector before the first frame
+        self._end = 1  # the zero vector before the first frame
 
     def __call__(self, x: Tensor) -> Tensor:
-        """`[1, D] -> [1, D]`"""
+        """`[T, D] -> [T, D]`, T new frames"""
         layer, size = self._layer, (self._dim,)
         x = F.layer_norm(x + self._attend(x), size, layer.norm1_weight, layer.norm1_bias)
-        y = F.gelu(torch.addmm(layer.bias1, x, self._weight1))
-        y = torch.addmm(layer.bias2, y, self._weight2)
+        y = F.gelu(_product(layer.bias1, x, self._weight1))
+        y = _product(layer.bias2, y, self._weight2)
         return F.layer_norm(x + y, size, layer.norm2_weight, layer.norm2_bias)
 
     def _attend(self, x: Tensor) -> Tensor:
         self._remember(x)
-        keys, values = self._heads[:, :, :, self._start : self._end]
-        query = torch.addmm(self._query_bias, x, self._query_weight).view(1, _HEADS, 1, -1)
-        y = F.scaled_dot_product_attention(query, keys, values)
-        return torch.addmm(self._layer.out_bias, y.view(1, -1), self._out_weight)
+        queries = _product(self._query_bias, x, self._query_weight)
+        queries = queries.view(-1, 1, _HEADS, 1, self._dim // _HEADS)
+        seen = []
+        for query, stop in zip(queries, range(self._end - len(x) + 1, self._end + 1), strict=True):
+            start = max(0, stop - 1 - self._context)
+            keys, values = self._heads[:, :, :, start:stop]
+            seen.append(F.scaled_dot_product_attention(query, keys, values).view(1, -1))
+        return _product(self._layer.out_bias, torch.cat(seen), self._out_weight)
 
     def _remember(self, x: Tensor) -> None:
-        """Append a row, and forget the one that gets out of sight."""
-        if self._end == len(self._inputs):
+        """Append rows; the oldest make room once they are out of sight."""
+        if self._end + len(x) > len(self._inputs):
+            kept = min(self._end, self._context)
             for rows in (self._inputs, self._kept):
-                rows[: self._end - self._start] = rows[self._start : self._end].clone()
-            self._start, self._end = 0, self._end - self._start
-        self._inputs[self._end] = x[0]
-        self._end += 1
-        self._start = max(self._start, self._end - 1 - self._context)
-        first = 0 if self._end <= _ANEW else self._end - _BLOCK
+                rows[:kept] = rows[self._end - kept : self._end].clone()
+            self._end = kept
+        self._inputs[self._end : self._end + len(x)] = x
+        self._end += len(x)
+        first = 0 if self._end <= _ANEW else self._end - len(x) - (_BLOCK - 1)
         # Rows made before come out the same, but for the first few, which Meta's program changes.
         torch.addmm(
             self._kept_bias,
@@ -230,6 +260,14 @@ class _LayerStep:
             self._kept_weight,
             out=self._kept[first : self._end],
         )
+
+
+def _product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """`[T, A] -> [T, B]` with `weight` `[A, B]`, each row as if it came alone."""
+    if len(x) == 1:
+        return torch.addmm(bias, x, weight)
+    rows = len(x)
+    return torch.baddbmm(bias.expand(rows, 1, -1), x[:, None], weight.expand(rows, -1, -1))[:, 0]
 
 
 def _shapes(
