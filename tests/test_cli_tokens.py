@@ -511,3 +511,23 @@ def test_decode_of_shards_goes_on(coded: Path, tmp_path: Path, mono: Path) -> No
     assert "a.wav: exists already" in result.errors[0]
     result = run("decode", path, "-o", out, "-m", mono, "--skip-existing").ok()
     assert "a.wav: exists, skipped" in result.stderr
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:enable_nested_tensor:UserWarning")
+def test_codes_of_metas_language_model_are_read_with_it(tmp_path: Path) -> None:
+    from meta_models import import_meta, meta_model, save_state
+
+    make_lm = import_meta().model.LMModel
+    model = save_state(meta_model("encodec_48khz"), tmp_path / "codec.th")
+    lm = save_state(make_lm(16, 1024, num_layers=1, dim=200), tmp_path / "lm.th")
+    audio = write_audio(tmp_path / "a.wav", 4000, rate=48_000)
+    common = ("-m", model, "--n-q", "2")
+    run("encode", audio, tmp_path / "raw.ecdc", *common, "--format", "v0").ok()
+    run("encode", audio, tmp_path / "lm.ecdc", *common, "--format", "v0", "--lm", lm).ok()
+    run("tokens", tmp_path / "lm.ecdc", "--to", "npz", "-o", tmp_path).refused(1, "--lm")
+    for name in ("raw", "lm"):
+        options = ("--to", "npz", "-o", tmp_path, "-m", model, "--lm", lm)
+        run("tokens", tmp_path / f"{name}.ecdc", *options).ok()
+    with np.load(tmp_path / "raw.npz") as raw, np.load(tmp_path / "lm.npz") as coded:
+        np.testing.assert_array_equal(raw["codes"], coded["codes"])
+        np.testing.assert_array_equal(raw["scales"], coded["scales"])

@@ -23,13 +23,14 @@ from encodec_cli.cli.batch import (
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, printable, progress_bar, say, warn
 from encodec_cli.cli.inspect import stored_codebooks
-from encodec_cli.cli.loading import load
+from encodec_cli.cli.loading import load, load_lm
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
 from encodec_cli.files import atomic_output, open_input
 from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from encodec_cli.model import CompressionModel
+    from encodec_cli.nn.lm import LanguageModel
     from encodec_cli.pipeline import DecodeOptions, DecodeReport
     from encodec_cli.tokens import TokenItem
 
@@ -63,6 +64,7 @@ def tokens(
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
+    lm: options.LanguageModel = None,
     shard_size: Annotated[
         float | None,
         typer.Option(
@@ -100,8 +102,14 @@ def tokens(
     def loaded() -> "CompressionModel":
         return load(model, device, threads)
 
+    @cache
+    def language_model() -> "LanguageModel | None":
+        return None if lm is None else load_lm(lm, loaded())
+
     def make(job: Job) -> "TokenItem":
-        return _make_item(job, keys[job], output_dir, loaded, bandwidth, n_q, quiet)
+        if isinstance(job.source, Path) and job.source.suffix.lower() in ECDC_SUFFIXES:
+            return _stored_item(job, keys[job], output_dir, bandwidth, n_q, language_model())
+        return _coded_item(job, keys[job], output_dir, loaded(), bandwidth, n_q, quiet)
 
     def report(job: Job, target: Path, item: "TokenItem") -> None:
         if json:
@@ -246,37 +254,52 @@ def _keys(jobs: list[Job], output_dir: Path) -> dict[Job, str]:
     return keys
 
 
-def _make_item(
+def _source_name(job: Job, output_dir: Path) -> str:
+    """The input's path below the folder that was given, on one line."""
+    assert isinstance(job.source, Path)
+    assert isinstance(job.target, Path)
+    folder = job.target.relative_to(output_dir).parent
+    return printable((folder / job.source.name).as_posix())
+
+
+def _stored_item(
     job: Job,
     key: str,
     output_dir: Path,
-    loaded: Callable[[], "CompressionModel"],
     bandwidth: float | None,
     n_q: int | None,
-    quiet: bool,
+    lm: "LanguageModel | None",
 ) -> "TokenItem":
-    """The codes of one input: an `.ecdc` file's own, or those of audio, by way of one."""
+    """The codes of an `.ecdc` file."""
     from encodec_cli.container import EcdcReader
     from encodec_cli.tokens import ecdc_item
 
     assert isinstance(job.source, Path)
-    assert isinstance(job.target, Path)
-    folder = job.target.relative_to(output_dir).parent
-    name = printable((folder / job.source.name).as_posix())
-    if job.source.suffix.lower() in ECDC_SUFFIXES:
-        with open_input(job.source) as file:
-            try:
-                reader = EcdcReader(file)
-                kept = reader.header.codebooks
-                if bandwidth is not None or n_q is not None:
-                    kept = stored_codebooks(reader.header, bandwidth, n_q)
-                return ecdc_item(reader, key, name, kept)
-            except (ContainerError, UsageError) as error:
-                raise type(error)(f"{job.source}: {error}") from error
-    model = loaded()
+    with open_input(job.source) as file:
+        try:
+            reader = EcdcReader(file, lm=lm)
+            kept = reader.header.codebooks
+            if bandwidth is not None or n_q is not None:
+                kept = stored_codebooks(reader.header, bandwidth, n_q)
+            return ecdc_item(reader, key, _source_name(job, output_dir), kept)
+        except (ContainerError, UsageError) as error:
+            raise type(error)(f"{job.source}: {error}") from error
 
+
+def _coded_item(
+    job: Job,
+    key: str,
+    output_dir: Path,
+    model: "CompressionModel",
+    bandwidth: float | None,
+    n_q: int | None,
+    quiet: bool,
+) -> "TokenItem":
+    """The codes of audio, by way of an `.ecdc` file."""
     from encodec_cli.api import choose_codebooks
+    from encodec_cli.container import EcdcReader
     from encodec_cli.pipeline import encode_file
+    from encodec_cli.tokens import ecdc_item
 
     codebooks = choose_codebooks(model, bandwidth, n_q)
     with tempfile.TemporaryDirectory(prefix="encodec-cli-") as temporary:
@@ -284,7 +307,7 @@ def _make_item(
         with progress_bar(str(job.source), quiet=quiet) as progress:
             encode_file(model, job.source, packed, n_q=codebooks, progress=progress)
         with packed.open("rb") as file:
-            return ecdc_item(EcdcReader(file), key, name)
+            return ecdc_item(EcdcReader(file), key, _source_name(job, output_dir))
 
 
 def _run_sharded(
