@@ -185,7 +185,7 @@ def test_folders_need_recursive(tmp_path: Path, model: Path, album: Path) -> Non
 
 def test_a_folder_without_recordings(tmp_path: Path, model: Path) -> None:
     run("encode", tmp_path, "-r", "-m", model).refused(2, ".wav", "files found")
-    run("decode", tmp_path, "-r", "-m", model).refused(2, "no .ecdc files found")
+    run("decode", tmp_path, "-r", "-m", model).refused(2, "no .ecdc, .npz, ", "files found")
 
 
 def test_standard_input_is_not_one_of_many(tmp_path: Path, model: Path) -> None:

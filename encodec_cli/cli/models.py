@@ -46,16 +46,16 @@ def list_models(json: options.Json = False) -> None:
         return
     table = Table(box=None)
     for heading in ("model", "rate", "channels", "kb/s", "size", "state", "licence"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading == "model")
     for card in cards:
         row = _summary(card)
         table.add_row(
-            printable(card.name) + (" (default)" if card.name == DEFAULT_MODEL else ""),
+            printable(card.name),
             f"{row['sample_rate']} Hz",
             str(row["channels"]),
             ", ".join(f"{kbps:g}" for kbps in row["bandwidths"]),
             f"{row['bytes'] / 1e6:.1f} MB",
-            "bundled",
+            "default" if card.name == DEFAULT_MODEL else "bundled",
             printable(card.licence),
         )
     for row in published:
@@ -66,10 +66,11 @@ def list_models(json: options.Json = False) -> None:
             str(row["channels"] or ""),
             bandwidths or "language model",
             f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "",
-            row["state"] if row["path"] else "models pull gets it",
-            row["licence"],
+            row["state"] if row["path"] else "to pull",
+            row["licence"].split(" (")[0],  # `models pull` prints it in full
         )
     output().print(table)
+    say("Models to pull: encodec-cli models pull NAME downloads one, and prints its licence.")
 
 
 @app.command()
