@@ -43,9 +43,7 @@ def main() -> None:
     print(f"| kind | kb/s | {' | '.join(names)} |")
     print("|---" * (len(names) + 2) + "|")
     for (kind, bandwidth), measured in sorted(rows.items()):
-        cells = [
-            f"{fmean(m[n] for m in measured):.3f}" if n in measured[0] else "" for n in names
-        ]
+        cells = [f"{fmean(m[n] for m in measured):.3f}" if n in measured[0] else "" for n in names]
         print(f"| {kind} | {bandwidth:g} | {' | '.join(cells)} |")
 
 

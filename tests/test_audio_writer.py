@@ -220,6 +220,8 @@ def test_blocks_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
 class Stdout:
     """A standard output that remembers how often it was flushed."""
 
+    closed = False
+
     class Buffer(io.BytesIO):
         flushes = 0
 

@@ -20,7 +20,16 @@ from ecdc_samples import (
 )
 
 import encodec_cli.container
-from encodec_cli.container import Ecdc, EcdcReader, Header, peel, read_ecdc, summarize, v0_header, verify
+from encodec_cli.container import (
+    Ecdc,
+    EcdcReader,
+    Header,
+    peel,
+    read_ecdc,
+    summarize,
+    v0_header,
+    verify,
+)
 from encodec_cli.errors import ContainerError, UsageError
 
 DOCS = Path(__file__).parents[1] / "docs" / "ecdc.md"

@@ -30,7 +30,9 @@ def test_python_snippets_run(number: int, tmp_path: Path) -> None:
 
 def test_ci_runs_both_set_up_commands_of_the_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    set_up = [line for block in blocks("sh") for line in block.splitlines() if "pip install" in line]
+    set_up = [
+        line for block in blocks("sh") for line in block.splitlines() if "pip install" in line
+    ]
     assert len(set_up) == 2
     for line in set_up:
         assert line in script
