@@ -42,14 +42,11 @@ def spectral_losses(
     mel_total = both.new_zeros(())
     complex_total = both.new_zeros(())
     for size in windows:
-        # Noise of unit RMS gets magnitudes of about 1 and mel energies of about 1 at every size, so
-        # that `floor` means the same for all: a short window must not call soft sounds silence.
-        spectrum = stft(both, size, size // 2) / (0.375 * size) ** 0.5
+        spectrum = stft(both, size, size // 2)
         power = spectrum.real.pow(2) + spectrum.imag.pow(2) + 1e-8
         magnitude = power.sqrt()
         mels = min(160, int(size / 12.8))
         filters = mel_filterbank(magnitude.shape[1], mels, sample_rate, both.device)
-        filters = filters / filters.sum(0).clamp(min=1e-9)
         logs = torch.matmul(filters.t(), magnitude).clamp(min=floor).log10()
         estimated, wanted = logs.chunk(2)
         mel_total = mel_total + F.l1_loss(estimated, wanted)
