@@ -8,7 +8,7 @@ Either end may be "-", a pipe. Everything runs in blocks of about a second.
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -305,19 +305,27 @@ def _decoded(
 
     Damage is collected in `damage` and concealed, or raised if that is None.
     """
-    hop = model.config.hop_length
-    held = np.zeros((model.channels, 0), dtype=np.float32)
-    position = 0
-    for piece in _pieces(stream_decoder(model), reader, n_q, damage):
-        held = np.concatenate((held, piece), axis=1)
-        # What is to be trimmed, less than a hop, may only be known after the last chunk.
-        ready = held.shape[1] - hop
-        if ready > 0:
-            yield held[:, :ready]
-            held, position = held[:, ready:], position + ready
+    pieces = _pieces(stream_decoder(model), reader, n_q, damage)
+    # What is to be trimmed, less than a hop, may only be known after the last chunk.
+    held, position = yield from _all_but(model.config.hop_length, pieces, model.channels)
     end = held.shape[1] if reader.num_samples is None else reader.num_samples - position
     if end > 0:
         yield held[:, :end]
+
+
+def _all_but(
+    spare: int, pieces: Iterable[Samples], channels: int
+) -> Generator[Samples, None, tuple[Samples, int]]:
+    """Yield all but the last `spare` samples; return those, and how many came before them."""
+    held = np.zeros((channels, 0), dtype=np.float32)
+    position = 0
+    for piece in pieces:
+        held = np.concatenate((held, piece), axis=1)
+        ready = held.shape[1] - spare
+        if ready > 0:
+            yield held[:, :ready]
+            held, position = held[:, ready:], position + ready
+    return held, position
 
 
 def _pieces(
@@ -354,20 +362,13 @@ def _resampled(
     resampler = Resampler(own, rate, header.channels)
     # Up and down again may end a few samples late: those are held until the length is known.
     spare = resampled_length(2, own, rate) if exact else 0
-    held = np.zeros((header.channels, 0), dtype=np.float32)
-    position = 0
 
     def pushed() -> Iterator[Samples]:
         for block in blocks:
             yield resampler.push(block)
         yield resampler.finish()
 
-    for piece in pushed():
-        held = np.concatenate((held, piece), axis=1)
-        ready = held.shape[1] - spare
-        if ready > 0:
-            yield held[:, :ready]
-            held, position = held[:, ready:], position + ready
+    held, position = yield from _all_but(spare, pushed(), header.channels)
     wanted = reader.source_num_samples if exact else None
     end = held.shape[1] if wanted is None else wanted - position
     # What the file says is not to be trusted with memory, nor to pass for what was decoded.

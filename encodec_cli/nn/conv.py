@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from encodec_cli.config import Norm, PadMode
 from encodec_cli.errors import ConfigError
-from encodec_cli.nn.norm import norm_module, parametrize_norm
+from encodec_cli.nn.norm import attach_norm
 
 __all__ = [
     "ConvState",
@@ -76,8 +76,7 @@ class NormConv1d(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv1d(*args, **kwargs)
-        self.norm = norm_module(self.conv.out_channels, norm, causal, **(norm_kwargs or {}))
-        parametrize_norm(self.conv, norm)
+        self.norm = attach_norm(self.conv, norm, causal, norm_kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.norm(self.conv(x))
@@ -97,8 +96,7 @@ class NormConvTranspose1d(nn.Module):
     ) -> None:
         super().__init__()
         self.convtr = nn.ConvTranspose1d(*args, **kwargs)
-        self.norm = norm_module(self.convtr.out_channels, norm, causal, **(norm_kwargs or {}))
-        parametrize_norm(self.convtr, norm)
+        self.norm = attach_norm(self.convtr, norm, causal, norm_kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.norm(self.convtr(x))

@@ -8,7 +8,7 @@ from torch.nn.utils import parametrizations
 from encodec_cli.config import Norm
 from encodec_cli.errors import ConfigError
 
-__all__ = ["ConvLayerNorm", "norm_module", "parametrize_norm"]
+__all__ = ["ConvLayerNorm", "attach_norm", "norm_module"]
 
 
 class ConvLayerNorm(nn.LayerNorm):
@@ -18,12 +18,20 @@ class ConvLayerNorm(nn.LayerNorm):
         return super().forward(x.transpose(1, -1)).transpose(1, -1)
 
 
-def parametrize_norm(conv: nn.Module, norm: Norm) -> None:
-    """Re-parametrise the weight of `conv` in place if `norm` is of that kind."""
+def attach_norm(
+    conv: nn.Conv1d | nn.ConvTranspose1d, norm: Norm, causal: bool, params: dict[str, Any] | None
+) -> nn.Module:
+    """Normalise `conv`: re-parametrise its weight in place, or return the layer to follow it.
+
+    Raises:
+        ConfigError: see `norm_module`.
+    """
+    module = norm_module(conv.out_channels, norm, causal, **(params or {}))
     if norm == "weight_norm":
         parametrizations.weight_norm(conv)
     elif norm == "spectral_norm":
         parametrizations.spectral_norm(conv)
+    return module
 
 
 def norm_module(channels: int, norm: Norm, causal: bool, **params: Any) -> nn.Module:
