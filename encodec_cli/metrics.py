@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from encodec_cli.distances import dac_mel_distance, dac_stft_distance, mel_distance
 from encodec_cli.errors import UsageError
-from encodec_cli.spectra import log_mel
 from encodec_cli.torchaudio_import import import_torchaudio
 
-__all__ = ["estoi", "measure", "mel_distance", "pesq_wb", "si_sdr"]
+__all__ = ["estoi", "measure", "missing_packages", "pesq_wb", "si_sdr"]
 
-_MEL_SCALES = tuple((32 * 2**i, 5 * 2**i) for i in range(7))
 _PESQ_RATE = 16000
 _PESQ_SECONDS = 15
 _ESTOI_SECONDS = 0.4
@@ -27,15 +26,18 @@ _ESTOI_SECONDS = 0.4
 def measure(
     reference: Tensor, estimate: Tensor, sample_rate: int, *, speech: bool
 ) -> dict[str, float]:
-    """Metrics of an estimate `[N]` of `reference` `[N]`, by name.
+    """Metrics of an estimate `[N]` of `reference` `[N]`, by the names of `METRICS`.
 
-    Always `si_sdr` (dB), `mel` and `level_db` (dB, level of the estimate over the reference's);
-    for `speech` also `estoi` and `pesq`, where installed and where they find enough speech.
+    Always `si_sdr` and `level_db` (dB, level of the estimate over the reference's) and the
+    distances `mel`, `mel_dac` and `stft_dac`; for `speech` also `estoi` and `pesq`, where
+    installed and where they find enough speech.
     """
     powers = [float(x.double().pow(2).mean()) + 1e-12 for x in (estimate, reference)]
     scores = {
         "si_sdr": si_sdr(reference, estimate),
         "mel": mel_distance(reference, estimate, sample_rate),
+        "mel_dac": dac_mel_distance(reference, estimate, sample_rate),
+        "stft_dac": dac_stft_distance(reference, estimate, sample_rate),
         "level_db": 10 * math.log10(powers[0] / powers[1]),
     }
     if speech:
@@ -49,6 +51,17 @@ def measure(
     return scores
 
 
+def missing_packages() -> list[str]:
+    """Packages of the `eval` extra that `measure` would use, and that are not installed."""
+    missing = []
+    for name in ("pesq", "pystoi"):
+        try:
+            _extra(name)
+        except UsageError:
+            missing.append(name)
+    return missing
+
+
 def si_sdr(reference: Tensor, estimate: Tensor) -> float:
     """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019)."""
     reference = reference.double() - reference.double().mean()
@@ -56,18 +69,6 @@ def si_sdr(reference: Tensor, estimate: Tensor) -> float:
     target = (estimate @ reference) / reference.pow(2).sum().clamp(min=1e-20) * reference
     noise = (estimate - target).pow(2).sum().clamp(min=1e-20)
     return float(10 * (target.pow(2).sum().clamp(min=1e-20) / noise).log10())
-
-
-def mel_distance(reference: Tensor, estimate: Tensor, sample_rate: int) -> float:
-    """Sum over 7 scales (windows 32 to 2048, 5 to 320 mels) of the mean log10-mel difference."""
-    total = 0.0
-    for size, mels in _MEL_SCALES:
-        a, b = (
-            log_mel(x.float()[None], sample_rate, size, mels, floor=1e-5)
-            for x in (reference, estimate)
-        )
-        total += float((a - b).abs().mean())
-    return total
 
 
 def estoi(reference: Tensor, estimate: Tensor, sample_rate: int) -> float:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from encodec_cli.torchaudio_import import import_torchaudio
 
-__all__ = ["log_mel", "mel_filterbank", "stft"]
+__all__ = ["log_mel", "mel_filterbank", "mel_magnitudes", "stft"]
 
 
 @lru_cache(maxsize=64)
@@ -31,11 +31,25 @@ def mel_filterbank(bins: int, mels: int, sample_rate: int, device: torch.device)
     return filters.to(device)
 
 
-def stft(x: Tensor, size: int, hop: int) -> Tensor:
-    """Complex STFT of `[B, N]`: `[B, size // 2 + 1, frames]`, Hann window of `size`, centred."""
+def stft(x: Tensor, size: int, hop: int, *, reflect: bool = False) -> Tensor:
+    """Complex STFT of `[B, N]`: `[B, size // 2 + 1, frames]`, Hann window of `size`, centred.
+
+    The ends are padded with zeros or, with `reflect`, mirrored (N must exceed `size // 2`).
+    """
     return torch.stft(
-        x, size, hop, window=_window(size, x.device), return_complex=True, pad_mode="constant"
+        x,
+        size,
+        hop,
+        window=_window(size, x.device),
+        return_complex=True,
+        pad_mode="reflect" if reflect else "constant",
     )
+
+
+def mel_magnitudes(magnitudes: Tensor, sample_rate: int, mels: int) -> Tensor:
+    """Magnitudes `[B, bins, frames]` of an STFT through `mels` filters: `[B, mels, frames]`."""
+    filters = mel_filterbank(magnitudes.shape[1], mels, sample_rate, magnitudes.device)
+    return torch.einsum("bft,fm->bmt", magnitudes, filters)
 
 
 def log_mel(
@@ -43,5 +57,4 @@ def log_mel(
 ) -> Tensor:
     """log10 of mel magnitudes, not below `floor`. `[B, N] -> [B, mels, frames]`."""
     magnitudes = stft(x, size, hop or size // 4).abs()
-    filters = mel_filterbank(magnitudes.shape[1], mels, sample_rate, x.device)
-    return torch.einsum("bft,fm->bmt", magnitudes, filters).clamp(min=floor).log10()
+    return mel_magnitudes(magnitudes, sample_rate, mels).clamp(min=floor).log10()

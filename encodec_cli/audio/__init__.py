@@ -13,7 +13,7 @@ from encodec_cli.audio.prepare import prepare_blocks
 from encodec_cli.audio.reader import AudioReader, open_audio
 from encodec_cli.audio.resample import Resampler, resampled_length
 from encodec_cli.audio.samples import FloatBlock
-from encodec_cli.audio.whole import read_mono
+from encodec_cli.audio.whole import read_mono, read_whole
 from encodec_cli.audio.writer import AudioWriter, open_audio_writer
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "open_audio_writer",
     "prepare_blocks",
     "read_mono",
+    "read_whole",
     "resampled_length",
 ]

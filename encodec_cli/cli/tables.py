@@ -7,19 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from encodec_cli.cli.console import count, output, printable
+from encodec_cli.metric_names import METRICS
 
 if TYPE_CHECKING:
     from encodec_cli.pipeline import EncodeReport
 
 __all__ = ["channels_name", "facts_table", "print_facts", "roundtrip_table"]
-
-_LABELS = {
-    "si_sdr": ("SI-SDR", "dB, higher is nearer to the waveform"),
-    "mel": ("mel distance", "0 is equal; speech through Opus at 6 kb/s has about 3.0"),
-    "level_db": ("level", "dB against the source"),
-    "estoi": ("ESTOI", "intelligibility of speech, up to 1"),
-    "pesq": ("PESQ-WB", "quality of speech, 1 to 4.6"),
-}
 
 
 def channels_name(channels: int) -> str:
@@ -61,9 +54,10 @@ def roundtrip_table(
         f"{ratio:.1f} times smaller, {encoded.kbps:.2f} kb/s, {codebooks}",
     )
     table.add_row("encoding", f"{encoded.speed:.1f} x real time", "")
-    for name, value in quality.items():
-        label, hint = _LABELS[name]
-        table.add_row(label, f"{value:.2f}", Text(hint, style="dim"))
+    for name, metric in METRICS.items():
+        if name in quality:
+            value = f"{quality[name]:.{metric.digits}f} {metric.unit}".rstrip()
+            table.add_row(metric.label, value, Text(metric.hint, style="dim"))
     if target is not None:
         table.add_row("decoded", printable(str(target)), "")
     print_facts(str(source), table)
