@@ -158,7 +158,7 @@ def decode(
     if n_q is not None and not 1 <= n_q <= array.shape[0]:
         raise UsageError(f"{n_q} codebooks: only 1 to {array.shape[0]} are stored")
     array = array[:n_q].astype(np.uint16)
-    decoder = stream_decoder(model)
+    decoder = stream_decoder(model, block_frames=header.chunk_frames)
     assert header.num_samples is not None
     pieces = []
     position = 0

@@ -19,6 +19,7 @@ from torch import Tensor
 from encodec_cli.container import default_chunk_frames
 from encodec_cli.errors import UsageError
 from encodec_cli.frames import CodeChunk
+from encodec_cli.latency import encoder_lookahead
 from encodec_cli.model import CompressionModel
 from encodec_cli.nn.seanet import SEANetState
 
@@ -59,8 +60,9 @@ def stream_encoder(
 ) -> StreamEncoder:
     """A new stream of `n_q` codebooks.
 
-    `chunk_frames` is the number of frames per chunk, and the latency; about one second unless
-    given. Segment models make one chunk per segment.
+    `chunk_frames` is the number of frames per chunk, about one second unless given: a chunk is
+    given as soon as its samples, and what the model looks ahead, have been pushed. Codes depend
+    on it at near-ties only. Segment models make one chunk per segment.
 
     Raises:
         UsageError: the model has not that many codebooks.
@@ -71,15 +73,20 @@ def stream_encoder(
     return _WholeEncoder(model, n_q, chunk_frames or grid_frames(model))
 
 
-def stream_decoder(model: CompressionModel) -> StreamDecoder:
-    """A new stream; codes may have any number of codebooks the model has."""
+def stream_decoder(model: CompressionModel, *, block_frames: int | None = None) -> StreamDecoder:
+    """A new stream; codes may have any number of codebooks the model has.
+
+    The decoder runs on blocks of `block_frames` frames, as soon as each is complete; of about one
+    second unless given, and at most (more would cost memory, and files choose it). The samples
+    depend on it by rounding only. Segment models run on segments.
+    """
     if model.config.segment_samples is not None:
         return _SegmentDecoder(model)
-    return _WholeDecoder(model)
+    return _WholeDecoder(model, min(block_frames or grid_frames(model), grid_frames(model)))
 
 
 def grid_frames(model: CompressionModel) -> int:
-    """Frames in one block of the grid, about one second."""
+    """Frames in one block of the grid unless told otherwise, about one second."""
     return default_chunk_frames(model.sample_rate, model.config.hop_length)
 
 
@@ -88,19 +95,21 @@ class _WholeEncoder:
         self._model = model
         self._n_q = n_q
         self._chunk_frames = chunk_frames
+        # The first step takes the look-ahead too, so that each step completes a chunk.
+        self._block = chunk_frames * model.config.hop_length
+        self._wanted = self._block + encoder_lookahead(model.config.seanet)
         self._state = SEANetState()
         self._samples = torch.zeros(model.channels, 0)
         self._latents: Tensor | None = None
 
     def push(self, samples: Samples) -> list[CodeChunk]:
         self._samples = torch.cat((self._samples, _tensor(samples, self._model.channels)), dim=1)
-        block = self._chunk_frames * self._model.config.hop_length
         chunks: list[CodeChunk] = []
         start = 0
-        # Strictly more: what may be the end is kept for `finish`, which needs a last block.
-        while self._samples.shape[1] - start > block:
-            chunks += self._step(self._samples[:, start : start + block], last=False)
-            start += block
+        while self._samples.shape[1] - start >= self._wanted:
+            chunks += self._step(self._samples[:, start : start + self._wanted], last=False)
+            start += self._wanted
+            self._wanted = self._block
         self._samples = self._samples[:, start:].clone()
         return chunks
 
@@ -123,8 +132,9 @@ class _WholeEncoder:
 
 
 class _WholeDecoder:
-    def __init__(self, model: CompressionModel) -> None:
+    def __init__(self, model: CompressionModel, block_frames: int) -> None:
         self._model = model
+        self._block_frames = block_frames
         self._state = SEANetState()
         self._latents: Tensor | None = None
 
@@ -142,10 +152,10 @@ class _WholeDecoder:
 
     def _push(self, latents: Tensor) -> Samples:
         latents = torch.cat((self._pending(), latents), dim=-1)
-        size = grid_frames(self._model)
+        size = self._block_frames
         pieces = []
         start = 0
-        while latents.shape[-1] - start > size:
+        while latents.shape[-1] - start >= size:
             pieces.append(self._step(latents[..., start : start + size], last=False))
             start += size
         self._latents = latents[..., start:].clone()

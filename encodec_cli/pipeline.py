@@ -3,7 +3,8 @@
     encode_file   audio --prepare_blocks--> StreamEncoder --> EcdcWriter
     decode_file   EcdcReader --> StreamDecoder --> trim --> Resampler --> AudioWriter
 
-Either end may be "-", a pipe. Everything runs in blocks of about a second.
+Either end may be "-", a pipe. Everything runs in blocks of about a second, or of the chunks that
+live encoders made shorter.
 """
 
 import tempfile
@@ -32,6 +33,7 @@ from encodec_cli.container import DamagedChunk, EcdcReader, EcdcWriter, Header, 
 from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.files import CountingFile, atomic_output, open_input, standard_output
+from encodec_cli.latency import block_frames_for
 from encodec_cli.model import CompressionModel
 
 __all__ = [
@@ -136,6 +138,7 @@ def encode_file(
     target: Place,
     *,
     n_q: int,
+    latency_ms: float | None = None,
     version: int = 1,
     keep_source: bool = False,
     lm: CodeModel | None = None,
@@ -144,6 +147,7 @@ def encode_file(
 ) -> EncodeReport:
     """Code audio from `source` into an `.ecdc` file of `n_q` codebooks.
 
+    `latency_ms` makes smaller chunks that leave sooner, see `block_frames_for`; format 0 has none.
     Format 0 stores the source's rate, channels and length, and the weights' hash, only with
     `keep_source`; with `lm` its codes are compressed with that language model.
 
@@ -151,8 +155,9 @@ def encode_file(
         EncodecCliError: see `open_audio`, `stream_encoder`, `header_for`, `atomic_output`.
     """
     started = time.monotonic()
+    chunk_frames = block_frames_for(model.config, latency_ms)
     with open_audio(source) as reader:
-        header = header_for(model, n_q, version=version)
+        header = header_for(model, n_q, version=version, chunk_frames=chunk_frames)
         total = None if reader.num_frames is None else reader.num_frames / reader.sample_rate
         keeps = version > 0 or keep_source
         if version == 0:
@@ -164,14 +169,16 @@ def encode_file(
                 source_sample_rate=reader.sample_rate,
                 source_channels=reader.channels,
             )
-        encoder = stream_encoder(model, n_q)
+        encoder = stream_encoder(model, n_q, chunk_frames=chunk_frames)
+        # Read in small parts of a block: it is to be coded when its last sample comes.
+        part = max(1, chunk_frames // 8) * model.config.hop_length
+        part = max(1, part * reader.sample_rate // model.sample_rate)
         output = standard_output() if target == "-" else atomic_output(target, force=force)
         with output as file:
             counter = CountingFile(file)
             writer = EcdcWriter(cast(BinaryIO, counter), header, lm=lm)
             samples = 0
-            quarter_second = max(1, reader.sample_rate // 4)
-            for block in prepare_blocks(reader, model.sample_rate, model.channels, quarter_second):
+            for block in prepare_blocks(reader, model.sample_rate, model.channels, part):
                 for chunk in encoder.push(block):
                     writer.write(chunk)
                 samples += block.shape[1]
@@ -305,7 +312,8 @@ def _decoded(
 
     Damage is collected in `damage` and concealed, or raised if that is None.
     """
-    pieces = _pieces(stream_decoder(model), reader, n_q, damage)
+    decoder = stream_decoder(model, block_frames=reader.header.chunk_frames)
+    pieces = _pieces(decoder, reader, n_q, damage)
     # What is to be trimmed, less than a hop, may only be known after the last chunk.
     held, position = yield from _all_but(model.config.hop_length, pieces, model.channels)
     end = held.shape[1] if reader.num_samples is None else reader.num_samples - position

@@ -229,6 +229,12 @@ def test_models_show_json(model: Path) -> None:
         "bandwidths": [1.5, 6.0],
         "causal": True,
         "segment_seconds": None,
+        "lstm_layers": 0,
+        "latency_ms": 13.333,
+        "block_ms": 1066.667,
+        "encoder_lookahead_ms": 0.0,
+        "decoder_lookahead_ms": 0.0,
+        "decoder_history_ms": 106.667,
         "licence": "MIT",
         "training_data": "none",
         "metrics": {},
@@ -237,6 +243,7 @@ def test_models_show_json(model: Path) -> None:
     assert report["sha256"] in text
     assert "24000 Hz, mono" in text
     assert "1.5, 6 kb/s" in text
+    assert "13.3 ms at least (one frame); 1067 ms unless --latency says less" in text
 
 
 def test_metadata_cannot_talk_to_the_terminal_or_break_json(tmp_path: Path, model: Path) -> None:

@@ -141,10 +141,17 @@ def test_overlapping_segments_are_faded_into_each_other() -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-def test_latency_is_one_chunk() -> None:
-    encoder = stream_encoder(tiny_model(), 2, chunk_frames=8)
-    assert encoder.push(wave(96)) == []  # may be the end
-    assert [c.codes.shape for c in encoder.push(wave(1))] == [(2, 8)]
+def test_latency_is_one_block() -> None:
+    model = tiny_model()
+    encoder = stream_encoder(model, 2, chunk_frames=8)
+    assert encoder.push(wave(95)) == []
+    [chunk] = encoder.push(wave(1))
+    assert chunk.codes.shape == (2, 8)
+    assert encoder.finish() == []
+    decoder = stream_decoder(model, block_frames=8)
+    assert decoder.push(chunk.codes[:, :7]).shape == (1, 0)
+    assert decoder.push(chunk.codes[:, 7:]).shape == (1, 96)
+    assert decoder.finish().shape == (1, 0)
 
 
 def test_interleaved_streams_do_not_touch_each_other() -> None:

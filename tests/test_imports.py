@@ -63,6 +63,7 @@ LIGHT_MODULES = {
     "errors.py",
     "files.py",
     "frames.py",
+    "latency.py",
     "metric_names.py",
     "model_file.py",
     "published.py",

@@ -66,6 +66,12 @@ def encode(
         ContainerFormat,
         typer.Option("--format", help="v1, ours; v0, which Meta's encodec reads (its models)."),
     ] = ContainerFormat.v1,
+    latency: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MS", help="For live pipes: shorter chunks, which leave sooner. [about 1000]"
+        ),
+    ] = None,
     lm: options.LanguageModel = None,
     keep_source: Annotated[
         bool,
@@ -103,12 +109,16 @@ def encode(
     for option, given in (("--lm", lm is not None), ("--keep-source", keep_source)):
         if given and container is not ContainerFormat.v0:
             raise UsageError(f"{option}: belongs to format 0; add --format v0")
+    if latency is not None and container is ContainerFormat.v0:
+        raise UsageError("--latency: format 0 is written when its end is known; leave out one")
     loaded = load(model, device, threads)
 
     from encodec_cli.api import choose_codebooks, header_for
+    from encodec_cli.latency import block_frames_for
     from encodec_cli.pipeline import encode_file
 
     codebooks = choose_codebooks(loaded, bandwidth, n_q)
+    block_frames_for(loaded.config, latency)
     version = int(container.value[1:])
     try:
         header_for(loaded, codebooks, version=version)
@@ -123,6 +133,7 @@ def encode(
                 job.source,
                 job.target,
                 n_q=codebooks,
+                latency_ms=latency,
                 version=version,
                 keep_source=keep_source,
                 lm=language_model,

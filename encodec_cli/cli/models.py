@@ -159,6 +159,7 @@ def _published(model: "PublishedModel") -> dict[str, Any]:
 
 
 def _summary(card: "ModelCard") -> dict[str, Any]:
+    from encodec_cli.latency import timing_ms
     from encodec_cli.model_file import file_sha256
 
     config = card.config
@@ -177,6 +178,8 @@ def _summary(card: "ModelCard") -> dict[str, Any]:
         "bandwidths": list(config.target_bandwidths),
         "causal": config.seanet.causal,
         "segment_seconds": config.segment_seconds,
+        "lstm_layers": config.decoder.lstm,
+        **timing_ms(config),
         "licence": card.licence,
         "training_data": card.training_data,
         "metrics": card.metrics,
@@ -198,9 +201,21 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
         ),
         "trained for": ", ".join(f"{kbps:g}" for kbps in row["bandwidths"]) + " kb/s",
         "codes at once": pieces + (", causal" if row["causal"] else ""),
+        "latency": _latency(row),
         "licence": row["licence"],
         "trained on": row["training_data"],
     }
+
+
+def _latency(row: dict[str, Any]) -> str:
+    if row["segment_seconds"] is not None:
+        return f"{row['latency_ms']:g} ms, one segment"
+    ahead = row["encoder_lookahead_ms"] + row["decoder_lookahead_ms"]
+    parts = f"one frame and {ahead:.1f} ms look-ahead" if ahead else "one frame"
+    return (
+        f"{row['latency_ms']:.1f} ms at least ({parts}); "
+        f"{row['block_ms'] + ahead:.0f} ms unless --latency says less"
+    )
 
 
 def _flat(metrics: dict[str, Any], prefix: str = "") -> dict[str, str]:
