@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from encodec_cli.audio import FloatBlock, read_whole
+from encodec_cli.alignment import align
+from encodec_cli.audio import FloatBlock, quantize, read_whole
+from encodec_cli.metric_names import METRICS
 from encodec_cli.metrics import measure
 from encodec_cli.model import CompressionModel
 from encodec_cli.pipeline import DecodeOptions, decode_file, encode_file
@@ -28,6 +31,7 @@ __all__ = [
     "Evaluated",
     "Reference",
     "Row",
+    "already_decoded",
     "evaluate_model",
     "is_speech",
     "judge",
@@ -36,6 +40,7 @@ __all__ = [
 ]
 
 _MOST_SECONDS = 1800.0
+_FULL_SCALE = 32768
 _NOT_SPEECH = frozenset({"music", "noise", "sound", "sounds"})
 
 
@@ -88,7 +93,7 @@ class Row:
     """Seconds of audio per second of work, reading and writing files included."""
     decode_speed: float | None
     clipped: int
-    """Decoded samples, of any channel, beyond full scale."""
+    """Decoded samples, of any channel, at or beyond full scale of 16 bits."""
     metrics: Mapping[str, float]
     """See `metrics.measure`, of the mix to mono."""
 
@@ -98,9 +103,9 @@ class Row:
         return None if self.bytes is None else self.bytes * 8 / self.seconds / 1000
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, flat."""
+        """All of it, flat; metrics that were not measured are None."""
         fields = {name: value for name, value in vars(self).items() if name != "metrics"}
-        return fields | {"kbps": self.kbps} | dict(self.metrics)
+        return fields | {"kbps": self.kbps} | {name: self.metrics.get(name) for name in METRICS}
 
 
 @dataclass(frozen=True)
@@ -122,11 +127,15 @@ def read_reference(
 ) -> Reference:
     """All of a recording in memory, mixed and resampled to `channels` at `sample_rate` Hz.
 
+    Rounded to 16 bits, as a WAV file would hold it: below their noise, logarithmic spectra would
+    compare what nobody can hear.
+
     Raises:
         AudioError: see `open_audio`; longer than half an hour.
     """
     audio = read_whole(path, sample_rate, channels, most_seconds=_MOST_SECONDS)
-    return Reference(path, kind, sample_rate, audio)
+    rounded = quantize(audio, 16).astype(np.float32) / np.float32(_FULL_SCALE)
+    return Reference(path, kind, sample_rate, rounded)
 
 
 def evaluate_model(
@@ -145,12 +154,12 @@ def evaluate_model(
         EncodecCliError: see `encode_file`, `CodecConfig.codebooks_for`.
     """
     for bandwidth in model.target_bandwidths if bandwidths is None else bandwidths:
-        coded = through_model(model, reference.path, bandwidth)
+        coded = through_model(model, reference, bandwidth)
         yield Evaluated(judge(reference, coded, speech=speech), coded.audio)
 
 
-def through_model(model: CompressionModel, path: Path, bandwidth: float) -> Coded:
-    """Code the file `path` at `bandwidth` kb/s into an `.ecdc` file, and decode that.
+def through_model(model: CompressionModel, reference: Reference, bandwidth: float) -> Coded:
+    """Code the file of `reference` at `bandwidth` kb/s into an `.ecdc` file, and decode that.
 
     Raises:
         EncodecCliError: see `encode_file`, `CodecConfig.codebooks_for`.
@@ -158,7 +167,7 @@ def through_model(model: CompressionModel, path: Path, bandwidth: float) -> Code
     n_q = model.config.codebooks_for(bandwidth)
     with tempfile.TemporaryDirectory(prefix="encodec-cli-") as folder:
         packed, decoded = Path(folder) / "audio.ecdc", Path(folder) / "audio.wav"
-        encoding = encode_file(model, path, packed, n_q=n_q)
+        encoding = encode_file(model, reference.path, packed, n_q=n_q)
         decoding = decode_file(model, packed, decoded, DecodeOptions(encoding="float"))
         return Coded(
             codec=model.config.name,
@@ -168,6 +177,25 @@ def through_model(model: CompressionModel, path: Path, bandwidth: float) -> Code
             encode_seconds=encoding.elapsed_seconds,
             decode_seconds=decoding.elapsed_seconds,
         )
+
+
+def already_decoded(reference: Reference, path: Path, codec: str) -> Coded:
+    """The file `path`, which some codec made of `reference`, aligned with it.
+
+    Raises:
+        AudioError: see `open_audio`.
+    """
+    audio = read_whole(
+        path, reference.sample_rate, reference.audio.shape[0], most_seconds=_MOST_SECONDS
+    )
+    return Coded(
+        codec=codec,
+        bandwidth=None,
+        bytes=None,
+        audio=align(reference.audio, audio, reference.sample_rate),
+        encode_seconds=None,
+        decode_seconds=None,
+    )
 
 
 def judge(reference: Reference, coded: Coded, *, speech: bool | None = None) -> Row:
@@ -184,7 +212,7 @@ def judge(reference: Reference, coded: Coded, *, speech: bool | None = None) -> 
         bytes=coded.bytes,
         encode_speed=_speed(seconds, coded.encode_seconds),
         decode_speed=_speed(seconds, coded.decode_seconds),
-        clipped=int((abs(coded.audio) > 1).sum()),
+        clipped=int(np.count_nonzero(abs(coded.audio) >= (_FULL_SCALE - 1) / _FULL_SCALE)),
         metrics=measure(
             _mono(reference.audio), _mono(coded.audio), reference.sample_rate, speech=speech
         ),

@@ -57,6 +57,7 @@ LIGHT = ("audio/", "cli/", "container/", "entropy/", "tokens/")
 LIGHT_MODULES = {
     "__init__.py",
     "__main__.py",
+    "alignment.py",
     "config.py",
     "convert/__init__.py",
     "convert/identify.py",
@@ -64,8 +65,10 @@ LIGHT_MODULES = {
     "files.py",
     "frames.py",
     "latency.py",
+    "manifest.py",
     "metric_names.py",
     "model_file.py",
+    "ogg.py",
     "published.py",
     "resources.py",
     "safetensors_bytes.py",

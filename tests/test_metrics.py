@@ -64,6 +64,30 @@ def test_estoi_and_pesq_fall_with_noise(speech: Tensor) -> None:
         assert scores[0] > scores[1] > scores[2] > 0
 
 
+def test_published_examples() -> None:
+    """Of torchmetrics' documentation: SI-SNR, and PESQ of noise (seed 1) by the same package."""
+    target, estimate = torch.tensor([3.0, -0.5, 2.0, 7.0]), torch.tensor([2.5, 0.0, 2.0, 8.0])
+    assert si_sdr(target, estimate) == pytest.approx(15.0918, abs=1e-4)
+    torch.manual_seed(1)
+    estimate, target = torch.randn(8000), torch.randn(8000)
+    assert pesq_wb(target, estimate, RATE) == pytest.approx(1.7359, abs=1e-4)
+
+
+def test_pesq_of_equal_signals_is_the_top_of_the_scale(speech: Tensor) -> None:
+    """ITU-T P.862.2, equation 1, of a raw score of 4.5."""
+    top = 0.999 + 4 / (1 + math.exp(-1.3669 * 4.5 + 3.8224))
+    assert pesq_wb(speech, speech, RATE) == pytest.approx(top, abs=1e-4)
+
+
+def test_estoi_is_the_extended_one_with_the_source_first(speech: Tensor) -> None:
+    from pystoi import stoi
+
+    y = with_noise(speech, 3.0)
+    expected = stoi(speech.numpy(), y.numpy(), RATE, extended=True)
+    assert estoi(speech, y, RATE) == pytest.approx(expected)
+    assert estoi(y, speech, RATE) != pytest.approx(expected, abs=1e-3)
+
+
 def test_metrics_that_need_more_sound_say_nan(speech: Tensor) -> None:
     silence = torch.zeros(RATE)
     for metric in (estoi, pesq_wb):

@@ -12,7 +12,7 @@ from encodec_cli.audio.formats import AudioFormat, Encoding, OutputFormat, choos
 from encodec_cli.audio.prepare import prepare_blocks
 from encodec_cli.audio.reader import AudioReader, open_audio
 from encodec_cli.audio.resample import Resampler, resampled_length
-from encodec_cli.audio.samples import FloatBlock
+from encodec_cli.audio.samples import FloatBlock, quantize
 from encodec_cli.audio.whole import read_mono, read_whole
 from encodec_cli.audio.writer import AudioWriter, open_audio_writer
 
@@ -29,6 +29,7 @@ __all__ = [
     "open_audio",
     "open_audio_writer",
     "prepare_blocks",
+    "quantize",
     "read_mono",
     "read_whole",
     "resampled_length",

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from encodec_cli import __version__
-from encodec_cli.cli import codec, doctor, inspect, models, tokens, training
+from encodec_cli.cli import codec, doctor, evaluate, inspect, models, tokens, training
 
 __all__ = ["app"]
 
@@ -38,6 +38,7 @@ for _command in (codec.encode, codec.decode, codec.roundtrip, inspect.peel, insp
     app.command()(_command)
 app.command()(inspect.verify)
 app.command()(tokens.tokens)
+app.command()(evaluate.evaluate)
 app.command()(training.train)
 app.command()(doctor.doctor)
 app.add_typer(models.app, name="models")

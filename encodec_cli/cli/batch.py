@@ -13,6 +13,7 @@ __all__ = [
     "ECDC_SUFFIXES",
     "TOKEN_SUFFIXES",
     "Job",
+    "files_in",
     "make_folder",
     "plan_jobs",
     "run_jobs",
@@ -61,14 +62,11 @@ def plan_jobs(
             folder = path.parent if output_dir is None else output_dir
             jobs.append(Job(path, folder / f"{path.stem}{to_suffix}"))
             continue
-        if not recursive:
-            raise UsageError(f"{path}: is a folder; add --recursive to take the files in it")
-        for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in from_suffixes and file.is_file():
-                folder = file.parent if output_dir is None else output_dir
-                if output_dir is not None:
-                    folder = output_dir / file.parent.relative_to(path)
-                jobs.append(Job(file, folder / f"{file.stem}{to_suffix}"))
+        for file in files_in(path, from_suffixes, recursive=recursive):
+            folder = file.parent
+            if output_dir is not None:
+                folder = output_dir / file.parent.relative_to(path)
+            jobs.append(Job(file, folder / f"{file.stem}{to_suffix}"))
     if not jobs:
         raise UsageError(f"no {', '.join(sorted(from_suffixes))} files found")
     jobs = list(dict.fromkeys(jobs))  # a file named twice is done once
@@ -83,12 +81,27 @@ def plan_jobs(
     return jobs
 
 
+def files_in(folder: Path, suffixes: frozenset[str], *, recursive: bool) -> list[Path]:
+    """Files with one of `suffixes` in `folder`, at any depth, sorted.
+
+    Raises:
+        UsageError: nobody said `recursive`.
+    """
+    if not recursive:
+        raise UsageError(f"{folder}: is a folder; add --recursive to take the files in it")
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in suffixes and file.is_file()
+    ]
+
+
 def _single(arguments: list[str], from_suffixes: frozenset[str], to_suffix: str) -> Job:
     if len(arguments) > 2:
         raise UsageError("several inputs need --output-dir (or --recursive for folders)")
     source: Place = "-" if arguments[0] == "-" else Path(arguments[0])
     if isinstance(source, Path) and source.is_dir():
-        raise UsageError(f"{source}: is a folder; add --recursive to take the files in it")
+        files_in(source, from_suffixes, recursive=False)
     if len(arguments) == 2:
         target: Place = "-" if arguments[1] == "-" else Path(arguments[1])
         if isinstance(target, Path) and target.suffix.lower() in from_suffixes:

@@ -4,7 +4,6 @@ The cache is 16-bit mono at the model's rate, memory-mapped: hours of audio cost
 the system cannot take back, and drawing a crop is a copy of one second.
 """
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from encodec_cli.audio import read_mono
 from encodec_cli.errors import AudioError, ConfigError
+from encodec_cli.manifest import read_manifest_rows
 from encodec_cli.train.config import DataConfig
 
 __all__ = ["Corpus", "Recording", "read_manifest"]
@@ -43,21 +43,11 @@ def read_manifest(path: Path) -> list[Recording]:
     Raises:
         ConfigError: missing, or without the columns file, kind, source_rate.
     """
+    rows = read_manifest_rows(path, ("file", "kind", "source_rate"))
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [
-                Recording(row["file"], row["kind"], int(row["source_rate"]))
-                for row in csv.DictReader(file)
-            ]
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read: {error.strerror}") from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{path}: not a manifest with file, kind, source_rate: {error}"
-        ) from error
-    if not rows:
-        raise ConfigError(f"{path}: lists no recordings")
-    return rows
+        return [Recording(row["file"], row["kind"], int(row["source_rate"])) for row in rows]
+    except ValueError as error:
+        raise ConfigError(f"{path}: not a manifest; source_rate is in Hz: {error}") from error
 
 
 class Corpus:

@@ -1,0 +1,233 @@
+"""`evaluate`: what codecs make of recordings, in numbers."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from encodec_cli.cli import options
+from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job, run_jobs
+from encodec_cli.cli.completion import complete_files
+from encodec_cli.cli.console import print_json, progress_bar, warn
+from encodec_cli.cli.evaluate_output import print_csv_header, print_csv_row, print_summary, rounded
+from encodec_cli.cli.loading import load
+from encodec_cli.cli.recordings import decoded_files, find_recordings
+from encodec_cli.errors import AudioError, UsageError
+from encodec_cli.resources import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from encodec_cli.evaluate import Coded, Reference, Row
+    from encodec_cli.model import CompressionModel
+    from encodec_cli.other_codecs import OtherCodec
+
+    Coding = Callable[[Reference], Coded]
+    """A codec at one bandwidth."""
+
+__all__ = ["evaluate"]
+
+
+@dataclass(frozen=True)
+class _Recording:
+    path: Path
+    kind: str | None
+    codings: "Sequence[Coding]"
+
+
+def evaluate(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[IN...]",
+            help="Audio; folders with -r; manifests: CSV with the columns file, kind.",
+            autocompletion=complete_files(AUDIO_SUFFIXES | {".csv"}),
+        ),
+    ] = None,
+    bandwidths: Annotated[
+        str | None,
+        typer.Option(
+            "--bandwidths", "-b", metavar="KBPS,...", help="Rates in kb/s, or none. [model's]"
+        ),
+    ] = None,
+    model: options.Model = DEFAULT_MODEL,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CODEC:KBPS,...",
+            help="Compare with opus (opusenc, or ffmpeg), mp3, aac, vorbis (ffmpeg): opus:6,12.",
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Sources of what is decoded already."),
+    ] = None,
+    decoded: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Decoded files, named like those. Repeatable."),
+    ] = None,
+    speech: Annotated[
+        bool | None,
+        typer.Option(
+            "--speech/--no-speech",
+            help="ESTOI and PESQ for all, or none. [all but music, sound and noise]",
+        ),
+    ] = None,
+    recursive: options.Recursive = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated lines on stdout.")] = False,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+) -> None:
+    """Measure codecs: real kb/s, SI-SDR, ESTOI, PESQ-WB, mel and STFT distances, speed.
+
+    Prints means by bandwidth and kind; --json and --csv have a line for each recording instead.
+    Kinds are what a manifest, also manifest.csv beside a file, says, or names of sub-folders.
+    --reference A --decoded B compares files of equal names, aligned within 200 ms.
+    """
+    if json and csv:
+        raise UsageError("give --json or --csv, not both")
+    decoded = decoded or []
+    _check_sources(inputs, reference, decoded, codes=bool(bandwidths or against))
+    rates = _parse_rates("--bandwidths", bandwidths) if bandwidths not in (None, "none") else []
+    others = [pair for text in against or [] for pair in _parse_against(text)]
+    if reference is not None:
+        recordings = _decoded_recordings(reference, decoded)
+        loaded = load(model, device, threads)
+    else:
+        kinds = find_recordings(inputs or [], recursive=recursive)
+        loaded = load(model, device, threads)
+        if bandwidths is None:
+            rates = list(loaded.target_bandwidths)
+        codings = [*_model_codings(loaded, rates), *_other_codings(others)]
+        if not codings:
+            raise UsageError("--bandwidths none: give --against, or there is nothing to measure")
+        recordings = [_Recording(path, kind, codings) for path, kind in kinds.items()]
+    _warn_of_missing_packages(recordings, speech)
+
+    rows: list[Row] = []
+    if csv:
+        print_csv_header()
+
+    def report(row: "Row") -> None:
+        rows.append(row)
+        if json:
+            print_json(rounded(row))
+        elif csv:
+            print_csv_row(row)
+
+    exit_code = _measure(recordings, loaded, speech, report, quiet=quiet)
+    if rows and not (json or csv):
+        print_summary(rows, [codec for codec, _ in others])
+    if exit_code:
+        raise typer.Exit(exit_code)
+
+
+def _check_sources(
+    inputs: list[str] | None, reference: Path | None, decoded: list[Path], *, codes: bool
+) -> None:
+    if (reference is None) != (not decoded):
+        raise UsageError("--reference and --decoded go together")
+    if reference is None and not inputs:
+        raise UsageError("name recordings, or --reference and --decoded")
+    if reference is not None and (inputs or codes):
+        raise UsageError("--reference: nothing is coded; leave out IN, --bandwidths and --against")
+
+
+def _parse_rates(option: str, text: str) -> list[float]:
+    try:
+        rates = [float(part) for part in text.split(",")]
+    except ValueError:
+        rates = [math.nan]
+    if not all(0 < rate < math.inf for rate in rates):
+        raise UsageError(f"{option} {text}: give kb/s with commas between, such as 3,6")
+    return list(dict.fromkeys(rates))
+
+
+def _parse_against(text: str) -> "list[tuple[OtherCodec, float]]":
+    from encodec_cli.other_codecs import find_codec
+
+    name, _, rates = text.partition(":")
+    codec = find_codec(name)
+    return [(codec, rate) for rate in _parse_rates("--against", rates or text)]
+
+
+def _model_codings(model: "CompressionModel", rates: Iterable[float]) -> "list[Coding]":
+    from encodec_cli.evaluate import through_model
+
+    for rate in rates:
+        model.config.codebooks_for(rate)  # refuse now rather than for each recording
+    return [partial(through_model, model, bandwidth=rate) for rate in rates]
+
+
+def _other_codings(others: "Iterable[tuple[OtherCodec, float]]") -> "list[Coding]":
+    from encodec_cli.other_codecs import through_codec
+
+    return [partial(through_codec, codec, kbps=rate) for codec, rate in others]
+
+
+def _decoded_recordings(reference: Path, folders: list[Path]) -> list[_Recording]:
+    kinds = find_recordings([str(reference)], recursive=True)
+    codings: dict[Path, list[Coding]] = {path: [] for path in kinds}
+    for folder in folders:
+        decoded = decoded_files(reference, folder)
+        for path in kinds:
+            codings[path].append(partial(_decoded, folder=folder, file=decoded.get(path)))
+    return [_Recording(path, kind, codings[path]) for path, kind in kinds.items()]
+
+
+def _decoded(source: "Reference", *, folder: Path, file: Path | None) -> "Coded":
+    from encodec_cli.evaluate import already_decoded
+
+    if file is None:
+        raise AudioError(f"{source.path}: there is no file of this name in {folder}; left out")
+    return already_decoded(source, file, folder.name)
+
+
+def _warn_of_missing_packages(recordings: Sequence[_Recording], speech: bool | None) -> None:
+    from encodec_cli.evaluate import is_speech
+    from encodec_cli.metrics import missing_packages
+
+    wanted = any(is_speech(r.kind) for r in recordings) if speech is None else speech
+    missing = missing_packages() if wanted else []
+    if missing:
+        warn(
+            f"speech is measured without {' and '.join(missing)}; "
+            "install the extra: pip install 'encodec-cli[eval]'"
+        )
+
+
+def _measure(
+    recordings: Sequence[_Recording],
+    model: "CompressionModel",
+    speech: bool | None,
+    report: "Callable[[Row], None]",
+    *,
+    quiet: bool,
+) -> int:
+    """Report rows of each recording, whatever became of the others; returns the exit code."""
+    from encodec_cli.evaluate import judge, read_reference
+
+    by_path = {recording.path: recording for recording in recordings}
+
+    def work(job: Job) -> bool:
+        recording = by_path[Path(job.source)]
+        with progress_bar(recording.path.name, quiet=quiet) as progress:
+            source = read_reference(
+                recording.path, model.sample_rate, model.channels, kind=recording.kind
+            )
+            rows = []
+            for coding in recording.codings:
+                rows.append(judge(source, coding(source), speech=speech))
+                if progress is not None:
+                    done = source.seconds * len(rows)
+                    progress(done, source.seconds * len(recording.codings))
+        for row in rows:
+            report(row)
+        return True
+
+    jobs = [Job(path, "-") for path in by_path]
+    return run_jobs(jobs, work, skip_existing=False, make_folders=False, quiet=quiet)

@@ -1,0 +1,76 @@
+"""Which recordings a command is to judge, and of which kind they are."""
+
+from functools import cache
+from pathlib import Path
+
+from encodec_cli.cli.batch import AUDIO_SUFFIXES, files_in
+from encodec_cli.errors import ConfigError, UsageError
+from encodec_cli.manifest import read_manifest_rows
+
+__all__ = ["decoded_files", "find_recordings"]
+
+_MANIFEST = "manifest.csv"
+
+
+def find_recordings(inputs: list[str], *, recursive: bool) -> dict[Path, str | None]:
+    """Recordings and their kinds, in order, of files, folders and manifests (CSV).
+
+    The kind is what a manifest, also a `manifest.csv` beside the file, says; else the name of the
+    sub-folder in which a folder holds the file; else None.
+
+    Raises:
+        UsageError: standard input; a folder without `recursive`; nothing found.
+        ConfigError: see `read_manifest_rows`.
+    """
+    found: dict[Path, str | None] = {}
+    kinds_in = cache(_kinds)
+    for argument in inputs:
+        if argument == "-":
+            raise UsageError("-: standard input can be read only once; name a file")
+        path = Path(argument)
+        if path.suffix.lower() == ".csv":
+            rows = read_manifest_rows(path, ("file", "kind"))
+            found |= {path.parent / row["file"]: row["kind"] for row in rows}
+        elif path.is_dir():
+            for file in files_in(path, AUDIO_SUFFIXES, recursive=recursive):
+                folders = file.relative_to(path).parts[:-1]
+                group = folders[0] if folders else None
+                found[file] = kinds_in(file.parent).get(file.name, group)
+        else:
+            found[path] = kinds_in(path.parent).get(path.name)
+    if not found:
+        raise UsageError(f"no {', '.join(sorted(AUDIO_SUFFIXES))} files found")
+    return found
+
+
+def _kinds(folder: Path) -> dict[str, str]:
+    """Kinds that `manifest.csv` in `folder` gives to files; none if it is another sort of file."""
+    try:
+        rows = read_manifest_rows(folder / _MANIFEST, ("file", "kind"))
+    except ConfigError:
+        return {}
+    return {row["file"]: row["kind"] for row in rows}
+
+
+def decoded_files(references: Path, decoded: Path) -> dict[Path, Path]:
+    """For recordings in the folder `references`, the file in `decoded` of the same name, if any.
+
+    Suffixes do not matter, sub-folders do.
+
+    Raises:
+        UsageError: not a folder, or two decoded files of the same name.
+    """
+    for folder in (references, decoded):
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: is no folder; --reference and --decoded compare folders")
+    by_name: dict[Path, Path] = {}
+    for file in files_in(decoded, AUDIO_SUFFIXES, recursive=True):
+        other = by_name.setdefault(file.relative_to(decoded).with_suffix(""), file)
+        if other != file:
+            raise UsageError(f"{other} and {file} have the same name; keep one")
+    found = {}
+    for file in files_in(references, AUDIO_SUFFIXES, recursive=True):
+        name = file.relative_to(references).with_suffix("")
+        if name in by_name:
+            found[file] = by_name[name]
+    return found
