@@ -21,7 +21,6 @@ from encodec_cli.errors import UsageError
 from encodec_cli.frames import CodeChunk
 from encodec_cli.latency import encoder_lookahead
 from encodec_cli.model import CompressionModel
-from encodec_cli.nn.seanet import SEANetState
 
 __all__ = ["StreamDecoder", "StreamEncoder", "grid_frames", "stream_decoder", "stream_encoder"]
 
@@ -98,7 +97,9 @@ class _WholeEncoder:
         # The first step takes the look-ahead too, so that each step completes a chunk.
         self._block = chunk_frames * model.config.hop_length
         self._wanted = self._block + encoder_lookahead(model.config.seanet)
-        self._state = SEANetState()
+        self._engine = model.engine()
+        self._network = self._engine.encoder(chunk_frames)
+        self._state = self._network.new_state()
         self._samples = torch.zeros(model.channels, 0)
         self._latents: Tensor | None = None
 
@@ -118,16 +119,17 @@ class _WholeEncoder:
 
     @torch.inference_mode()
     def _step(self, samples: Tensor, *, last: bool) -> list[CodeChunk]:
-        model, size = self._model, self._chunk_frames
-        latents = model.encoder.step(_like_weights(samples[None], model), self._state, last)
+        size = self._chunk_frames
+        rows = _like_weights(samples, self._model).t()
+        [latents] = self._network.step([rows], [self._state], [last])
         if self._latents is not None:
-            latents = torch.cat((self._latents, latents), dim=-1)
-        frames = latents.shape[-1]
+            latents = torch.cat((self._latents, latents))
+        frames = latents.shape[0]
         cut = frames if last else frames - frames % size
-        self._latents = latents[..., cut:]
+        self._latents = latents[cut:]
+        codes = _array16(self._engine.quantizer.encode(latents[:cut], self._n_q))
         return [
-            CodeChunk(_codes(model, latents[..., start : min(start + size, cut)], self._n_q))
-            for start in range(0, cut, size)
+            CodeChunk(codes[:, start : min(start + size, cut)]) for start in range(0, cut, size)
         ]
 
 
@@ -135,8 +137,10 @@ class _WholeDecoder:
     def __init__(self, model: CompressionModel, block_frames: int) -> None:
         self._model = model
         self._block_frames = block_frames
-        self._state = SEANetState()
-        self._latents: Tensor | None = None
+        self._engine = model.engine()
+        self._network = self._engine.decoder(block_frames)
+        self._state = self._network.new_state()
+        self._latents = _lost_latents(model, 0)
 
     def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
         return self._push(_latents(self._model, codes))
@@ -145,25 +149,22 @@ class _WholeDecoder:
         return self._push(_lost_latents(self._model, frames))
 
     def finish(self) -> Samples:
-        return self._step(self._pending(), last=True)
-
-    def _pending(self) -> Tensor:
-        return _lost_latents(self._model, 0) if self._latents is None else self._latents
+        return self._step(self._latents, last=True)
 
     def _push(self, latents: Tensor) -> Samples:
-        latents = torch.cat((self._pending(), latents), dim=-1)
+        latents = torch.cat((self._latents, latents))
         size = self._block_frames
         pieces = []
         start = 0
-        while latents.shape[-1] - start >= size:
-            pieces.append(self._step(latents[..., start : start + size], last=False))
+        while latents.shape[0] - start >= size:
+            pieces.append(self._step(latents[start : start + size], last=False))
             start += size
-        self._latents = latents[..., start:].clone()
+        self._latents = latents[start:].clone()
         return np.concatenate(pieces, axis=1) if pieces else _silence(self._model, 0)
 
-    @torch.inference_mode()
     def _step(self, latents: Tensor, *, last: bool) -> Samples:
-        return _array(self._model.decoder.step(latents, self._state, last)[0])
+        [rows] = self._network.step([latents], [self._state], [last])
+        return _array(rows.t())
 
 
 class _SegmentEncoder:
@@ -195,7 +196,7 @@ class _SegmentEncoder:
     def _encode(self, samples: Tensor) -> CodeChunk:
         model = self._model
         x, scale = model.normalize(_like_weights(samples[None], model))
-        codes = _codes(model, model.encoder(x), self._n_q)
+        codes = _array16(model.engine().quantizer.encode(model.encoder(x)[0].t(), self._n_q))
         return CodeChunk(codes, None if scale is None else float(scale))
 
 
@@ -215,7 +216,8 @@ class _SegmentDecoder:
 
     def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
         with torch.inference_mode():
-            decoded = self._model.decoder(_latents(self._model, codes))[0].float().cpu()
+            latents = _latents(self._model, codes).t()
+            decoded = self._model.decoder(latents[None])[0].float().cpu()
         return self._add(decoded if scale is None else decoded * scale)
 
     def push_lost(self, frames: int) -> Samples:
@@ -261,14 +263,13 @@ def _like_weights(x: Tensor, model: CompressionModel) -> Tensor:
     return x.to(device=weight.device, dtype=weight.dtype)
 
 
-def _codes(model: CompressionModel, latents: Tensor, n_q: int) -> NDArray[np.uint16]:
-    codes = model.quantizer.vq.encode(latents, n_q)[:, 0]
+def _array16(codes: Tensor) -> NDArray[np.uint16]:
     return codes.cpu().numpy().astype(np.uint16)
 
 
 @torch.inference_mode()
 def _latents(model: CompressionModel, codes: NDArray[np.uint16]) -> Tensor:
-    """Latents `[1, D, T]` of codes `[K, T]`.
+    """Latents `[T, D]` of codes `[K, T]`.
 
     Raises:
         UsageError: more codebooks than the model has, or a code beyond its codebook.
@@ -279,13 +280,13 @@ def _latents(model: CompressionModel, codes: NDArray[np.uint16]) -> Tensor:
             f"code {int(codes.max())}: {model.config.name} has codes 0 to "
             f"{model.config.quantizer.bins - 1}; were these made by another model?"
         )
-    indices = torch.from_numpy(codes.astype(np.int64))[None]
-    return model.quantizer.decode(indices.to(next(model.decoder.parameters()).device))
+    indices = torch.from_numpy(codes.astype(np.int64))
+    return model.engine().quantizer.decode(indices.to(next(model.decoder.parameters()).device))
 
 
 def _lost_latents(model: CompressionModel, frames: int) -> Tensor:
     weight = next(model.decoder.parameters())
-    return weight.new_zeros(1, model.config.seanet.dimension, frames)
+    return weight.new_zeros(frames, model.config.seanet.dimension)
 
 
 def _silence(model: CompressionModel, samples: int) -> Samples:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from encodec_cli.config import CodecConfig, load_codec_config
+from encodec_cli.engine import Engine
 from encodec_cli.errors import UsageError
 from encodec_cli.nn.quantizer import QuantizedResult, ResidualVectorQuantizer
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder
@@ -32,6 +33,8 @@ class CompressionModel(nn.Module):
         self.encoder = SEANetEncoder(config=config.seanet)
         self.quantizer = ResidualVectorQuantizer(config=config.quantizer)
         self.decoder = SEANetDecoder(config=config.decoder)
+        self._engine: Engine | None = None
+        self._engine_weights: list[tuple[int, int]] = []
 
     @property
     def sample_rate(self) -> int:
@@ -51,6 +54,18 @@ class CompressionModel(nn.Module):
     def target_bandwidths(self) -> tuple[float, ...]:
         """kb/s the model was trained for."""
         return self.config.target_bandwidths
+
+    def engine(self) -> Engine:
+        """This model compiled for coding; made once, and again after any change of a weight."""
+        weights = [(w.data_ptr(), w._version) for w in self.state_dict(keep_vars=True).values()]
+        if self._engine is None or self._engine_weights != weights:
+            self._engine = Engine(self.encoder, self.quantizer, self.decoder)
+            self._engine_weights = weights
+        return self._engine
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles have weights of their own; the engine is made from those.
+        return {**self.__dict__, "_engine": None}
 
     def set_target_bandwidth(self, bandwidth_kbps: float) -> None:
         """Use the most codebooks that fit in `bandwidth_kbps`.

@@ -128,12 +128,17 @@ def exact_wave(samples: int, channels: int) -> NDArray[np.float32]:
 
 
 def assert_same_codes_but_for_ties(
-    ours: NDArray[np.uint16], theirs: Tensor, latents: Tensor, books: list[Tensor]
+    ours: NDArray[np.uint16],
+    theirs: Tensor,
+    latents: Tensor,
+    books: list[Tensor],
+    *,
+    allowed: int = 1,
 ) -> int:
     """Compare codes `[K, T]`; each first difference in a frame must be a numerical near-tie.
 
     Codes after it code another residual and cannot be compared. `latents` `[D, T]` are Meta's.
-    Returns the number of ties.
+    There may be `allowed` ties, or 1 in 1000 codes. Returns their number.
     """
     expected = theirs.numpy()
     assert ours.shape == expected.shape
@@ -149,5 +154,5 @@ def assert_same_codes_but_for_ties(
         scale = float(residual.pow(2).sum() + a.pow(2).sum())
         assert gap < 1e-5 * scale, f"frame {frame}, codebook {k}: gap {gap / scale:.1e}"
         ties += 1
-    assert ties <= max(1, ours.size // 1000), f"{ties} ties in {ours.size} codes"
+    assert ties <= max(allowed, ours.size // 1000), f"{ties} ties in {ours.size} codes"
     return ties

@@ -1,0 +1,183 @@
+"""Encoders and decoders compiled for coding, and stepped for many streams at once.
+
+    samples [n, C]                                                  latents [T, D]
+    --front layers, stream by stream, in pieces--> --deep layers, all streams together-->
+
+The layers near the waveform have many rows and few weights: in pieces they stay in the cache.
+Those near the codes have few rows and many weights: one product for all streams reads the weights
+once. A decoder is the mirror image.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from encodec_cli.engine.layers import (
+    CompiledConv,
+    CompiledResidual,
+    CompiledUpsampling,
+    Elu,
+    Layer,
+    State,
+)
+from encodec_cli.engine.lstm import CompiledLSTM
+from encodec_cli.engine.rows import Rows, Scratch
+from encodec_cli.nn.conv import StreamableConv1d, StreamableConvTranspose1d
+from encodec_cli.nn.lstm import StreamableLSTM
+from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder, SEANetResnetBlock
+
+__all__ = ["CompiledNetwork", "NetworkState", "can_compile"]
+
+_PIECE_FRAMES = 25
+_DEEP_ROWS = 8
+"""Layers are deep if a frame is at most so many rows before and after them."""
+
+
+@dataclass
+class NetworkState:
+    """What one stream left behind in each layer; None before its first rows."""
+
+    layers: list[State]
+
+
+def can_compile(network: SEANetEncoder | SEANetDecoder) -> bool:
+    """Whether `CompiledNetwork` has all that `network` is made of; others run as modules."""
+    c = network.config
+    return (
+        c.causal
+        and c.norm in ("none", "weight_norm")
+        and c.activation == "ELU"
+        and c.activation_params in (None, {}, {"alpha": 1.0})
+        and getattr(c, "trim_right_ratio", 1.0) == 1.0
+        and getattr(c, "final_activation", None) is None
+    )
+
+
+@dataclass
+class _Placed:
+    """A layer, and how many rows a frame is before and after it."""
+
+    layer: Layer
+    rows_in: int
+    rows_out: int
+
+    @property
+    def deep(self) -> bool:
+        return max(self.rows_in, self.rows_out) <= _DEEP_ROWS
+
+
+class CompiledNetwork:
+    """A causal network ready to code; the weights are copies, in another layout."""
+
+    def __init__(self, network: SEANetEncoder | SEANetDecoder) -> None:
+        c = network.config
+        self._decodes = isinstance(network, SEANetDecoder)
+        self._channels_out = c.channels if self._decodes else c.dimension
+        placed = list(_compile(network))
+        self._layers = [p.layer for p in placed]
+        deep = [i for i, p in enumerate(placed) if p.deep]
+        count = len(placed)
+        front = range(deep[-1] + 1, count) if self._decodes else range(deep[0])
+        self._front, self._deep = front, range(deep[0], deep[-1] + 1)
+        self._front_scratch, self._deep_scratch = Scratch(), Scratch()
+        self.least_frames = max(-(-(p.layer.reflected + 1) // p.rows_in) for p in placed)
+        """Frames that a stream's first block must have unless it is also its last."""
+        frames = max(_PIECE_FRAMES, self.least_frames)
+        self._piece = frames * (placed[front[0]].rows_in if front else 1)
+
+    def new_state(self) -> NetworkState:
+        """The state of a stream that has not begun."""
+        return NetworkState([None] * len(self._layers))
+
+    @torch.inference_mode()
+    def step(
+        self, inputs: list[Tensor], states: list[NetworkState], last: list[bool]
+    ) -> list[Tensor]:
+        """Outputs `[m, C']` that the next rows `[n, C]` of each stream complete.
+
+        Streams that go on give equally many rows, a whole number of frames; those that end give
+        at most as many. Moves each stream's state on.
+        """
+        outputs = [x.new_zeros(0, self._channels_out) for x in inputs]
+        # A causal stream that ends with a whole block has nothing left for its last step.
+        some = [i for i, x in enumerate(inputs) if x.shape[0]]
+        if some:
+            chosen = ([each[i] for i in some] for each in (inputs, states, last))
+            for i, rows in zip(some, self._step(*chosen), strict=True):
+                outputs[i] = rows
+        return outputs
+
+    def _step(
+        self, inputs: list[Tensor], states: list[NetworkState], last: list[bool]
+    ) -> list[Tensor]:
+        rows = self._run_deep(inputs, states, last) if self._decodes else inputs
+        rows = [self._run_front(*each) for each in zip(rows, states, last, strict=True)]
+        if self._decodes:
+            return rows
+        return [x.clone() for x in self._run_deep(rows, states, last)]
+
+    def _run_front(self, x: Tensor, state: NetworkState, last: bool) -> Tensor:
+        """One stream, piece by piece."""
+        pieces = []
+        starts = range(0, x.shape[0], self._piece)
+        for start in starts:
+            piece = x[start : start + self._piece]
+            rows = Rows(piece[None], [piece.shape[0]], [last and start == starts[-1]])
+            rows = self._run(self._front, rows, [state], self._front_scratch)
+            pieces.append(rows.data[0, : rows.lengths[0]].clone())
+        return torch.cat(pieces)
+
+    def _run_deep(
+        self, inputs: list[Tensor], states: list[NetworkState], last: list[bool]
+    ) -> list[Tensor]:
+        """All streams together; the results lie in scratch memory."""
+        lengths = [x.shape[0] for x in inputs]
+        if len(inputs) == 1:
+            data = inputs[0][None]
+        else:
+            data = self._deep_scratch.take(
+                "inputs", inputs[0], len(inputs), max(lengths), inputs[0].shape[1]
+            )
+            for x, place in zip(inputs, data, strict=True):
+                place[: x.shape[0]] = x
+                place[x.shape[0] :] = 0
+        rows = self._run(self._deep, Rows(data, lengths, last), states, self._deep_scratch)
+        return [x[:length] for x, length in zip(rows.data, rows.lengths, strict=True)]
+
+    def _run(self, layers: range, rows: Rows, states: list[NetworkState], scratch: Scratch) -> Rows:
+        for i in layers:
+            own = [state.layers[i] for state in states]
+            rows = self._layers[i].step(rows, own, scratch)
+            for state, moved in zip(states, own, strict=True):
+                state.layers[i] = moved
+        return rows
+
+
+def _compile(network: SEANetEncoder | SEANetDecoder) -> Iterator[_Placed]:
+    """The layers of `network`; each writes to other memory than the one before it."""
+    rows = 1 if isinstance(network, SEANetDecoder) else network.hop_length
+    act: Elu | None = None
+    for i, module in enumerate(network.model):
+        name = f"out{i % 2}"
+        after = rows
+        layer: Layer
+        if isinstance(module, nn.ELU):
+            act = Elu()
+            continue
+        if isinstance(module, StreamableConv1d):
+            layer = CompiledConv(module, act, name)
+            after = rows // module.stride
+        elif isinstance(module, StreamableConvTranspose1d):
+            layer = CompiledUpsampling(module, act, name)
+            after = rows * module.convtr.convtr.stride[0]
+        elif isinstance(module, SEANetResnetBlock):
+            layer = CompiledResidual(module, name)
+        elif isinstance(module, StreamableLSTM):
+            layer = CompiledLSTM(module, name)
+        else:
+            raise TypeError(f"{type(module).__name__} has no compiled form")
+        act = None
+        yield _Placed(layer, rows, after)
+        rows = after

@@ -1,0 +1,62 @@
+"""Blocks of several streams as rows, time first: what the compiled layers take and give.
+
+Rows of C numbers lie one behind the other, so a convolution with k taps is one matrix product: its
+operand is the same memory read as rows of k C numbers, each C (times the stride) further on.
+
+    buffer of one stream, k = 3       matrix [T, 3 C], no copy
+      h h | x0 x1 x2 ...                h  h  x0
+      history, then the new rows        h  x0 x1
+                                        x0 x1 x2
+"""
+
+import threading
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Rows", "Scratch"]
+
+
+@dataclass
+class Rows:
+    """The next rows of each stream of a batch.
+
+    `data` is `[B, T, C]`; of stream b, the first `lengths[b]` rows are valid (all of them unless
+    it ends) and `last[b]` says that none follow.
+    """
+
+    data: Tensor
+    lengths: list[int]
+    last: list[bool]
+
+    def with_data(self, data: Tensor, lengths: list[int] | None = None) -> "Rows":
+        """Other rows of the same streams."""
+        return Rows(data, self.lengths if lengths is None else lengths, self.last)
+
+
+class Scratch(threading.local):
+    """Memory for intermediate results, kept from block to block; each thread has its own.
+
+    Fresh memory for each result would cost more than the arithmetic of the small layers: the
+    system clears each page first.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Tensor] = {}
+
+    def take(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """Uninitialised memory of that shape, type and device; the last user of `name` loses it."""
+        size = 1
+        for length in shape:
+            size *= length
+        buffer = self._buffers.get(name)
+        if (
+            buffer is None
+            or buffer.numel() < size
+            or buffer.dtype != like.dtype
+            or buffer.device != like.device
+        ):
+            buffer = torch.empty(size, dtype=like.dtype, device=like.device)
+            self._buffers[name] = buffer
+        return buffer[:size].view(shape)

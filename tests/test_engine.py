@@ -1,0 +1,178 @@
+"""The compiled form gives what the modules give, for any cut, any batch, any config it takes."""
+
+import copy
+import random
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import tiny_model, wave
+from torch import Tensor
+
+from encodec_cli.config import SEANetConfig, SEANetDecoderConfig
+from encodec_cli.engine.network import CompiledNetwork, can_compile
+from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder
+
+
+def random_config(rng: random.Random) -> dict[str, Any]:
+    """A causal config of any shape, small enough to be quick."""
+    ratios = rng.sample([1, 2, 3, 4, 5], rng.randint(1, 3))
+    compress = rng.choice([1, 2, 3])
+    return {
+        "channels": rng.choice([1, 2]),
+        "dimension": rng.randint(2, 9),
+        "n_filters": rng.randint(compress, 6),
+        "n_residual_layers": [rng.randint(0, 3) for _ in ratios],
+        "ratios": ratios,
+        "norm": rng.choice(["none", "weight_norm"]),
+        "kernel_size": rng.randint(1, 9),
+        "last_kernel_size": rng.randint(1, 9),
+        "residual_kernel_size": rng.randint(1, 4),
+        "dilation_base": rng.choice([1, 2, 3]),
+        "causal": True,
+        "pad_mode": rng.choice(["reflect", "constant", "replicate"]),
+        "true_skip": rng.choice([True, False]),
+        "compress": compress,
+        "lstm": rng.choice([0, 1, 2]),
+    }
+
+
+def cut(x: Tensor, block: int) -> list[Tensor]:
+    return list(x.split(block))
+
+
+def run(compiled: CompiledNetwork, x: Tensor, block: int) -> Tensor:
+    """One stream `[T, C]` in blocks of `block` rows."""
+    state, blocks = compiled.new_state(), cut(x, block)
+    return torch.cat([compiled.step([b], [state], [b is blocks[-1]])[0] for b in blocks])
+
+
+@pytest.mark.parametrize("seed", range(25))
+@torch.no_grad()
+def test_random_networks_are_those_of_the_modules(seed: int) -> None:
+    """Whatever the blocks and the end: equal to the whole signal's in fp64, near in fp32."""
+    rng = random.Random(seed)
+    config = random_config(rng)
+    networks = (
+        SEANetEncoder(config=SEANetConfig(**config)).double().eval(),
+        SEANetDecoder(config=SEANetDecoderConfig(**config)).double().eval(),
+    )
+    for network in networks:
+        assert can_compile(network)
+        hop = network.hop_length if isinstance(network, SEANetEncoder) else 1
+        width = (
+            network.config.channels if hop > 1 or network is networks[0] else config["dimension"]
+        )
+        compiled = CompiledNetwork(network)
+        for frames in (compiled.least_frames, compiled.least_frames + 30):
+            for rows in (1, rng.randint(1, 3 * hop), rng.randint(1, 5 * frames * hop)):
+                x = torch.randn(rows, width, dtype=torch.float64)
+                expected = network(x.t()[None])[0].t()
+                found = run(compiled, x, frames * hop)
+                torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+        single = CompiledNetwork(copy.deepcopy(network).float())
+        torch.testing.assert_close(
+            run(single, x.float(), frames * hop).double(), expected, rtol=1e-5, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("seed", range(10))
+@torch.no_grad()
+def test_streams_of_any_lengths_go_together(seed: int) -> None:
+    """They begin and end at other times than their neighbours, and give what they give alone."""
+    rng = random.Random(100 + seed)
+    config = random_config(rng)
+    encoder = SEANetEncoder(config=SEANetConfig(**config)).double().eval()
+    decoder = SEANetDecoder(config=SEANetDecoderConfig(**config)).double().eval()
+    for network, hop, width in (
+        (encoder, encoder.hop_length, config["channels"]),
+        (decoder, 1, config["dimension"]),
+    ):
+        compiled = CompiledNetwork(network)
+        block = compiled.least_frames * hop * rng.randint(1, 2)
+        signals = [
+            torch.randn(rng.randint(1, 6 * block), width, dtype=torch.float64) for _ in range(7)
+        ]
+        waiting = [(i, cut(x, block)) for i, x in enumerate(signals)]
+        active: dict[int, Any] = {}
+        found: dict[int, list[Tensor]] = {i: [] for i in range(len(signals))}
+        while waiting or active:
+            while waiting and len(active) < 3:
+                i, blocks = waiting.pop()
+                active[i] = (blocks, compiled.new_state())
+            ids = list(active)
+            inputs = [active[i][0].pop(0) for i in ids]
+            last = [not active[i][0] for i in ids]
+            for i, out, ends in zip(
+                ids, compiled.step(inputs, [active[i][1] for i in ids], last), last, strict=True
+            ):
+                found[i].append(out)
+                if ends:
+                    del active[i]
+        for i, x in enumerate(signals):
+            torch.testing.assert_close(
+                torch.cat(found[i]), network(x.t()[None])[0].t(), rtol=0, atol=1e-9
+            )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"causal": False},
+        {"norm": "layer_norm"},
+        {"activation": "ReLU", "activation_params": {}},
+        {"activation_params": {"alpha": 0.5}},
+        {"decoder": {"trim_right_ratio": 0.0}},
+        {"decoder": {"final_activation": "Tanh"}},
+    ],
+)
+def test_what_the_compiled_form_lacks_runs_as_modules(change: dict[str, Any]) -> None:
+    model = tiny_model(seanet=change)
+    assert not can_compile(model.decoder)
+    with pytest.raises(AttributeError):
+        _ = model.engine().decoder(50).least_frames  # type: ignore[attr-defined]
+
+
+def test_blocks_too_short_to_reflect_run_as_modules() -> None:
+    model = tiny_model()
+    assert isinstance(model.engine().encoder(7), CompiledNetwork)
+    assert not isinstance(model.engine().encoder(6), CompiledNetwork)
+    assert isinstance(
+        tiny_model(seanet={"pad_mode": "constant"}).engine().encoder(1), CompiledNetwork
+    )
+
+
+def test_a_stream_may_end_with_its_last_whole_block() -> None:
+    model = tiny_model()
+    for network, rows, width in ((model.encoder, 120, 1), (model.decoder, 10, 6)):
+        compiled = CompiledNetwork(network)
+        state, other, x = compiled.new_state(), compiled.new_state(), torch.randn(rows, width)
+        [first] = compiled.step([x], [state], [False])
+        nothing, alone = compiled.step([x[:0], x], [state, other], [True, False])
+        assert nothing.shape == (0, first.shape[1])
+        torch.testing.assert_close(alone, first)
+        torch.testing.assert_close(first, network(x.t()[None])[0].t())
+
+
+def test_the_engine_follows_the_weights() -> None:
+    model = tiny_model()
+    engine = model.engine()
+    assert model.engine() is engine
+    with torch.no_grad():
+        next(model.decoder.parameters()).mul_(2)
+    assert model.engine() is not engine
+    other = copy.deepcopy(model)
+    assert other.engine() is not model.engine()
+
+
+@torch.no_grad()
+def test_codes_are_the_quantizers() -> None:
+    model = tiny_model().double()
+    latents = model.encoder(torch.from_numpy(wave(500)).double()[None])
+    engine = model.engine()
+    for n_q in (1, 3):
+        codes = engine.quantizer.encode(latents[0].t(), n_q)
+        torch.testing.assert_close(codes, model.quantizer.vq.encode(latents, n_q)[:, 0])
+        torch.testing.assert_close(
+            engine.quantizer.decode(codes).t(), model.quantizer.decode(codes[None])[0]
+        )
