@@ -104,8 +104,10 @@ class CompiledNetwork:
         # A causal stream that ends with a whole block has nothing left for its last step.
         some = [i for i, x in enumerate(inputs) if x.shape[0]]
         if some:
-            chosen = ([each[i] for i in some] for each in (inputs, states, last))
-            for i, rows in zip(some, self._step(*chosen), strict=True):
+            found = self._step(
+                [inputs[i] for i in some], [states[i] for i in some], [last[i] for i in some]
+            )
+            for i, rows in zip(some, found, strict=True):
                 outputs[i] = rows
         return outputs
 
