@@ -6,17 +6,22 @@ write_ecdc("speech.ecdc", ecdc)
 wav = decode(model, read_ecdc("speech.ecdc"))
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encodec_cli.coder import grid_frames, stream_decoder, stream_encoder
+from encodec_cli.coder import grid_frames, stream_encoder
 from encodec_cli.container import Ecdc, Header
 from encodec_cli.errors import AudioError, UsageError
+from encodec_cli.frames import CodeChunk
 from encodec_cli.model import CompressionModel
+from encodec_cli.part import beyond_the_end, sample_range
+from encodec_cli.seek import decoded_from, first_chunk_for
 
 __all__ = ["check_same_model", "choose_codebooks", "decode", "encode", "header_for"]
 
@@ -124,15 +129,23 @@ def encode(
 
 
 def decode(
-    model: CompressionModel, codes: Ecdc | NDArray[np.integer] | Tensor, *, n_q: int | None = None
+    model: CompressionModel,
+    codes: Ecdc | NDArray[np.integer] | Tensor,
+    *,
+    n_q: int | None = None,
+    start: float | Fraction = 0,
+    duration: float | Fraction | None = None,
 ) -> Tensor:
     """Audio `[C, N]` of what `encode` or `read_ecdc` returned, or of bare codes `[K, T]`.
 
     `n_q` uses only that many of the stored codebooks. Bare codes of a segment model are not
     enough, they lack scales and boundaries. N is the encoded length, or T * hop for bare codes.
 
+    `start` and `duration`, in seconds, decode only that part, see `sample_range`; it differs from
+    the same part of the whole by less than -60 dB, for how long a model remembers see `seek`.
+
     Raises:
-        UsageError: codes that this model does not have.
+        UsageError: codes that this model does not have, or a part beyond the end.
     """
     if isinstance(codes, Ecdc):
         header, scales, array = codes.header, codes.scales, codes.codes
@@ -158,14 +171,29 @@ def decode(
     if n_q is not None and not 1 <= n_q <= array.shape[0]:
         raise UsageError(f"{n_q} codebooks: only 1 to {array.shape[0]} are stored")
     array = array[:n_q].astype(np.uint16)
-    decoder = stream_decoder(model, block_frames=header.chunk_frames)
     assert header.num_samples is not None
-    pieces = []
-    position = 0
-    for chunk in range(header.chunk_count(header.num_samples)):
+    first, end = sample_range(start, duration, model.sample_rate)
+    if first >= header.num_samples:
+        raise beyond_the_end(start, header.num_samples, model.sample_rate)
+    end = header.num_samples if end is None else min(end, header.num_samples)
+    chunks = _chunks(header, array, scales, first_chunk_for(model.config, header, first))
+    pieces, position = [], first
+    for piece in decoded_from(model, header, chunks, first, []):
+        pieces.append(piece[:, : end - position])
+        position += piece.shape[1]
+        if position >= end:
+            break
+    return torch.from_numpy(np.concatenate(pieces, axis=1))
+
+
+def _chunks(
+    header: Header, codes: NDArray[np.uint16], scales: NDArray[np.float32] | None, start: int
+) -> Iterator[CodeChunk]:
+    """The chunks of `codes` `[K, T]` from number `start` on."""
+    assert header.num_samples is not None
+    position = header.frames_before(start, header.num_samples)
+    for chunk in range(start, header.chunk_count(header.num_samples)):
         frames = header.frames_in_chunk(chunk, header.num_samples)
         scale = None if scales is None else float(scales[chunk])
-        pieces.append(decoder.push(array[:, position : position + frames], scale))
+        yield CodeChunk(codes[:, position : position + frames], scale)
         position += frames
-    pieces.append(decoder.finish())
-    return torch.from_numpy(np.concatenate(pieces, axis=1)[:, : header.num_samples])

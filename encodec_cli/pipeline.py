@@ -11,7 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
@@ -28,13 +29,16 @@ from encodec_cli.audio import (
     prepare_blocks,
     resampled_length,
 )
-from encodec_cli.coder import StreamDecoder, stream_decoder, stream_encoder
+from encodec_cli.coder import stream_encoder
 from encodec_cli.container import DamagedChunk, EcdcReader, EcdcWriter, Header, Legacy
 from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.files import CountingFile, atomic_output, open_input, standard_output
+from encodec_cli.frames import CodeChunk
 from encodec_cli.latency import block_frames_for
 from encodec_cli.model import CompressionModel
+from encodec_cli.part import between, beyond_the_end, part_to_decode
+from encodec_cli.seek import decoded_from, first_chunk_for
 
 __all__ = [
     "DecodeOptions",
@@ -96,6 +100,8 @@ class DecodeReport:
     """What `rescale` multiplied the audio by; 1 if nothing had to be lowered."""
     damage: tuple[str, ...]
     """What could not be read and was replaced by silence, one line each."""
+    notes: tuple[str, ...]
+    """What to know of the result, see `decoded_from`."""
     elapsed_seconds: float
 
     @property
@@ -116,8 +122,9 @@ class DecodeOptions:
     `bandwidth` (kb/s) or `n_q` use fewer codebooks than stored. `sample_rate` in Hz, None for
     the model's, or "source" for the rate and length of what was encoded. `rescale` lowers the
     whole recording instead of clamping peaks. `conceal` puts silence in place of damage instead
-    of failing. `lm` is the language model for files that need one; `legacy` names the program
-    that wrote a file whose layout differs.
+    of failing. `start` and `duration`, in seconds, decode a part, see `sample_range`; only what it
+    needs is read and checked, by the file's index if it has one. `lm` is the language model for
+    files that need one; `legacy` names the program that wrote a file whose layout differs.
     """
 
     bandwidth: float | None = None
@@ -127,6 +134,8 @@ class DecodeOptions:
     encoding: Encoding | None = None
     rescale: bool = False
     conceal: bool = False
+    start: float | Fraction = 0
+    duration: float | Fraction | None = None
     force: bool = False
     lm: CodeModel | None = None
     legacy: Legacy | None = None
@@ -232,7 +241,8 @@ def decode_stream(
     """
     started = time.monotonic()
     name = "stdin" if source == "-" else source
-    damage: list[str] = []
+    notes: list[str] = []
+    losses = _Losses(conceal=options.conceal)
     try:
         reader = EcdcReader(file, lm=options.lm, legacy=options.legacy)
         check_same_model(model, reader.header)
@@ -242,8 +252,12 @@ def decode_stream(
             )
         n_q = _codebooks(model, reader.header, options)
         rate = _output_rate(reader, options)
-        blocks = _decoded(model, reader, n_q, damage if options.conceal else None)
-        blocks = _resampled(blocks, reader, rate, exact=options.sample_rate == "source")
+        part = part_to_decode(reader, options.start, options.duration, rate)
+        blocks = _decoded(model, reader, n_q, part.begin, losses, notes)
+        blocks = _resampled(
+            blocks, reader, rate, part.origin, exact=options.sample_rate == "source"
+        )
+        blocks = between(blocks, part)
         gain = 1.0
         with ExitStack() as stack:
             if options.rescale:
@@ -261,9 +275,14 @@ def decode_stream(
             for block in blocks:
                 writer.write(block)
                 if progress is not None:
-                    progress(writer.frames / rate, reader.header.duration)
+                    progress(writer.frames / rate, part.seconds(reader, rate))
+            damage = losses.lines(reader)
             if writer.frames == 0:
-                raise ContainerError(f"{damage[0]}; nothing of the audio is left")
+                raise (
+                    ContainerError(f"{damage[0]}; nothing of the audio is left")
+                    if damage
+                    else beyond_the_end(options.start, reader.num_samples, reader.play_rate)
+                )
     except (ContainerError, UsageError) as error:
         raise type(error)(f"{name}: {error}") from error
     return DecodeReport(
@@ -276,6 +295,7 @@ def decode_stream(
         clipped=writer.clipped,
         gain=gain,
         damage=tuple(damage),
+        notes=tuple(notes),
         elapsed_seconds=time.monotonic() - started,
     )
 
@@ -305,18 +325,35 @@ def _output_rate(reader: EcdcReader, options: DecodeOptions) -> int:
     return options.sample_rate or reader.play_rate
 
 
-def _decoded(
-    model: CompressionModel, reader: EcdcReader, n_q: int, damage: list[str] | None
-) -> Iterator[Samples]:
-    """Blocks at the model's rate, together exactly as long as what was encoded.
+@dataclass
+class _Losses:
+    """What could not be read: concealed, or the end of it."""
 
-    Damage is collected in `damage` and concealed, or raised if that is None.
-    """
-    decoder = stream_decoder(model, block_frames=reader.header.chunk_frames)
-    pieces = _pieces(decoder, reader, n_q, damage)
+    conceal: bool
+    fatal: list[str] = field(default_factory=list)
+    ignored: int = 0
+    """Problems that lie before what is decoded."""
+
+    def lines(self, reader: EcdcReader) -> list[str]:
+        """One line for each, empty unless concealed."""
+        return [*reader.problems[self.ignored :], *self.fatal] if self.conceal else []
+
+
+def _decoded(
+    model: CompressionModel,
+    reader: EcdcReader,
+    n_q: int,
+    first: int,
+    losses: _Losses,
+    notes: list[str],
+) -> Iterator[Samples]:
+    """Blocks at the model's rate from sample `first` to the end of what was encoded."""
+    start = first_chunk_for(model.config, reader.header, first)
+    chunks = _chunks(reader, n_q, start, losses)
+    pieces = decoded_from(model, reader.header, chunks, first, notes)
     # What is to be trimmed, less than a hop, may only be known after the last chunk.
     held, position = yield from _all_but(model.config.hop_length, pieces, model.channels)
-    end = held.shape[1] if reader.num_samples is None else reader.num_samples - position
+    end = held.shape[1] if reader.num_samples is None else reader.num_samples - first - position
     if end > 0:
         yield held[:, :end]
 
@@ -336,33 +373,40 @@ def _all_but(
     return held, position
 
 
-def _pieces(
-    decoder: StreamDecoder, reader: EcdcReader, n_q: int, damage: list[str] | None
-) -> Iterator[Samples]:
+def _chunks(
+    reader: EcdcReader, n_q: int, start: int, losses: _Losses
+) -> Iterator[CodeChunk | DamagedChunk]:
+    """`n_q` codebooks of the chunks from number `start` on; damaged ones only where concealed."""
+    number = 0
+    if start > 0 and reader.index is not None:
+        reader.seek(start)
+        number = start
     try:
         for chunk in reader:
-            if isinstance(chunk, DamagedChunk):
-                if damage is None:
-                    raise ContainerError(
-                        f"{reader.problems[-1]}; get it again, or decode what is left with "
-                        "--conceal"
-                    )
-                yield decoder.push_lost(chunk.frames)
+            number += 1
+            if number <= start:
+                losses.ignored = len(reader.problems)
+            elif not isinstance(chunk, DamagedChunk):
+                yield replace(chunk, codes=chunk.codes[:n_q])
+            elif losses.conceal:
+                yield chunk
             else:
-                yield decoder.push(chunk.codes[:n_q], chunk.scale)
+                raise ContainerError(
+                    f"{reader.problems[-1]}; get it again, or decode what is left with --conceal"
+                )
     except ContainerError as error:
-        if damage is None:
+        if not losses.conceal:
             raise
-        damage.append(str(error))
-    if damage is not None:
-        damage[:0] = reader.problems
-    yield decoder.finish()
+        losses.fatal.append(str(error))
 
 
 def _resampled(
-    blocks: Iterator[Samples], reader: EcdcReader, rate: int, *, exact: bool
+    blocks: Iterator[Samples], reader: EcdcReader, rate: int, origin: int, *, exact: bool
 ) -> Iterator[Samples]:
-    """Blocks at `rate`; with `exact`, as many samples as the source had."""
+    """Blocks, which start at sample `origin` of `rate`, at `rate`.
+
+    With `exact` they end where the source did.
+    """
     header, own = reader.header, reader.play_rate
     if rate == own:
         yield from blocks
@@ -377,6 +421,7 @@ def _resampled(
         yield resampler.finish()
 
     held, position = yield from _all_but(spare, pushed(), header.channels)
+    position += origin
     wanted = reader.source_num_samples if exact else None
     end = held.shape[1] if wanted is None else wanted - position
     # What the file says is not to be trusted with memory, nor to pass for what was decoded.

@@ -243,6 +243,7 @@ def test_models_show_json(model: Path) -> None:
     assert report["sha256"] in text
     assert "24000 Hz, mono" in text
     assert "1.5, 6 kb/s" in text
+    assert "107 ms before --start" in text
     assert "13.3 ms at least (one frame); 1067 ms unless --latency says less" in text
 
 

@@ -20,6 +20,7 @@ from encodec_cli.cli.batch import (
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, progress_bar, say, warn
 from encodec_cli.cli.loading import load, load_lm
+from encodec_cli.cli.timecode import parse_time
 from encodec_cli.cli.tokens import PatternName, decode_tokens
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.files import check_writable
@@ -183,6 +184,13 @@ def decode(
         bool,
         typer.Option("--conceal", help="Put silence in place of damage; exit code 1 all the same."),
     ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Decode from here on: seconds, or [hh:]mm:ss.s."),
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Decode that much. [to the end]")
+    ] = None,
     lm: options.LanguageModel = None,
     legacy: Annotated[
         LegacyProgram | None,
@@ -230,6 +238,7 @@ def decode(
             encoding.value if encoding else None,
         )
     rate = _parse_rate(sample_rate)
+    begin, length = parse_time(start, "--start"), parse_time(duration, "--duration")
     if bandwidth is not None and n_q is not None:
         raise UsageError("give --bandwidth or --n-q, not both")
 
@@ -250,12 +259,16 @@ def decode(
         encoding=encoding.value if encoding else None,
         rescale=rescale,
         conceal=conceal,
+        start=begin or 0,
+        duration=length,
         force=force,
         lm=load_lm(lm, loaded),
         legacy=legacy.value if legacy else None,
     )
 
     def say_decoded(report: DecodeReport) -> bool:
+        for line in report.notes:
+            warn(f"{report.target}: {line}")
         for line in report.damage:
             warn(f"{report.source}: {line}; silence in its place")
         if report.clipped:

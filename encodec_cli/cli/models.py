@@ -202,6 +202,7 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
         "trained for": ", ".join(f"{kbps:g}" for kbps in row["bandwidths"]) + " kb/s",
         "codes at once": pieces + (", causal" if row["causal"] else ""),
         "latency": _latency(row),
+        "pre-roll": _pre_roll(row),
         "licence": row["licence"],
         "trained on": row["training_data"],
     }
@@ -216,6 +217,15 @@ def _latency(row: dict[str, Any]) -> str:
         f"{row['latency_ms']:.1f} ms at least ({parts}); "
         f"{row['block_ms'] + ahead:.0f} ms unless --latency says less"
     )
+
+
+def _pre_roll(row: dict[str, Any]) -> str:
+    if row["segment_seconds"] is not None:
+        return "two segments before --start"
+    frames = f"{row['decoder_history_ms']:.0f} ms before --start"
+    if row["lstm_layers"]:
+        return f"{frames} for the convolutions, 1 to 64 s for the LSTM, until it agrees"
+    return frames
 
 
 def _flat(metrics: dict[str, Any], prefix: str = "") -> dict[str, str]:
