@@ -115,6 +115,7 @@ def test_json_of_encode_and_decode_is_one_complete_line(tmp_path: Path, mono: Pa
         "clipped": 0,
         "gain": 1.0,
         "damage": [],
+        "notes": [],
         "seconds": 1.0,
     }
 
