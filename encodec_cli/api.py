@@ -101,14 +101,16 @@ def encode(
     *,
     bandwidth: float | None = None,
     n_q: int | None = None,
+    search: int = 1,
 ) -> Ecdc:
     """Code `wav` `[C, N]` (N >= 1, at the model's rate, linear range [-1, 1]).
 
-    `bandwidth` in kb/s or `n_q` codebooks; 6 kb/s if neither. The codes are `.codes`, uint16
-    `[K, T]`.
+    `bandwidth` in kb/s or `n_q` codebooks; 6 kb/s if neither. `search` is how many partial code
+    sequences the encoder keeps, see `beam_search`: slower, nearer to the latents. The codes are
+    `.codes`, uint16 `[K, T]`.
 
     Raises:
-        UsageError: wrong shape, or a bandwidth the model cannot code.
+        UsageError: wrong shape, a bandwidth the model cannot code, or `search` out of range.
         AudioError: no samples, NaN or Inf.
     """
     n_q = choose_codebooks(model, bandwidth, n_q)
@@ -118,7 +120,7 @@ def encode(
         raise AudioError("wav holds no samples; nothing to encode")
     if not bool(torch.isfinite(wav).all()):
         raise AudioError("wav holds NaN or Inf")
-    encoder = stream_encoder(model, n_q)
+    encoder = stream_encoder(model, n_q, search=search)
     chunks = encoder.push(wav.detach().float().cpu().numpy()) + encoder.finish()
     scales = [chunk.scale for chunk in chunks if chunk.scale is not None]
     return Ecdc(

@@ -21,6 +21,7 @@ from encodec_cli.errors import UsageError
 from encodec_cli.frames import CodeChunk
 from encodec_cli.latency import encoder_lookahead
 from encodec_cli.model import CompressionModel
+from encodec_cli.nn.search import MOST_BEAMS, beam_search
 
 __all__ = ["StreamDecoder", "StreamEncoder", "grid_frames", "stream_decoder", "stream_encoder"]
 
@@ -55,7 +56,7 @@ class StreamDecoder(Protocol):
 
 
 def stream_encoder(
-    model: CompressionModel, n_q: int, *, chunk_frames: int | None = None
+    model: CompressionModel, n_q: int, *, chunk_frames: int | None = None, search: int = 1
 ) -> StreamEncoder:
     """A new stream of `n_q` codebooks.
 
@@ -63,13 +64,17 @@ def stream_encoder(
     given as soon as its samples, and what the model looks ahead, have been pushed. Codes depend
     on it at near-ties only. Segment models make one chunk per segment.
 
+    `search` is how many partial code sequences the encoder keeps, see `beam_search`; 1 is greedy.
+
     Raises:
-        UsageError: the model has not that many codebooks.
+        UsageError: the model has not that many codebooks; `search` out of range.
     """
     model.config.check_codebooks(n_q)
+    if not 1 <= search <= MOST_BEAMS:
+        raise UsageError(f"search {search}: the encoder keeps 1 to {MOST_BEAMS} sequences")
     if model.config.segment_samples is not None:
-        return _SegmentEncoder(model, n_q)
-    return _WholeEncoder(model, n_q, chunk_frames or grid_frames(model))
+        return _SegmentEncoder(model, n_q, search)
+    return _WholeEncoder(model, n_q, chunk_frames or grid_frames(model), search)
 
 
 def stream_decoder(model: CompressionModel, *, block_frames: int | None = None) -> StreamDecoder:
@@ -90,9 +95,10 @@ def grid_frames(model: CompressionModel) -> int:
 
 
 class _WholeEncoder:
-    def __init__(self, model: CompressionModel, n_q: int, chunk_frames: int) -> None:
+    def __init__(self, model: CompressionModel, n_q: int, chunk_frames: int, search: int) -> None:
         self._model = model
         self._n_q = n_q
+        self._search = search
         self._chunk_frames = chunk_frames
         # The first step takes the look-ahead too, so that each step completes a chunk.
         self._block = chunk_frames * model.config.hop_length
@@ -127,7 +133,7 @@ class _WholeEncoder:
         frames = latents.shape[0]
         cut = frames if last else frames - frames % size
         self._latents = latents[cut:]
-        codes = _array16(self._engine.quantizer.encode(latents[:cut], self._n_q))
+        codes = _codes(self._model, latents[:cut], self._n_q, self._search)
         return [
             CodeChunk(codes[:, start : min(start + size, cut)]) for start in range(0, cut, size)
         ]
@@ -168,9 +174,10 @@ class _WholeDecoder:
 
 
 class _SegmentEncoder:
-    def __init__(self, model: CompressionModel, n_q: int) -> None:
+    def __init__(self, model: CompressionModel, n_q: int, search: int) -> None:
         self._model = model
         self._n_q = n_q
+        self._search = search
         self._segment, self._stride = _segment_and_stride(model)
         self._samples = torch.zeros(model.channels, 0)
 
@@ -196,7 +203,7 @@ class _SegmentEncoder:
     def _encode(self, samples: Tensor) -> CodeChunk:
         model = self._model
         x, scale = model.normalize(_like_weights(samples[None], model))
-        codes = _array16(model.engine().quantizer.encode(model.encoder(x)[0].t(), self._n_q))
+        codes = _codes(model, model.encoder(x)[0].t(), self._n_q, self._search)
         return CodeChunk(codes, None if scale is None else float(scale))
 
 
@@ -263,7 +270,12 @@ def _like_weights(x: Tensor, model: CompressionModel) -> Tensor:
     return x.to(device=weight.device, dtype=weight.dtype)
 
 
-def _array16(codes: Tensor) -> NDArray[np.uint16]:
+def _codes(model: CompressionModel, latents: Tensor, n_q: int, search: int) -> NDArray[np.uint16]:
+    """Codes `[n_q, T]` of latents `[T, D]`."""
+    if search > 1:
+        codes = beam_search(latents, model.quantizer.tables(n_q), search)
+    else:
+        codes = model.engine().quantizer.encode(latents, n_q)
     return codes.cpu().numpy().astype(np.uint16)
 
 

@@ -144,22 +144,27 @@ def evaluate_model(
     bandwidths: Sequence[float] | None = None,
     *,
     speech: bool | None = None,
+    search: int = 1,
 ) -> Iterator[Evaluated]:
     """Rows and audio of a recording at each of `bandwidths` (kb/s; the model's own if None).
 
     `reference` has the rate and channels of `model`. ESTOI and PESQ are measured where `is_speech`
-    says so, unless `speech` decides.
+    says so, unless `speech` decides. `search` is that of `stream_encoder`.
 
     Raises:
         EncodecCliError: see `encode_file`, `CodecConfig.codebooks_for`.
     """
     for bandwidth in model.target_bandwidths if bandwidths is None else bandwidths:
-        coded = through_model(model, reference, bandwidth)
+        coded = through_model(model, reference, bandwidth, search=search)
         yield Evaluated(judge(reference, coded, speech=speech), coded.audio)
 
 
-def through_model(model: CompressionModel, reference: Reference, bandwidth: float) -> Coded:
+def through_model(
+    model: CompressionModel, reference: Reference, bandwidth: float, *, search: int = 1
+) -> Coded:
     """Code the file of `reference` at `bandwidth` kb/s into an `.ecdc` file, and decode that.
+
+    `search` is that of `stream_encoder`; the name of the codec tells if it is more than 1.
 
     Raises:
         EncodecCliError: see `encode_file`, `CodecConfig.codebooks_for`.
@@ -167,10 +172,10 @@ def through_model(model: CompressionModel, reference: Reference, bandwidth: floa
     n_q = model.config.codebooks_for(bandwidth)
     with tempfile.TemporaryDirectory(prefix="encodec-cli-") as folder:
         packed, decoded = Path(folder) / "audio.ecdc", Path(folder) / "audio.wav"
-        encoding = encode_file(model, reference.path, packed, n_q=n_q)
+        encoding = encode_file(model, reference.path, packed, n_q=n_q, search=search)
         decoding = decode_file(model, packed, decoded, DecodeOptions(encoding="float"))
         return Coded(
-            codec=model.config.name,
+            codec=model.config.name if search == 1 else f"{model.config.name} search {search}",
             bandwidth=bandwidth,
             bytes=encoding.bytes,
             audio=read_whole(decoded, model.sample_rate, model.channels),

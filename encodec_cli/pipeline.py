@@ -147,6 +147,7 @@ def encode_file(
     target: Place,
     *,
     n_q: int,
+    search: int = 1,
     latency_ms: float | None = None,
     version: int = 1,
     keep_source: bool = False,
@@ -156,6 +157,7 @@ def encode_file(
 ) -> EncodeReport:
     """Code audio from `source` into an `.ecdc` file of `n_q` codebooks.
 
+    `search` is that of `stream_encoder`.
     `latency_ms` makes smaller chunks that leave sooner, see `block_frames_for`; format 0 has none.
     Format 0 stores the source's rate, channels and length, and the weights' hash, only with
     `keep_source`; with `lm` its codes are compressed with that language model.
@@ -178,7 +180,7 @@ def encode_file(
                 source_sample_rate=reader.sample_rate,
                 source_channels=reader.channels,
             )
-        encoder = stream_encoder(model, n_q, chunk_frames=chunk_frames)
+        encoder = stream_encoder(model, n_q, chunk_frames=chunk_frames, search=search)
         # Read in small parts of a block: it is to be coded when its last sample comes.
         part = max(1, chunk_frames // 8) * model.config.hop_length
         part = max(1, part * reader.sample_rate // model.sample_rate)

@@ -63,6 +63,7 @@ def encode(
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
+    search: options.Search = 1,
     container: Annotated[
         ContainerFormat,
         typer.Option("--format", help="v1, ours; v0, which Meta's encodec reads (its models)."),
@@ -134,6 +135,7 @@ def encode(
                 job.source,
                 job.target,
                 n_q=codebooks,
+                search=search,
                 latency_ms=latency,
                 version=version,
                 keep_source=keep_source,

@@ -53,6 +53,7 @@ def evaluate(
         ),
     ] = None,
     model: options.Model = DEFAULT_MODEL,
+    search: options.Search = 1,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,7 +92,7 @@ def evaluate(
     if json and csv:
         raise UsageError("give --json or --csv, not both")
     decoded = decoded or []
-    _check_sources(inputs, reference, decoded, codes=bool(bandwidths or against))
+    _check_sources(inputs, reference, decoded, codes=bool(bandwidths or against or search > 1))
     rates = _parse_rates("--bandwidths", bandwidths) if bandwidths not in (None, "none") else []
     others = [pair for text in against or [] for pair in _parse_against(text)]
     if reference is not None:
@@ -102,7 +103,7 @@ def evaluate(
         loaded = load(model, device, threads)
         if bandwidths is None:
             rates = list(loaded.target_bandwidths)
-        codings = [*_model_codings(loaded, rates), *_other_codings(others)]
+        codings = [*_model_codings(loaded, rates, search), *_other_codings(others)]
         if not codings:
             raise UsageError("--bandwidths none: give --against, or there is nothing to measure")
         recordings = [_Recording(path, kind, codings) for path, kind in kinds.items()]
@@ -134,7 +135,9 @@ def _check_sources(
     if reference is None and not inputs:
         raise UsageError("name recordings, or --reference and --decoded")
     if reference is not None and (inputs or codes):
-        raise UsageError("--reference: nothing is coded; leave out IN, --bandwidths and --against")
+        raise UsageError(
+            "--reference: nothing is coded; leave out IN, --bandwidths, --search, --against"
+        )
 
 
 def _parse_rates(option: str, text: str) -> list[float]:
@@ -155,12 +158,14 @@ def _parse_against(text: str) -> "list[tuple[OtherCodec, float]]":
     return [(codec, rate) for rate in _parse_rates("--against", rates or text)]
 
 
-def _model_codings(model: "CompressionModel", rates: Iterable[float]) -> "list[Coding]":
+def _model_codings(
+    model: "CompressionModel", rates: Iterable[float], search: int
+) -> "list[Coding]":
     from encodec_cli.evaluate import through_model
 
     for rate in rates:
         model.config.codebooks_for(rate)  # refuse now rather than for each recording
-    return [partial(through_model, model, bandwidth=rate) for rate in rates]
+    return [partial(through_model, model, bandwidth=rate, search=search) for rate in rates]
 
 
 def _other_codings(others: "Iterable[tuple[OtherCodec, float]]") -> "list[Coding]":

@@ -18,6 +18,7 @@ __all__ = [
     "OutputDir",
     "Quiet",
     "Recursive",
+    "Search",
     "SkipExisting",
     "Threads",
 ]
@@ -44,6 +45,15 @@ LanguageModel = Annotated[
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings.")]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON per file on stdout.")]
+Search = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=256,
+        metavar="N",
+        help="Encoder keeps the N best code sequences: slower, a little better.",
+    ),
+]
 Device = Annotated[
     str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: a GPU if there is one.")
 ]
