@@ -103,8 +103,7 @@ class _WholeEncoder:
         # The first step takes the look-ahead too, so that each step completes a chunk.
         self._block = chunk_frames * model.config.hop_length
         self._wanted = self._block + encoder_lookahead(model.config.seanet)
-        self._engine = model.engine()
-        self._network = self._engine.encoder(chunk_frames)
+        self._network = model.engine().encoder(chunk_frames)
         self._state = self._network.new_state()
         self._samples = torch.zeros(model.channels, 0)
         self._latents: Tensor | None = None
