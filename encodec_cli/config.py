@@ -47,9 +47,10 @@ class SEANetConfig:
     """Arguments of audiocraft's `SEANetEncoder`, same names, order, defaults and meaning.
 
     `ratios` are the decoder's up-sampling factors; the encoder applies them reversed. Channels
-    double per stage, starting from `n_filters`. Beyond audiocraft, `n_residual_layers` may be a
-    list with one count per stage, from the stage nearest the waveform to the one nearest the
-    codes, because a residual block at the full sampling rate costs as much as all others.
+    double per stage, starting from `n_filters`. Beyond audiocraft, and because a layer at the full
+    sampling rate costs as much as all others, two arguments may be lists, from the waveform to the
+    codes: `n_residual_layers` with one count per stage, and `n_filters` with the channels at the
+    waveform and after each down-sampling.
 
     Source: SoundStream (Zeghidour et al. 2021, section III.A) and EnCodec (Défossez et al. 2022,
     section 3.1).
@@ -57,7 +58,7 @@ class SEANetConfig:
 
     channels: int = 1
     dimension: int = 128
-    n_filters: int = 32
+    n_filters: int | tuple[int, ...] = 32
     n_residual_layers: int | tuple[int, ...] = 3
     ratios: tuple[int, ...] = (8, 5, 4, 2)
     activation: str = "ELU"
@@ -78,26 +79,34 @@ class SEANetConfig:
     def __post_init__(self) -> None:
         # Python callers pass lists, as audiocraft does; frozen means hashable tuples inside.
         object.__setattr__(self, "ratios", tuple(self.ratios))
-        if not isinstance(self.n_residual_layers, int):
-            object.__setattr__(self, "n_residual_layers", tuple(self.n_residual_layers))
+        for name in ("n_filters", "n_residual_layers"):
+            value = getattr(self, name)
+            if not isinstance(value, int):
+                object.__setattr__(self, name, tuple(value))
         _check_literals(self)
-        for name in ("channels", "dimension", "n_filters", "compress", "dilation_base"):
+        for name in ("channels", "dimension", "compress", "dilation_base"):
             _check_at_least(self, name, 1)
-        if self.compress > self.n_filters:
-            raise ConfigError(
-                f"compress: {self.compress}: leaves none of n_filters ({self.n_filters}) channels"
-            )
         for name in ("kernel_size", "last_kernel_size", "residual_kernel_size"):
             _check_at_least(self, name, 1)
         for name in ("lstm", "disable_norm_outer_blocks"):
             _check_at_least(self, name, 0)
         if not self.ratios or min(self.ratios) < 1:
             raise ConfigError(f"ratios: {list(self.ratios)}: give at least one factor, all >= 1")
-        layers = self.residual_layers
+        widths, layers = self.widths, self.residual_layers
+        if len(widths) != len(self.ratios) + 1 or min(widths) < 1:
+            raise ConfigError(
+                f"n_filters: {self.n_filters}: give one number >= 1, "
+                f"or a list of {len(self.ratios) + 1}, at the waveform and after each ratio"
+            )
         if len(layers) != len(self.ratios) or min(layers) < 0:
             raise ConfigError(
                 f"n_residual_layers: {self.n_residual_layers}: give one count >= 0, "
                 f"or a list of {len(self.ratios)}, one per ratio"
+            )
+        narrowest = min((w for w, n in zip(widths, layers, strict=False) if n), default=None)
+        if narrowest is not None and self.compress > narrowest:
+            raise ConfigError(
+                f"compress: {self.compress}: leaves none of n_filters ({narrowest}) channels"
             )
         if self.disable_norm_outer_blocks > len(self.ratios) + 2:
             raise ConfigError(
@@ -106,6 +115,13 @@ class SEANetConfig:
             )
         if self.causal and self.norm == "time_group_norm":
             raise ConfigError("causal: a causal network cannot use norm: time_group_norm")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels at the waveform and after each down-sampling."""
+        if isinstance(self.n_filters, int):
+            return tuple(self.n_filters << stage for stage in range(len(self.ratios) + 1))
+        return self.n_filters
 
     @property
     def residual_layers(self) -> tuple[int, ...]:

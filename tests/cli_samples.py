@@ -66,8 +66,8 @@ def make_model(config: CodecConfig, *, seed: int = 0, gain: float = 1.0) -> Comp
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = CompressionModel(config)
-        initialize(model)
         x = torch.randn(1, config.channels, config.sample_rate) * 0.1
+        initialize(model, [x])
         with torch.no_grad():
             for book in model.quantizer.codebooks:
                 book.embed.normal_(std=0.5)

@@ -128,6 +128,8 @@ DELETE = object()
         ("quantizer.bins", 1, "quantizer: bins: 1: give at least 2"),
         ("seanet.ratios", [], "seanet: ratios: .*at least one factor"),
         ("seanet.n_residual_layers", [1], "n_residual_layers: .*a list of 4, one per ratio"),
+        ("seanet.n_filters", [4, 8], "n_filters: .*a list of 5, at the waveform and after each"),
+        ("seanet.n_filters", 0, "n_filters: 0: give one number >= 1"),
         ("seanet.norm", "time_group_norm", "causal: .*time_group_norm"),
     ],
 )
@@ -192,6 +194,9 @@ def test_python_callers_may_pass_lists() -> None:
     assert config.ratios == (2, 3)
     assert config.residual_layers == (0, 1)
     assert SEANetConfig(ratios=(2, 3), n_residual_layers=2).residual_layers == (2, 2)
+    wide = SEANetConfig(ratios=[2, 3], n_filters=[4, 9, 5])  # type: ignore[arg-type]
+    assert wide.widths == (4, 9, 5)
+    assert SEANetConfig(ratios=(2, 3), n_filters=4).widths == (4, 8, 16)
     assert config.hop_length == 6
     assert SEANetDecoderConfig().trim_right_ratio == 1.0
 

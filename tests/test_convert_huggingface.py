@@ -434,6 +434,7 @@ def saved(config: CodecConfig, path: Path) -> Path:
     [
         ({"lstm": 0}, "no LSTM"),
         ({"n_residual_layers": (1, 1, 1, 2)}, "n_residual_layers that differ by stage"),
+        ({"n_filters": (4, 8, 16, 32, 48)}, "n_filters that do not double"),
         ({"norm": "layer_norm"}, "norm layer_norm"),
         ({"activation_params": {"alpha": 0.5}}, "activation ELU"),
     ],

@@ -99,6 +99,7 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"dimension": 7}),
     ({}, {"n_filters": 6}),
     ({}, {"n_residual_layers": 2}),
+    ({}, {"n_filters": [6, 10, 7]}),
     ({}, {"n_residual_layers": [0, 2]}),
     ({"n_residual_layers": [0, 2]}, {"n_residual_layers": [2, 0]}),
     ({}, {"ratios": [2, 3]}),

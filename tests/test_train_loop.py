@@ -188,17 +188,19 @@ def test_a_longer_recipe_goes_on(recipe: Path) -> None:
     assert finish(longer).step == 14
 
 
-def test_training_learns(recipe: Path) -> None:
+def test_training_learns(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # From torch's own weights: the linear start leaves too little to learn of a tone.
+    monkeypatch.setattr(loop, "initialize", lambda model, batches: None)
     config = configured(recipe, steps=160, quantizer_start=60, validate_every=160, decay=20)
     config = replace(config, adversary=replace(config.adversary, start=None), learning_rate=5e-3)
     trainer = finish(make(config, recipe))
-    log = [line for line in log_of(trainer.folder) if "mel" in line]
+    log = [line for line in log_of(trainer.folder) if "spectral" in line]
     assert len(log) == 160
     early, late = (
-        {name: np.mean([line[name] for line in part]) for name in ("mel", "waveform")}
+        {name: np.mean([line[name] for line in part]) for name in ("spectral", "waveform")}
         for part in (log[:10], log[-10:])
     )
-    assert late["mel"] < 0.8 * early["mel"]
+    assert late["spectral"] < 0.8 * early["spectral"]
     assert late["waveform"] < 0.8 * early["waveform"]
     assert log[59]["commitment"] == 0
     assert log[60]["commitment"] > 0

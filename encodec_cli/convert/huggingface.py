@@ -193,7 +193,7 @@ def hub_config(config: CodecConfig) -> dict[str, Any]:
         chunk_length_s=config.segment_seconds,
         overlap=None if config.segment_seconds is None else config.overlap,
         hidden_size=seanet.dimension,
-        num_filters=seanet.n_filters,
+        num_filters=seanet.widths[0],
         num_residual_layers=max(layers),
         upsampling_ratios=seanet.ratios,
         norm_type="weight_norm" if seanet.norm == "none" else seanet.norm,
@@ -213,6 +213,8 @@ def hub_config(config: CodecConfig) -> dict[str, Any]:
     shared = {f.name: getattr(seanet, f.name) for f in dataclasses.fields(seanet)}
     cannot = {
         "n_residual_layers that differ by stage": len(layers) > 1,
+        "n_filters that do not double": seanet.widths
+        != tuple(seanet.widths[0] << i for i in range(len(seanet.widths))),
         f"norm {seanet.norm}": hub.norm_type not in ("weight_norm", "time_group_norm"),
         "a norm that spares outer blocks": seanet.norm != "none"
         and seanet.disable_norm_outer_blocks > 0,

@@ -197,7 +197,7 @@ class _Stages:
 
     def width(self, stage: int) -> int:
         """Channels after `stage` down-samplings."""
-        return self.config.n_filters << stage
+        return self.config.widths[stage]
 
     def _common(self, block: int) -> dict[str, Any]:
         c = self.config

@@ -46,11 +46,11 @@ class DataConfig:
 class LossConfig:
     """Weights of the balancer's losses, and of the commitment penalty beside it.
 
-    Spectral losses are taken of signals scaled to unit RMS; `floor` is the least mel energy
-    that counts, on that scale.
+    The spectral loss is taken of signals scaled to unit RMS: log-mel L1, with `floor` the least
+    mel energy that counts, plus `complex` times a distance of compressed complex spectra.
     """
 
-    mel: float = 1.0
+    spectral: float = 1.0
     waveform: float = 1.0
     complex: float = 0.0
     adversarial: float = 1.0

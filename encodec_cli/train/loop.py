@@ -34,7 +34,7 @@ from encodec_cli.train.losses import (
     discriminator_loss,
     feature_loss,
     generator_loss,
-    spectral_losses,
+    spectral_loss,
     waveform_loss,
 )
 from encodec_cli.train.validate import validate
@@ -95,7 +95,6 @@ class Trainer:
         if config.name is not None:
             codec = replace(codec, name=config.name)
         self.model = CompressionModel(codec)
-        initialize(self.model)
         if config.warm_start is not None:
             _warm_start(self.model, Path(config.warm_start))
         self.model.to(device)
@@ -113,9 +112,8 @@ class Trainer:
         weights = config.loss
         self.balancer = Balancer(
             {
-                "mel": weights.mel,
+                "spectral": weights.spectral,
                 "waveform": weights.waveform,
-                "complex": weights.complex,
                 "adversarial": weights.adversarial,
                 "feature": weights.feature,
             }
@@ -137,6 +135,9 @@ class Trainer:
         first = self.step
         while self.step < c.steps:
             rng = self._reseed(self.step)
+            if self.step == 0 and c.warm_start is None:
+                initialize(self.model, self._batches(corpus, rng))
+                self._restart_average("")
             if self.step == c.quantizer_start and not self._quantizer_inited():
                 self._start_quantizer(corpus, rng)
             losses = self._train_step(*corpus.batch(c.batch, rng))
@@ -182,17 +183,15 @@ class Trainer:
         target = (x / level[:, None, None])[:, 0]
         output = y.detach().requires_grad_()
         estimate = (output / level[:, None, None])[:, 0]
-        mel, compressed = spectral_losses(
+        spectral = spectral_loss(
             estimate,
             target,
             self.model.sample_rate,
             c.loss.windows,
             c.loss.floor,
-            with_complex=c.loss.complex > 0,
+            c.loss.complex,
         )
-        losses = {"mel": mel, "waveform": waveform_loss(estimate, target)}
-        if c.loss.complex > 0:
-            losses["complex"] = compressed
+        losses = {"spectral": spectral, "waveform": waveform_loss(estimate, target)}
         extra = {"commitment": penalty.detach()}
         start = c.adversary.start
         if self.discriminator is not None and start is not None and self.step >= start:
@@ -248,16 +247,21 @@ class Trainer:
         """k-means over the latents of many batches, codebook after codebook."""
         self.model.eval()
         with torch.no_grad():
-            batches = (
-                corpus.batch(self.config.batch, rng)[0] for _ in range(self.config.kmeans_batches)
-            )
-            latents = torch.cat([self.model.encoder(x.to(self.device)) for x in batches])
+            batches = self._batches(corpus, rng)
+            latents = torch.cat([self.model.encoder(x) for x in batches])
             residual = latents.transpose(1, 2).flatten(0, 1).float()
             for book in self.model.quantizer.codebooks:
                 book.start(residual)
                 residual = residual - book.decode(book.encode(residual))
+        self._restart_average("quantizer.")
+
+    def _batches(self, corpus: Corpus, rng: np.random.Generator) -> Iterator[Tensor]:
+        for _ in range(self.config.kmeans_batches):
+            yield corpus.batch(self.config.batch, rng)[0].to(self.device)
+
+    def _restart_average(self, prefix: str) -> None:
         for name, value in _floats(self.model).items():
-            if name.startswith("quantizer."):
+            if name.startswith(prefix):
                 self.average[name].copy_(value)
 
     def _quantizer_inited(self) -> bool:

@@ -10,9 +10,12 @@ __all__ = [
     "discriminator_loss",
     "feature_loss",
     "generator_loss",
-    "spectral_losses",
+    "spectral_loss",
     "waveform_loss",
 ]
+
+_POWER_FLOOR = 1e-4
+"""Power, against that of white noise of unit level, below which the compression stops."""
 
 
 def waveform_loss(estimate: Tensor, target: Tensor) -> Tensor:
@@ -21,40 +24,37 @@ def waveform_loss(estimate: Tensor, target: Tensor) -> Tensor:
     return (error / target.pow(2).mean(-1).clamp(min=1e-4)).clamp(max=10.0).mean()
 
 
-def spectral_losses(
+def spectral_loss(
     estimate: Tensor,
     target: Tensor,
     sample_rate: int,
     windows: tuple[int, ...],
     floor: float,
-    *,
-    with_complex: bool,
-) -> tuple[Tensor, Tensor]:
-    """Multi-scale spectral distances: (log-mel L1, compressed complex), both mean over scales.
+    complex_weight: float,
+) -> Tensor:
+    """Log-mel L1 plus `complex_weight` times a compressed complex distance, mean over the scales.
 
     Log-mel L1 follows EnCodec (Défossez et al. 2022, section 3.4), with `window / 12.8` mels per
     scale, at most 160. The second compares spectra whose magnitudes are raised to 0.3 with their
-    phases kept, so that quiet harmonics count as well (Ephrat et al. 2018, section 4.1); it is 0
-    unless `with_complex`. Both are computed from the same STFTs, which hop by half a window:
-    crops are cut anywhere, so finer hops would cost a tenth of a step to repeat themselves.
+    phases kept, so that quiet harmonics count as well (Ephrat et al. 2018, section 4.1). Both are
+    computed from the same STFTs, which hop by half a window: crops are cut anywhere, so finer
+    hops would cost a tenth of a step to repeat themselves.
     """
-    both = torch.cat((estimate, target))
-    mel_total = both.new_zeros(())
-    complex_total = both.new_zeros(())
+    total = estimate.new_zeros(())
     for size in windows:
-        spectrum = stft(both, size, size // 2)
-        power = spectrum.real.pow(2) + spectrum.imag.pow(2) + 1e-8
-        magnitude = power.sqrt()
+        norm = (0.375 * size) ** 0.5  # that of a Hann window: white noise of unit level gets 1
+        both = [stft(x, size, size // 2) / norm for x in (estimate, target)]
+        powers = [z.real.square() + z.imag.square() + _POWER_FLOOR for z in both]
         mels = min(160, int(size / 12.8))
-        filters = mel_filterbank(magnitude.shape[1], mels, sample_rate, both.device)
-        logs = torch.matmul(filters.t(), magnitude).clamp(min=floor).log10()
-        estimated, wanted = logs.chunk(2)
-        mel_total = mel_total + F.l1_loss(estimated, wanted)
-        if with_complex:
-            compressed = torch.view_as_real(spectrum * power.pow(-0.35))
-            estimated, wanted = compressed.chunk(2)
-            complex_total = complex_total + F.mse_loss(estimated, wanted)
-    return mel_total / len(windows), complex_total / len(windows)
+        filters = mel_filterbank(size // 2 + 1, mels, sample_rate, estimate.device).t() * norm
+        logs = [torch.matmul(filters, p.sqrt()).clamp(min=floor).log10() for p in powers]
+        total = total + F.l1_loss(logs[0], logs[1])
+        if complex_weight > 0:
+            parts = [
+                torch.view_as_real(z * p.pow(-0.35)) for z, p in zip(both, powers, strict=True)
+            ]
+            total = total + complex_weight * F.mse_loss(parts[0], parts[1])
+    return total / len(windows)
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
