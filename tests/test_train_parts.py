@@ -12,8 +12,9 @@ from torch import Tensor
 
 from encodec_cli.errors import ConfigError
 from encodec_cli.train.balancer import Balancer
+from encodec_cli.train.cache import read_manifest
 from encodec_cli.train.config import DataConfig, load_train_config
-from encodec_cli.train.data import Corpus, read_manifest
+from encodec_cli.train.data import Corpus
 from encodec_cli.train.discriminator import MultiScaleSTFTDiscriminator
 from encodec_cli.train.losses import (
     discriminator_loss,

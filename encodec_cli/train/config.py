@@ -2,12 +2,40 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from encodec_cli.config import from_mapping, read_yaml
 from encodec_cli.errors import ConfigError
 
-__all__ = ["AdversaryConfig", "DataConfig", "LossConfig", "TrainConfig", "load_train_config"]
+__all__ = [
+    "AdversaryConfig",
+    "AugmentConfig",
+    "DataConfig",
+    "LossConfig",
+    "TrainConfig",
+    "load_train_config",
+]
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Share of crops that get each change; `speed` is a share of batches.
+
+    `fastest` bounds the change of speed, up and down.
+    """
+
+    speed: float = 0.0
+    fastest: float = 1.2
+    band_limit: float = 0.0
+    reverb: float = 0.0
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("speed", "band_limit", "reverb", "noise"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}: {getattr(self, name)}: give 0 to 1")
+        if not 1 <= self.fastest <= 2:
+            raise ConfigError(f"fastest: {self.fastest}: give 1 to 2")
 
 
 @dataclass(frozen=True)
@@ -31,6 +59,7 @@ class DataConfig:
     silence_db: float = -55.0
     narrow_weight: float = 0.5
     mix_probability: float = 0.1
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
         if not self.weights or min(self.weights.values()) < 0 or not sum(self.weights.values()):
@@ -123,10 +152,17 @@ def load_train_config(path: Path) -> TrainConfig:
         ConfigError: missing file, unknown or ill-typed key.
     """
     data = read_yaml(path)
-    sections = {"data": DataConfig, "loss": LossConfig, "adversary": AdversaryConfig}
-    for name, cls in sections.items():
-        if name in data:
-            if not isinstance(data[name], dict):
-                raise ConfigError(f"{path}: {name}: not a mapping of keys")
-            data[name] = from_mapping(cls, data[name], f"{path}: {name}")
+    if isinstance(data.get("data"), dict):
+        data["data"] = _with_section(data["data"], "augment", AugmentConfig, f"{path}: data")
+    for name, cls in (("data", DataConfig), ("loss", LossConfig), ("adversary", AdversaryConfig)):
+        data = _with_section(data, name, cls, str(path))
     return from_mapping(TrainConfig, data, str(path))
+
+
+def _with_section(data: dict[str, Any], name: str, cls: type[Any], where: str) -> dict[str, Any]:
+    """`data` with its mapping `name`, if it has one, made a `cls`."""
+    if name not in data:
+        return data
+    if not isinstance(data[name], dict):
+        raise ConfigError(f"{where}: {name}: not a mapping of keys")
+    return data | {name: from_mapping(cls, data[name], f"{where}: {name}")}

@@ -1,151 +1,149 @@
-"""Recordings decoded once into one flat file, and random crops of them.
+"""Random crops of a corpus, drawn on the host and cut out where the network runs.
 
-The cache is 16-bit mono at the model's rate, memory-mapped: hours of audio cost no memory that
-the system cannot take back, and drawing a crop is a copy of one second.
+On a GPU the whole corpus lies in its memory (16 bits a sample: an hour at 24 kHz takes 173 MB), and
+a batch costs the host a few dozen numbers. On the CPU it is a memory map, so hours of audio cost
+no memory that the system cannot take back. Either way one gather makes a batch.
 """
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encodec_cli.audio import read_mono
-from encodec_cli.errors import AudioError, ConfigError
-from encodec_cli.manifest import read_manifest_rows
+from encodec_cli.errors import ConfigError
+from encodec_cli.train.augment import augment, resample_to
+from encodec_cli.train.cache import Recording, build_cache, read_index
 from encodec_cli.train.config import DataConfig
 
-__all__ = ["Corpus", "Recording", "read_manifest"]
+__all__ = ["Corpus"]
 
 
 _MOST_DRAWS = 10_000
+_ENERGY_BLOCK = 240
 
 
 @dataclass(frozen=True)
-class Recording:
-    """One row of a manifest; `start` and `samples` say where the cache holds it."""
+class _Kind:
+    """Recordings of one kind; `ends` is the cumulative distribution they are drawn from."""
 
-    file: str
-    kind: str
-    source_rate: int
-    start: int = 0
-    samples: int = 0
+    members: list[Recording]
+    ends: NDArray[np.float64]
 
-
-def read_manifest(path: Path) -> list[Recording]:
-    """Rows of a manifest.
-
-    Raises:
-        ConfigError: missing, or without the columns file, kind, source_rate.
-    """
-    rows = read_manifest_rows(path, ("file", "kind", "source_rate"))
-    try:
-        return [Recording(row["file"], row["kind"], int(row["source_rate"])) for row in rows]
-    except ValueError as error:
-        raise ConfigError(f"{path}: not a manifest; source_rate is in Hz: {error}") from error
+    def draw(self, rng: np.random.Generator) -> Recording:
+        return self.members[int(np.searchsorted(self.ends, rng.random(), side="right"))]
 
 
 class Corpus:
-    """Draws crops from the recordings of a manifest at `sample_rate` Hz."""
+    """Draws crops from the recordings of a manifest at `sample_rate` Hz, onto `device`."""
 
     def __init__(
         self,
         config: DataConfig,
         sample_rate: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.config = config
+        self.sample_rate = sample_rate
         self.crop = round(config.crop_seconds * sample_rate)
-        folder = _build_cache(config, sample_rate, progress)
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        recordings = [Recording(**row) for row in index]
-        self._audio = np.memmap(folder / "audio.i16", dtype="<i2", mode="r")
-        self._kinds: list[tuple[float, list[Recording], NDArray[np.float64]]] = []
-        for kind, weight in config.weights.items():
-            members = [r for r in recordings if r.kind == kind and r.samples]
-            if weight > 0 and not members:
-                raise ConfigError(f"{config.manifest}: has no recordings of kind {kind!r}")
-            if weight > 0:
-                shares = np.array([self._share(r, sample_rate) for r in members], dtype=float)
-                if not shares.sum() > 0:
-                    raise ConfigError(
-                        f"{config.manifest}: all recordings of kind {kind!r} are narrow, "
-                        "and narrow_weight is 0"
-                    )
-                self._kinds.append((weight, members, shares / shares.sum()))
-        self._weights = np.array([weight for weight, _, _ in self._kinds])
-        self._weights /= self._weights.sum()
+        folder = build_cache(config, sample_rate, progress)
+        recordings = read_index(folder)
+        samples = sum(r.samples for r in recordings)
+        audio = torch.from_file(str(folder / "audio.i16"), size=samples, dtype=torch.int16)
+        self._energy = _cumulative_energy(audio)
+        self._audio = audio.to(device)
+        kinds = {kind: weight for kind, weight in config.weights.items() if weight > 0}
+        self._kinds = [self._kind(kind, recordings) for kind in kinds]
+        self._ends = _distribution(list(kinds.values()))
 
-    def _share(self, recording: Recording, sample_rate: int) -> float:
-        narrow = recording.source_rate < sample_rate
-        return recording.samples * (self.config.narrow_weight if narrow else 1.0)
+    def _kind(self, kind: str, recordings: list[Recording]) -> _Kind:
+        members = [r for r in recordings if r.kind == kind and r.samples]
+        if not members:
+            raise ConfigError(f"{self.config.manifest}: has no recordings of kind {kind!r}")
+        narrow = self.config.narrow_weight
+        shares = [
+            r.samples * (narrow if r.source_rate < self.sample_rate else 1.0) for r in members
+        ]
+        if not sum(shares) > 0:
+            raise ConfigError(
+                f"{self.config.manifest}: all recordings of kind {kind!r} are narrow, "
+                "and narrow_weight is 0"
+            )
+        return _Kind(members, _distribution(shares))
 
     def batch(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """`size` crops `[size, 1, N]` and their RMS levels `[size]`."""
-        crops = np.stack([self._augmented(rng) for _ in range(size)])
-        x = torch.from_numpy(crops)[:, None]
-        return x, x.pow(2).mean(dim=(1, 2)).sqrt().clamp(min=1e-5)
+        """`size` crops `[size, 1, N]` and their RMS levels `[size]`.
 
-    def _augmented(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        x = self._loud_crop(rng)
-        if rng.random() < self.config.mix_probability:
-            other_db = rng.uniform(-20.0, 0.0)
-            x = x + self._loud_crop(rng) * np.float32(10 ** (other_db / 20))
-            x /= np.sqrt(np.mean(x**2))
-        level_db = rng.normal(self.config.level_db, self.config.level_jitter_db)
-        x *= np.float32(10 ** (level_db / 20))
-        peak = np.abs(x).max()
-        return x if peak < 0.99 else x * np.float32(0.99 / peak)
+        Augmentations also draw from torch's random generator.
 
-    def _loud_crop(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A crop of unit RMS that is not silence."""
-        floor = 10 ** (self.config.silence_db / 20)
+        Raises:
+            ConfigError: the corpus is silent.
+        """
+        c = self.config
+        speed = 1.0
+        if rng.random() < c.augment.speed:
+            speed = float(np.exp(rng.uniform(-1, 1) * np.log(c.augment.fastest)))
+        length = round(self.crop * speed)
+        mixed = np.flatnonzero(rng.random(size) < c.mix_probability)
+        x = self._cut([self._draw(rng, length) for _ in range(size + len(mixed))], length)
+        x = resample_to(_at_unit_level(x), self.crop)
+        mix_db = torch.from_numpy(rng.uniform(-20.0, 0.0, len(mixed)).astype(np.float32))
+        x, others = x[:size], x[size:] * _gain(mix_db, x.device)[:, None]
+        x = x.index_add(0, torch.from_numpy(mixed).to(x.device), others)
+        x = _at_unit_level(augment(x, self.sample_rate, c.augment, rng))
+
+        level_db = rng.normal(c.level_db, c.level_jitter_db, size).astype(np.float32)
+        x = x * _gain(torch.from_numpy(level_db), x.device)[:, None]
+        x = x * (0.99 / x.abs().amax(1, keepdim=True)).clamp(max=1.0)
+        return x[:, None], x.square().mean(1).sqrt().clamp(min=1e-5)
+
+    def _draw(self, rng: np.random.Generator, length: int) -> tuple[int, int]:
+        """Start and length of a crop that is not silence, at most `length` samples."""
+        floor = 10 ** (self.config.silence_db / 10)
         for _ in range(_MOST_DRAWS):
-            _, members, shares = self._kinds[rng.choice(len(self._kinds), p=self._weights)]
-            recording = members[rng.choice(len(members), p=shares)]
-            offset = int(rng.integers(max(1, recording.samples - self.crop + 1)))
-            start = recording.start + offset
-            length = min(self.crop, recording.samples - offset)
-            x: NDArray[np.float32] = np.zeros(self.crop, dtype=np.float32)
-            x[:length] = self._audio[start : start + length] / np.float32(32768)
-            rms = np.sqrt(np.mean(x**2))
-            if rms > floor:
-                x /= rms
-                return x
+            kind = self._kinds[int(np.searchsorted(self._ends, rng.random(), side="right"))]
+            recording = kind.draw(rng)
+            offset = int(rng.integers(max(1, recording.samples - length + 1)))
+            start, count = recording.start + offset, min(length, recording.samples - offset)
+            # Whole blocks only: those at the ends may owe their energy to what is cut off.
+            first, last = -(-start // _ENERGY_BLOCK), (start + count) // _ENERGY_BLOCK
+            if self._energy[max(first, last)] - self._energy[first] > floor * length:
+                return start, count
         raise ConfigError(
             f"{self.config.manifest}: {_MOST_DRAWS} crops in a row are below "
             f"silence_db: {self.config.silence_db}; are the recordings silent?"
         )
 
+    def _cut(self, crops: list[tuple[int, int]], length: int) -> Tensor:
+        """Crops of (start, length), zero-filled to `[B, length]`."""
+        starts, counts = torch.tensor(crops, device=self._audio.device).unbind(1)
+        steps = torch.arange(length, device=self._audio.device)
+        index = (starts[:, None] + steps).clamp(max=len(self._audio) - 1)
+        return self._audio[index].float() / 32768 * (steps < counts[:, None])
 
-def _build_cache(
-    config: DataConfig, sample_rate: int, progress: Callable[[int, int], None]
-) -> Path:
-    """Folder with `audio.i16` and `index.json`; built if absent, complete or not there at all."""
-    manifest = Path(config.manifest)
-    rows = read_manifest(manifest)
-    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
-    folder = Path(config.cache) / f"{digest}-{sample_rate}"
-    if (folder / "index.json").exists():
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    index, position = [], 0
-    with (folder / "audio.i16").open("wb") as file:
-        for done, row in enumerate(rows):
-            progress(done, len(rows))
-            try:
-                x = read_mono(manifest.parent / row.file, sample_rate)
-            except AudioError as error:
-                raise ConfigError(f"{manifest}: {error}") from error
-            file.write(np.clip(np.rint(x * 32768), -32768, 32767).astype("<i2").tobytes())
-            index.append(asdict(Recording(row.file, row.kind, row.source_rate, position, len(x))))
-            position += len(x)
-    temporary = folder / "index.json.partial"
-    temporary.write_text(json.dumps(index), encoding="utf-8")
-    temporary.replace(folder / "index.json")  # last: its presence says that all is there
-    return folder
+
+def _distribution(shares: list[float]) -> NDArray[np.float64]:
+    ends = np.cumsum(np.asarray(shares, dtype=np.float64))
+    ends /= ends[-1]
+    ends[-1] = np.inf  # rounding must not leave a gap at the end
+    return ends
+
+
+def _cumulative_energy(audio: Tensor) -> NDArray[np.float64]:
+    """Energy before each block of samples, `[blocks + 1]`, full scale 1."""
+    blocks = []
+    for piece in torch.split(audio, _ENERGY_BLOCK << 12):
+        padded = torch.nn.functional.pad(piece, (0, -len(piece) % _ENERGY_BLOCK))
+        blocks.append((padded.float() / 32768).square().view(-1, _ENERGY_BLOCK).sum(1))
+    return np.concatenate(([0.0], np.cumsum(torch.cat(blocks).numpy(), dtype=np.float64)))
+
+
+def _at_unit_level(x: Tensor) -> Tensor:
+    return x / x.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)
+
+
+def _gain(db: Tensor, device: torch.device) -> Tensor:
+    return (10 ** (db / 20)).to(device, non_blocking=True)

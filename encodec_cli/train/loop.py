@@ -26,8 +26,9 @@ from encodec_cli.config import load_codec_config
 from encodec_cli.errors import CheckpointError, ConfigError
 from encodec_cli.model import CompressionModel
 from encodec_cli.train.balancer import Balancer
+from encodec_cli.train.cache import read_manifest
 from encodec_cli.train.config import TrainConfig
-from encodec_cli.train.data import Corpus, read_manifest
+from encodec_cli.train.data import Corpus
 from encodec_cli.train.discriminator import MultiScaleSTFTDiscriminator
 from encodec_cli.train.init import initialize
 from encodec_cli.train.losses import (
@@ -67,7 +68,7 @@ def train(
         def on_file(done: int, total: int) -> None:
             progress.update(reading, completed=done, total=total)
 
-        corpus = Corpus(config.data, trainer.model.sample_rate, on_file)
+        corpus = Corpus(config.data, trainer.model.sample_rate, on_file, device)
         progress.remove_task(reading)
         task = progress.add_task("training", total=config.steps, completed=trainer.step)
         for record in trainer.run(corpus):
@@ -165,7 +166,6 @@ class Trainer:
 
     def _train_step(self, x: Tensor, level: Tensor) -> dict[str, Tensor]:
         c = self.config
-        x, level = x.to(self.device, non_blocking=True), level.to(self.device, non_blocking=True)
         rate = self._learning_rate_factor()
         self.model.train()
         with self._autocast():
@@ -257,7 +257,7 @@ class Trainer:
 
     def _batches(self, corpus: Corpus, rng: np.random.Generator) -> Iterator[Tensor]:
         for _ in range(self.config.kmeans_batches):
-            yield corpus.batch(self.config.batch, rng)[0].to(self.device)
+            yield corpus.batch(self.config.batch, rng)[0]
 
     def _restart_average(self, prefix: str) -> None:
         for name, value in _floats(self.model).items():

@@ -9,7 +9,7 @@ import torch
 from encodec_cli.audio import read_mono
 from encodec_cli.metrics import measure
 from encodec_cli.model import CompressionModel
-from encodec_cli.train.data import read_manifest
+from encodec_cli.train.cache import read_manifest
 
 __all__ = ["validate"]
 

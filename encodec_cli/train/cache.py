@@ -1,0 +1,76 @@
+"""Recordings decoded once into one flat file: 16-bit mono at the model's rate.
+
+audio.i16     all samples, recording after recording
+index.json    where each recording is; its presence says that all is there
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from encodec_cli.audio import read_mono
+from encodec_cli.errors import AudioError, ConfigError
+from encodec_cli.manifest import read_manifest_rows
+from encodec_cli.train.config import DataConfig
+
+__all__ = ["Recording", "build_cache", "read_index", "read_manifest"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One row of a manifest; `start` and `samples` say where the cache holds it."""
+
+    file: str
+    kind: str
+    source_rate: int
+    start: int = 0
+    samples: int = 0
+
+
+def read_manifest(path: Path) -> list[Recording]:
+    """Rows of a manifest.
+
+    Raises:
+        ConfigError: missing, or without the columns file, kind, source_rate.
+    """
+    rows = read_manifest_rows(path, ("file", "kind", "source_rate"))
+    try:
+        return [Recording(row["file"], row["kind"], int(row["source_rate"])) for row in rows]
+    except ValueError as error:
+        raise ConfigError(f"{path}: not a manifest; source_rate is in Hz: {error}") from error
+
+
+def build_cache(config: DataConfig, sample_rate: int, progress: Callable[[int, int], None]) -> Path:
+    """Folder with `audio.i16` and `index.json`; built if absent, complete or not there at all."""
+    manifest = Path(config.manifest)
+    rows = read_manifest(manifest)
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
+    folder = Path(config.cache) / f"{digest}-{sample_rate}"
+    if (folder / "index.json").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    index, position = [], 0
+    with (folder / "audio.i16").open("wb") as file:
+        for done, row in enumerate(rows):
+            progress(done, len(rows))
+            try:
+                x = read_mono(manifest.parent / row.file, sample_rate)
+            except AudioError as error:
+                raise ConfigError(f"{manifest}: {error}") from error
+            file.write(np.clip(np.rint(x * 32768), -32768, 32767).astype("<i2").tobytes())
+            index.append(asdict(Recording(row.file, row.kind, row.source_rate, position, len(x))))
+            position += len(x)
+    temporary = folder / "index.json.partial"
+    temporary.write_text(json.dumps(index), encoding="utf-8")
+    temporary.replace(folder / "index.json")  # last: its presence says that all is there
+    return folder
+
+
+def read_index(folder: Path) -> list[Recording]:
+    """What `build_cache` put into `folder`."""
+    rows = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    return [Recording(**row) for row in rows]
