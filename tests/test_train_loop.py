@@ -373,3 +373,23 @@ def test_train_command_names_what_is_missing(recipe: Path, tmp_path: Path) -> No
     held.rename(tmp_path / "held.csv")
     (tmp_path / "train.csv").unlink()
     run("train", recipe, "--device", "cpu").refused(1, "train.csv: cannot read")
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo looks
+def test_compiled_networks_take_the_same_steps(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+
+    def record(self: torch.nn.Module) -> None:
+        compiled.append(type(self).__name__)
+        # Dynamo without a code generator: what it traces, not what a compiler makes of it.
+        self._compiled_call_impl = torch.compile(self._call_impl, backend="eager")
+
+    plain = finish(make(configured(recipe, steps=6), recipe))
+    monkeypatch.setattr(torch.nn.Module, "compile", record)
+    other = configured(recipe, steps=6, compile=True, output=str(tmp_path / "compiled"))
+    trainer = finish(make(other, recipe))
+    assert compiled == ["SEANetEncoder", "SEANetDecoder", "MultiScaleSTFTDiscriminator"]
+    for name, value in plain.model.state_dict().items():
+        torch.testing.assert_close(trainer.model.state_dict()[name], value, rtol=1e-3, atol=1e-4)

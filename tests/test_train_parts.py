@@ -13,7 +13,7 @@ from torch import Tensor
 from encodec_cli.errors import ConfigError
 from encodec_cli.train.balancer import Balancer
 from encodec_cli.train.cache import read_manifest
-from encodec_cli.train.config import DataConfig, load_train_config
+from encodec_cli.train.config import AugmentConfig, DataConfig, load_train_config
 from encodec_cli.train.data import Corpus
 from encodec_cli.train.discriminator import MultiScaleSTFTDiscriminator
 from encodec_cli.train.losses import (
@@ -220,6 +220,18 @@ def test_kinds_are_drawn_by_weight_and_files_by_length(tmp_path: Path) -> None:
     assert float(tones.sum() / (~steady).sum()) == pytest.approx(0.8, abs=0.07)
 
 
+def test_augmented_crops_are_as_long_and_as_loud(tmp_path: Path) -> None:
+    manifest = write_corpus(tmp_path, {"a.wav": ("speech", noise(3))})
+    everything = AugmentConfig(speed=1.0, band_limit=0.5, reverb=0.5, noise=0.5)
+    config = data_config(manifest, augment=everything, level_jitter_db=0.0, mix_probability=0.5)
+    corpus = Corpus(config, RATE)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        x, level = corpus.batch(8, rng)
+        assert x.shape == (8, 1, RATE // 4)
+        torch.testing.assert_close(20 * level.log10(), torch.full((8,), -23.0), rtol=0, atol=0.01)
+
+
 def test_short_recordings_are_padded(tmp_path: Path) -> None:
     manifest = write_corpus(tmp_path, {"a.wav": ("speech", noise(0.1))})
     x, _ = Corpus(data_config(manifest), RATE).batch(3, np.random.default_rng(0))
@@ -307,6 +319,8 @@ def test_the_shipped_recipes_are_valid() -> None:
         ("precision: fp8", "'fp8' is not one of auto, bf16, fp32"),
         ("loss: {mell: 1}", "loss: unknown key 'mell'"),
         ("loss: 3", "loss: not a mapping"),
+        ("data: {augment: 3}", "data: augment: not a mapping"),
+        ("data: {augment: {speeed: 1}}", "data: augment: unknown key 'speeed'"),
         ("adversary: {start: soon}", "start: 'soon' is not a whole number or null"),
         ("data: {manifest: a}", "data: validation: missing"),
     ],

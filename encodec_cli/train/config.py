@@ -106,6 +106,7 @@ class TrainConfig:
     The learning rate rises over `warmup` steps, stays, and falls to zero over the last `decay`
     steps. `warm_start` names a checkpoint (ours) whose weights the run begins with; its optimizer
     state is not needed. `precision` "auto" is bf16 where the device computes in it, else fp32.
+    `compile` spends a minute or two at the start on networks that then run faster on a GPU.
     """
 
     model: str
@@ -132,6 +133,7 @@ class TrainConfig:
     validate_every: int = 1000
     save_every_seconds: float = 180.0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "kmeans_batches", "validate_every"):

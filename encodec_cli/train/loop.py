@@ -100,6 +100,7 @@ class Trainer:
             _warm_start(self.model, Path(config.warm_start))
         self.model.to(device)
         self.books = [codec.codebooks_for(kbps) for kbps in codec.target_bandwidths]
+        self._n_q = torch.tensor(self.books, device=device)
         self.average = {k: v.clone() for k, v in _floats(self.model).items()}
 
         # Optimizers. The codebooks are buffers with averages of their own, not parameters.
@@ -119,6 +120,10 @@ class Trainer:
                 "feature": weights.feature,
             }
         )
+        if config.compile:
+            for network in (self.model.encoder, self.model.decoder, self.discriminator):
+                if network is not None:
+                    network.compile()
         self.step = 0
         self.seconds_trained = 0.0
         self.quality: dict[str, Any] = {}
@@ -173,8 +178,7 @@ class Trainer:
             if self.step < c.quantizer_start:
                 quantized, penalty = latents, latents.new_zeros(())
             else:
-                books = torch.tensor(self.books, device=self.device)
-                n_q = books[torch.randint(len(books), (len(x),), device=self.device)]
+                n_q = self._n_q[torch.randint(len(self.books), (len(x),), device=self.device)]
                 result = self.model.quantizer(latents.float(), self.model.frame_rate, n_q)
                 quantized, penalty = result.x, result.penalty
             y = self.model.decoder(quantized)[..., : x.shape[-1]].float()
