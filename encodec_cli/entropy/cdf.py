@@ -20,8 +20,10 @@ def stable_cdf(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
     rounding puts the probabilities' sum above 1). Every step is an IEEE operation in fp32, so
     equal probabilities give equal bounds on every machine.
     """
-    rounded = np.floor(probabilities / _ROUNDOFF) * _ROUNDOFF
-    shared = np.float32((1 << RANGE_BITS) - _LEAST * probabilities.shape[-1])
-    shares = (rounded * shared).astype(np.int64)  # truncates, and nothing here is negative
+    scaled = probabilities / _ROUNDOFF
+    np.floor(scaled, out=scaled)
+    scaled *= _ROUNDOFF
+    scaled *= np.float32((1 << RANGE_BITS) - _LEAST * probabilities.shape[-1])
+    shares = scaled.astype(np.int64, order="C")  # truncates, and nothing here is negative
     shares += _LEAST
-    return np.cumsum(shares, axis=-1)
+    return np.cumsum(shares, axis=-1, out=shares)
