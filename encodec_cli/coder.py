@@ -21,7 +21,7 @@ from encodec_cli.errors import UsageError
 from encodec_cli.frames import CodeChunk
 from encodec_cli.latency import encoder_lookahead
 from encodec_cli.model import CompressionModel
-from encodec_cli.nn.search import MOST_BEAMS, beam_search
+from encodec_cli.nn.search import MOST_BEAMS
 
 __all__ = ["StreamDecoder", "StreamEncoder", "grid_frames", "stream_decoder", "stream_encoder"]
 
@@ -202,7 +202,8 @@ class _SegmentEncoder:
     def _encode(self, samples: Tensor) -> CodeChunk:
         model = self._model
         x, scale = model.normalize(_like_weights(samples[None], model))
-        codes = _codes(model, model.encoder(x)[0].t(), self._n_q, self._search)
+        [latents] = model.engine().encoder(None).step([x[0].t()], [None], [True])
+        codes = _codes(model, latents, self._n_q, self._search)
         return CodeChunk(codes, None if scale is None else float(scale))
 
 
@@ -222,8 +223,9 @@ class _SegmentDecoder:
 
     def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
         with torch.inference_mode():
-            latents = _latents(self._model, codes).t()
-            decoded = self._model.decoder(latents[None])[0].float().cpu()
+            network, latents = self._model.engine().decoder(None), _latents(self._model, codes)
+            [rows] = network.step([latents], [None], [True])
+            decoded = rows.t().float().cpu()
         return self._add(decoded if scale is None else decoded * scale)
 
     def push_lost(self, frames: int) -> Samples:
@@ -271,10 +273,7 @@ def _like_weights(x: Tensor, model: CompressionModel) -> Tensor:
 
 def _codes(model: CompressionModel, latents: Tensor, n_q: int, search: int) -> NDArray[np.uint16]:
     """Codes `[n_q, T]` of latents `[T, D]`."""
-    if search > 1:
-        codes = beam_search(latents, model.quantizer.tables(n_q), search)
-    else:
-        codes = model.engine().quantizer.encode(latents, n_q)
+    codes = model.engine().quantize(latents, n_q, search)
     return codes.cpu().numpy().astype(np.uint16)
 
 
@@ -292,7 +291,7 @@ def _latents(model: CompressionModel, codes: NDArray[np.uint16]) -> Tensor:
             f"{model.config.quantizer.bins - 1}; were these made by another model?"
         )
     indices = torch.from_numpy(codes.astype(np.int64))
-    return model.engine().quantizer.decode(indices.to(next(model.decoder.parameters()).device))
+    return model.engine().dequantize(indices.to(next(model.decoder.parameters()).device))
 
 
 def _lost_latents(model: CompressionModel, frames: int) -> Tensor:

@@ -11,6 +11,7 @@ import errno
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ from typing import BinaryIO, Literal
 from encodec_cli.errors import EncodecCliError, OutputError
 
 __all__ = ["CountingFile", "atomic_output", "check_writable", "open_input", "standard_output"]
+
+# The umask, which belongs to the whole process, is only read by setting it.
+_UMASK = threading.Lock()
 
 
 def check_writable(path: Path, *, force: bool) -> None:
@@ -63,8 +67,9 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield file
-        umask = os.umask(0)
-        os.umask(umask)
+        with _UMASK:
+            umask = os.umask(0)
+            os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         if not force and path.exists():  # somebody else made it while we worked
             raise OutputError(f"{path}: exists already; use --force to overwrite it")

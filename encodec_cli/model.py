@@ -5,6 +5,7 @@
 It codes one segment at a time; `coder` cuts long signals into what the model was trained for.
 """
 
+import copy
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from encodec_cli.config import CodecConfig, load_codec_config
-from encodec_cli.engine import Engine
+from encodec_cli.engine import Engine, ModelEngine
 from encodec_cli.errors import UsageError
 from encodec_cli.nn.quantizer import QuantizedResult, ResidualVectorQuantizer
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder
@@ -33,7 +34,8 @@ class CompressionModel(nn.Module):
         self.encoder = SEANetEncoder(config=config.seanet)
         self.quantizer = ResidualVectorQuantizer(config=config.quantizer)
         self.decoder = SEANetDecoder(config=config.decoder)
-        self._engine: Engine | None = None
+        self._engine: ModelEngine | None = None
+        self._shared_engine: Engine | None = None
         self._engine_weights: list[tuple[int, int]] = []
 
     @property
@@ -56,16 +58,24 @@ class CompressionModel(nn.Module):
         return self.config.target_bandwidths
 
     def engine(self) -> Engine:
-        """This model compiled for coding; made once, and again after any change of a weight."""
+        """What coding runs on: this model compiled; made once, and again if a weight changes."""
+        if self._shared_engine is not None:
+            return self._shared_engine
         weights = [(w.data_ptr(), w._version) for w in self.state_dict(keep_vars=True).values()]
         if self._engine is None or self._engine_weights != weights:
-            self._engine = Engine(self.encoder, self.quantizer, self.decoder)
+            self._engine = ModelEngine(self.encoder, self.quantizer, self.decoder)
             self._engine_weights = weights
         return self._engine
 
+    def running_on(self, engine: Engine) -> "CompressionModel":
+        """This model, same weights, with another engine for its streams."""
+        other = copy.copy(self)
+        other._shared_engine = engine
+        return other
+
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles have weights of their own; the engine is made from those.
-        return {**self.__dict__, "_engine": None}
+        return {**self.__dict__, "_engine": None, "_shared_engine": None}
 
     def set_target_bandwidth(self, bandwidth_kbps: float) -> None:
         """Use the most codebooks that fit in `bandwidth_kbps`.

@@ -171,8 +171,8 @@ def test_codes_are_the_quantizers() -> None:
     latents = model.encoder(torch.from_numpy(wave(500)).double()[None])
     engine = model.engine()
     for n_q in (1, 3):
-        codes = engine.quantizer.encode(latents[0].t(), n_q)
+        codes = engine.quantize(latents[0].t(), n_q)
         torch.testing.assert_close(codes, model.quantizer.vq.encode(latents, n_q)[:, 0])
         torch.testing.assert_close(
-            engine.quantizer.decode(codes).t(), model.quantizer.decode(codes[None])[0]
+            engine.dequantize(codes).t(), model.quantizer.decode(codes[None])[0]
         )

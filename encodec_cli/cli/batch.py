@@ -1,9 +1,10 @@
 """Which file goes where, and one error policy for many files."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from encodec_cli.cli.console import say, warn
 from encodec_cli.errors import EncodecCliError, OutputError, UsageError
@@ -17,9 +18,13 @@ __all__ = [
     "make_folder",
     "plan_jobs",
     "run_jobs",
+    "settle",
+    "to_do",
+    "with_folder",
 ]
 
 Place = Path | Literal["-"]
+_T = TypeVar("_T")
 
 ECDC_SUFFIXES = frozenset({".ecdc"})
 TOKEN_SUFFIXES = frozenset({".npz", ".parquet", ".safetensors", ".tar"})
@@ -128,26 +133,42 @@ def run_jobs(
     counts as done: targets appear only when complete.
     """
     exit_code = 0
+    for job in to_do(jobs, skip_existing=skip_existing, quiet=quiet):
+        do = functools.partial(with_folder, job, work, make_folders)
+        exit_code = max(exit_code, settle(job, do, alone=len(jobs) == 1))
+    return exit_code
+
+
+def to_do(jobs: Sequence[Job], *, skip_existing: bool, quiet: bool) -> Iterator[Job]:
+    """The jobs whose targets are not there yet, or all unless `skip_existing`."""
     for job in jobs:
         if isinstance(job.target, Path) and skip_existing and job.target.is_file():
             if not quiet:
                 say(f"{job.target}: exists, skipped")
-            continue
-        try:
-            if make_folders and isinstance(job.target, Path):
-                make_folder(job.target.parent)
-            if not work(job):
-                exit_code = 1
-        except EncodecCliError as error:
-            warn(str(error), label="error", style="bold red")
-            # Of many files, one that the options do not fit is a file that failed.
-            exit_code = error.exit_code if len(jobs) == 1 else 1
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            warn(f"{job.source}: {error.strerror or error}", label="error", style="bold red")
-            exit_code = 1
-    return exit_code
+        else:
+            yield job
+
+
+def with_folder(job: Job, work: Callable[[Job], _T], make_folders: bool) -> _T:
+    """What `work` makes of `job`, whose target's folder is there then."""
+    if make_folders and isinstance(job.target, Path):
+        make_folder(job.target.parent)
+    return work(job)
+
+
+def settle(job: Job, work: Callable[[], bool], *, alone: bool) -> int:
+    """The exit code after `work`, one job of a run; says what went wrong."""
+    try:
+        return 0 if work() else 1
+    except EncodecCliError as error:
+        warn(str(error), label="error", style="bold red")
+        # Of many files, one that the options do not fit is a file that failed.
+        return error.exit_code if alone else 1
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        warn(f"{job.source}: {error.strerror or error}", label="error", style="bold red")
+        return 1
 
 
 def make_folder(folder: Path) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,11 +20,16 @@ from encodec_cli.cli.batch import (
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, progress_bar, say, warn
 from encodec_cli.cli.loading import load, load_lm
+from encodec_cli.cli.many import code_files
 from encodec_cli.cli.timecode import parse_time
 from encodec_cli.cli.tokens import PatternName, decode_tokens
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.files import check_writable
 from encodec_cli.resources import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from encodec_cli.model import CompressionModel
+    from encodec_cli.pipeline import DecodeReport, EncodeReport
 
 __all__ = ["decode", "encode", "roundtrip"]
 
@@ -117,7 +122,7 @@ def encode(
 
     from encodec_cli.api import choose_codebooks, header_for
     from encodec_cli.latency import block_frames_for
-    from encodec_cli.pipeline import encode_file
+    from encodec_cli.pipeline import EncodeReport, encode_file
 
     codebooks = choose_codebooks(loaded, bandwidth, n_q)
     block_frames_for(loaded.config, latency)
@@ -128,32 +133,44 @@ def encode(
         raise UsageError(str(error)) from error
     language_model = load_lm(lm, loaded)
 
-    def work(job: Job) -> bool:
-        with progress_bar(str(job.source), quiet=quiet) as progress:
-            report = encode_file(
-                loaded,
-                job.source,
-                job.target,
-                n_q=codebooks,
-                search=search,
-                latency_ms=latency,
-                version=version,
-                keep_source=keep_source,
-                lm=language_model,
-                force=force,
-                progress=progress,
-            )
+    def code(model: "CompressionModel", job: Job, progress: Any) -> EncodeReport:
+        return encode_file(
+            model,
+            job.source,
+            job.target,
+            n_q=codebooks,
+            search=search,
+            latency_ms=latency,
+            version=version,
+            keep_source=keep_source,
+            lm=language_model,
+            force=force,
+            progress=progress,
+        )
+
+    def tell(report: EncodeReport) -> bool:
         if json:
             print_json(_rounded(report, kbps=report.kbps, speed=report.speed))
         elif not quiet:
             say(
                 f"{_arrow(report.source, report.target)}: {_time(report.seconds)}, "
-                f"{report.bytes:,} bytes, {report.kbps:.2f} kb/s, "
-                f"{report.speed:.1f} x real time"
+                f"{report.bytes:,} bytes, {report.kbps:.2f} kb/s{_speed(report, jobs)}"
             )
         return True
 
-    _run(jobs, work, skip_existing=skip_existing, output_dir=output_dir, quiet=quiet)
+    exit_code = code_files(
+        jobs,
+        loaded,
+        code,
+        tell,
+        # A language model's steps are not gathered: one file after the other.
+        together=language_model is None,
+        skip_existing=skip_existing,
+        output_dir=output_dir,
+        quiet=quiet,
+    )
+    if exit_code:
+        raise typer.Exit(exit_code)
 
 
 def decode(
@@ -281,10 +298,13 @@ def decode(
             lowered = f", lowered to {report.gain:.3f} of its level" if report.gain < 1 else ""
             say(
                 f"{_arrow(report.source, report.target)}: {_time(report.seconds)} at "
-                f"{report.sample_rate} Hz, {count(report.codebooks, 'codebook')}{lowered}, "
-                f"{report.speed:.1f} x real time"
+                f"{report.sample_rate} Hz, {count(report.codebooks, 'codebook')}{lowered}"
+                f"{_speed(report, jobs)}"
             )
         return not report.damage
+
+    def code(model: "CompressionModel", job: Job, progress: Any) -> DecodeReport:
+        return decode_file(model, job.source, job.target, decoding, progress=progress)
 
     def work(job: Job) -> bool:
         if holds_tokens(job):
@@ -300,10 +320,30 @@ def decode(
                 report=say_decoded,
             )
         with progress_bar(str(job.source), quiet=quiet) as progress:
-            report = decode_file(loaded, job.source, job.target, decoding, progress=progress)
+            report = code(loaded, job, progress)
         return say_decoded(report)
 
-    _run(jobs, work, skip_existing=skip_existing, output_dir=output_dir, quiet=quiet)
+    if any(holds_tokens(job) for job in jobs):
+        exit_code = run_jobs(
+            jobs,
+            work,
+            skip_existing=skip_existing,
+            make_folders=output_dir is not None,
+            quiet=quiet,
+        )
+    else:
+        exit_code = code_files(
+            jobs,
+            loaded,
+            code,
+            say_decoded,
+            together=decoding.lm is None,
+            skip_existing=skip_existing,
+            output_dir=output_dir,
+            quiet=quiet,
+        )
+    if exit_code:
+        raise typer.Exit(exit_code)
 
 
 def roundtrip(
@@ -380,16 +420,6 @@ def _check_targets(
         check_writable(job.target, force=force)
 
 
-def _run(
-    jobs: list[Job], work: Any, *, skip_existing: bool, output_dir: Path | None, quiet: bool
-) -> None:
-    code = run_jobs(
-        jobs, work, skip_existing=skip_existing, make_folders=output_dir is not None, quiet=quiet
-    )
-    if code:
-        raise typer.Exit(code)
-
-
 def _parse_rate(text: str | None) -> int | Literal["source"] | None:
     if text is None:
         return None
@@ -411,6 +441,11 @@ def _rounded(report: Any, **derived: float) -> dict[str, Any]:
 
 def _arrow(source: str, target: str) -> str:
     return f"{'stdin' if source == '-' else source} -> {'stdout' if target == '-' else target}"
+
+
+def _speed(report: "EncodeReport | DecodeReport", jobs: list[Job]) -> str:
+    # Files that run at once share the machine: how long one took says nothing about speed.
+    return f", {report.speed:.1f} x real time" if len(jobs) == 1 else ""
 
 
 def _time(seconds: float) -> str:

@@ -1,5 +1,5 @@
 """Models compiled for coding: the same numbers as the modules of `nn`, in less time."""
 
-from encodec_cli.engine.stepper import Engine, Stepper
+from encodec_cli.engine.stepper import Engine, ModelEngine, Stepper
 
-__all__ = ["Engine", "Stepper"]
+__all__ = ["Engine", "ModelEngine", "Stepper"]
