@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from encodec_cli.alignment import align
+from encodec_cli.api import decode, encode
 from encodec_cli.audio import FloatBlock, quantize, read_whole
 from encodec_cli.metric_names import METRICS
 from encodec_cli.metrics import measure
@@ -37,6 +38,7 @@ __all__ = [
     "judge",
     "read_reference",
     "through_model",
+    "warm_up",
 ]
 
 _MOST_SECONDS = 1800.0
@@ -157,6 +159,11 @@ def evaluate_model(
     for bandwidth in model.target_bandwidths if bandwidths is None else bandwidths:
         coded = through_model(model, reference, bandwidth, search=search)
         yield Evaluated(judge(reference, coded, speech=speech), coded.audio)
+
+
+def warm_up(model: CompressionModel) -> None:
+    """Do what is done only once per model, so that it is in no recording's time."""
+    decode(model, encode(model, torch.zeros(model.channels, model.config.hop_length)))
 
 
 def through_model(

@@ -161,10 +161,11 @@ def _parse_against(text: str) -> "list[tuple[OtherCodec, float]]":
 def _model_codings(
     model: "CompressionModel", rates: Iterable[float], search: int
 ) -> "list[Coding]":
-    from encodec_cli.evaluate import through_model
+    from encodec_cli.evaluate import through_model, warm_up
 
     for rate in rates:
         model.config.codebooks_for(rate)  # refuse now rather than for each recording
+    warm_up(model)
     return [partial(through_model, model, bandwidth=rate, search=search) for rate in rates]
 
 
@@ -217,10 +218,12 @@ def _measure(
     from encodec_cli.evaluate import judge, read_reference
 
     by_path = {recording.path: recording for recording in recordings}
+    numbers = {path: number for number, path in enumerate(by_path, start=1)}
 
     def work(job: Job) -> bool:
         recording = by_path[Path(job.source)]
-        with progress_bar(recording.path.name, quiet=quiet) as progress:
+        number = f"{numbers[recording.path]} of {len(by_path)}"
+        with progress_bar(f"{number}: {recording.path.name}", quiet=quiet) as progress:
             source = read_reference(
                 recording.path, model.sample_rate, model.channels, kind=recording.kind
             )
