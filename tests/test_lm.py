@@ -60,7 +60,7 @@ def metas_frames(model: Any, codes: NDArray[np.uint16]) -> NDArray[np.float32]:
 def test_every_bit_is_metas_far_past_the_context(codebooks: int) -> None:
     theirs = meta_lm()
     ours = LanguageModel(theirs.state_dict(), past_context=30)
-    codes = random_codes(codebooks, 120, 64)
+    codes = random_codes(codebooks, 160, 64)
 
     got, expected = ours_frames(ours, codes), metas_frames(theirs, codes)
 
@@ -97,10 +97,10 @@ def test_runs_do_not_know_of_each_other() -> None:
 @pytest.mark.parametrize("at_once", [2, 5, 16])
 def test_frames_known_beforehand_come_out_the_same_in_groups(at_once: int) -> None:
     model = LanguageModel(meta_lm().state_dict(), past_context=30)
-    codes = random_codes(3, 100, 64)
+    codes = random_codes(3, 160, 64)
     predict = model.predictor(3)
     got = [predict(None)]
-    got += [predict(codes[:, t : min(99, t + at_once)]) for t in range(0, 99, at_once)]
+    got += [predict(codes[:, t : min(159, t + at_once)]) for t in range(0, 159, at_once)]
 
     np.testing.assert_array_equal(np.concatenate(got), ours_frames(model, codes))
 

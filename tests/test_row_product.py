@@ -17,11 +17,13 @@ def matrix(rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
 @pytest.mark.parametrize("width", [200, 800, 12])
 def test_a_row_gets_the_bits_of_the_plain_product(rows: int, width: int) -> None:
     weight, bias, x = matrix(rows, width)
-    product = RowProduct(weight, bias).bind()
+    product = RowProduct(weight, bias)
+    one, several = product.bind(), product.rows(x)
 
-    for row in x.split(1):  # type: ignore[no-untyped-call]
-        expected = torch.addmm(bias, row, weight.t())[0]
-        np.testing.assert_array_equal(product(row[0].numpy()), expected.numpy())
+    for row, among_several in zip(x, several, strict=True):
+        expected = torch.addmm(bias, row[None], weight.t())[0]
+        np.testing.assert_array_equal(one(row.numpy()), expected.numpy())
+        np.testing.assert_array_equal(among_several.numpy(), expected.numpy())
 
 
 def test_the_row_may_lie_where_another_product_puts_it() -> None:
@@ -53,10 +55,13 @@ def test_where_parts_round_otherwise_the_matrix_stays_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     weight, bias, x = matrix(64, 200)
-    monkeypatch.setattr(torch, "baddbmm", lambda *_, out: out.fill_(3))
-    row = RowProduct(weight, bias).bind()
+    honest = torch.baddbmm
+    monkeypatch.setattr(torch, "baddbmm", lambda *args, out=None: honest(*args, out=out).add_(1))
+    product = RowProduct(weight, bias)
+    row, several = product.bind(), product.rows(x)
     last = LastRowProduct(weight, bias, rows=4, parts=2).bind()
 
     expected = torch.addmm(bias, x[:1], weight.t())[0]
     np.testing.assert_array_equal(row(x[0].numpy()), expected.numpy())
+    np.testing.assert_array_equal(several[0].numpy(), expected.numpy())
     np.testing.assert_allclose(last(x[0].numpy()).reshape(-1), expected.numpy(), atol=1e-4)

@@ -31,7 +31,6 @@ __all__ = ["CodePredictor", "LanguageModel"]
 
 _MAX_PERIOD = 10000
 _ROWS = 256
-_HEADS_AT_ONCE = 4096  # rows of heads; what stays in the cache for several frames
 
 
 class LanguageModel:
@@ -71,7 +70,7 @@ class LanguageModel:
         """`[K, N + 1, D]`"""
         self._heads_weight = torch.stack([weights[f"linears.{k}.weight"] for k in books], dim=1)
         self._heads_bias = torch.stack([weights[f"linears.{k}.bias"] for k in books], dim=1)
-        self._heads: dict[int, list[RowProduct]] = {}
+        self._heads: dict[int, RowProduct] = {}
         self.norm = (weights["transformer.norm_in.weight"], weights["transformer.norm_in.bias"])
         with _one_thread():
             self.layers = [
@@ -90,17 +89,16 @@ class LanguageModel:
             )
         return CodePredictor(self, codebooks)
 
-    def heads(self, codebooks: int) -> list[RowProduct]:
-        """Products that together make the logits of `codebooks` codebooks, in the order `[N, K]`.
+    def heads(self, codebooks: int) -> RowProduct:
+        """The product that makes the logits of `codebooks` codebooks, in the order `[N, K]`.
 
-        Arranged at the first call and kept: a file of segments asks for them in each.
+        Arranged at the first call and kept: a file of segments asks for it in each.
         """
         if codebooks not in self._heads:
             weight = self._heads_weight[:, :codebooks].reshape(-1, self.dim)
             bias = self._heads_bias[:, :codebooks].reshape(-1)
-            parts = zip(*(torch.split(t, _HEADS_AT_ONCE) for t in (weight, bias)), strict=True)
             with _one_thread():
-                self._heads[codebooks] = [RowProduct(*part) for part in parts]
+                self._heads[codebooks] = RowProduct(weight, bias)
         return self._heads[codebooks]
 
 
@@ -111,7 +109,8 @@ class CodePredictor:
         self._model = model
         self._tables = model.tables.numpy()
         self._books = np.arange(codebooks)
-        self._heads = [head.bind() for head in model.heads(codebooks)]
+        self._heads = model.heads(codebooks)
+        self._bound_heads = self._heads.bind()
         self._steps = [LmLayerStep(layer, model.past_context) for layer in model.layers]
         self._positions = np.empty((0, model.dim), np.float32)
         self._frame = 0
@@ -129,10 +128,8 @@ class CodePredictor:
             rows = torch.layer_norm(torch.from_numpy(x), x.shape[1:], *self._model.norm).numpy()
             for row in rows:
                 row += self._position()
-            # Layer by layer, so that the weights stay in the cache for all rows.
             for step in self._steps:
-                for row in rows:
-                    step(row)
+                step(rows)
             # Meta's softmax runs down the columns of [N, K], which adds up in its own order.
             logits = self._logits(rows).view(len(rows), -1, len(self._books))
             probabilities: NDArray[np.float32] = (
@@ -142,14 +139,9 @@ class CodePredictor:
 
     def _logits(self, rows: NDArray[np.float32]) -> Tensor:
         """`[T, D] -> [T, N * K]`"""
-        logits = torch.empty(len(rows), sum(len(head.y) for head in self._heads))
-        start = 0
-        for head in self._heads:
-            stop = start + len(head.y)
-            for row, out in zip(rows, logits.numpy(), strict=True):
-                out[start:stop] = head(row)
-            start = stop
-        return logits
+        if len(rows) == 1:
+            return torch.from_numpy(self._bound_heads(rows[0]))
+        return self._heads.rows(torch.from_numpy(rows))
 
     def _position(self) -> NDArray[np.float32]:
         """Embedding `[D]` of the next frame's number."""

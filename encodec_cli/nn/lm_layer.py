@@ -101,8 +101,7 @@ class LmLayerStep:
     """
 
     def __init__(self, layer: LmLayer, past_context: int) -> None:
-        self._norm1, self._norm2 = layer.norm1, layer.norm2
-        self._kept_weight, self._kept_bias = layer.kept_weight.t(), layer.kept_bias
+        self._layer = layer
         self._context = past_context
         self._shape = layer.norm1[0].shape
         dim = self._shape[0]
@@ -131,20 +130,53 @@ class LmLayerStep:
         self._sum_row = torch.empty(1, dim)
         self._sum = self._sum_row.numpy()[0]
 
-    def __call__(self, row: NDArray[np.float32]) -> None:
-        """Replace the input `[D]` of the next frame by the output."""
-        self._remember(row)
+    def __call__(self, rows: NDArray[np.float32]) -> None:
+        """Replace the inputs `[T, D]` of the next frames by the outputs."""
+        alone = len(rows) if len(rows) == 1 else max(0, _ANEW - self._end)
+        for row in rows[:alone]:
+            self._one(row)
+        if len(rows) > alone:
+            x = torch.from_numpy(rows[alone:])
+            x.copy_(self._several(x))
+
+    def _one(self, row: NDArray[np.float32]) -> None:
+        """A frame in buffers that stay, with as few calls as it takes."""
+        layer = self._layer
+        self._make_room(1)
+        if self._end < _ANEW:
+            self._keep_anew(row)
+        else:
+            self._kept_product(row)
+            self._kept[:, :, self._end] = self._newest
+        self._end += 1
         self._queries(row)
-        start = max(0, self._end - 1 - self._context)
-        keys, values = (
-            heads.narrow(2, start, self._end - start) for heads in (self._keys, self._values)
-        )
-        seen = F.scaled_dot_product_attention(self._query_heads, keys, values)
-        self._norm(row, self._out(seen.numpy().reshape(-1)), self._norm1)
+        seen = self._attend(self._query_heads, self._end)
+        self._norm(row, self._out(seen.numpy().reshape(-1)), layer.norm1)
         self._widen(row)
         self._gelu()
         self._narrow.run()
-        self._norm(row, self._narrow.y, self._norm2)
+        self._norm(row, self._narrow.y, layer.norm2)
+
+    def _several(self, x: Tensor) -> Tensor:
+        """`[T, D] -> [T, D]`, what frames do not share done for all at once."""
+        layer, count = self._layer, len(x)
+        self._make_room(count)
+        start, self._end = self._end, self._end + count
+        block = F.pad(x, (0, 0, _BLOCK - 1, 0))
+        new = torch.addmm(layer.kept_bias, block, layer.kept_weight.t())[_BLOCK - 1 :]
+        self._kept[:, :, start : self._end] = self._by_head(new)
+        queries = layer.queries.rows(x).view(count, *self._query_heads.shape)
+        stops = range(start + 1, self._end + 1)
+        seen = [self._attend(q, stop).view(1, -1) for q, stop in zip(queries, stops, strict=True)]
+        x = torch.layer_norm(x + layer.out.rows(torch.cat(seen)), self._shape, *layer.norm1)
+        y = layer.narrow.rows(F.gelu(layer.widen.rows(x)))
+        return torch.layer_norm(x + y, self._shape, *layer.norm2)
+
+    def _attend(self, query: Tensor, stop: int) -> Tensor:
+        """`[1, HEADS, 1, size]`, from the rows in sight of the last before `stop`."""
+        start = max(0, stop - 1 - self._context)
+        keys, values = (t.narrow(2, start, stop - start) for t in (self._keys, self._values))
+        return F.scaled_dot_product_attention(query, keys, values)
 
     def _norm(
         self, row: NDArray[np.float32], add: NDArray[np.float32], norm: tuple[Tensor, Tensor]
@@ -153,17 +185,21 @@ class LmLayerStep:
         np.add(row, add, out=self._sum)
         row[:] = torch.layer_norm(self._sum_row, self._shape, *norm).numpy()
 
-    def _remember(self, row: NDArray[np.float32]) -> None:
-        """Keep the key and the value; the oldest make room once they are out of sight."""
-        kept, end = self._kept, self._end
-        if end == self._rows:
-            kept[:, :, : self._context] = kept[:, :, end - self._context :].copy()
-            end = self._context
-        self._end = end + 1
-        if end < _ANEW:
-            self._first.numpy()[end] = row
-            anew = torch.addmm(self._kept_bias, self._first[: end + 1], self._kept_weight)
-            kept[:, :, : end + 1] = anew.view(-1, *self._newest.shape).permute(1, 2, 0, 3).numpy()
-        else:
-            self._kept_product(row)
-            kept[:, :, end] = self._newest
+    def _make_room(self, count: int) -> None:
+        """For rows to come; those out of sight go."""
+        if self._end + count > self._rows:
+            kept = self._kept[:, :, self._end - self._context : self._end].copy()
+            self._kept[:, :, : self._context] = kept
+            self._end = self._context
+
+    def _keep_anew(self, row: NDArray[np.float32]) -> None:
+        """Project all rows, as results change with their number while they are few."""
+        layer, stop = self._layer, self._end + 1
+        self._first.numpy()[self._end] = row
+        anew = torch.addmm(layer.kept_bias, self._first[:stop], layer.kept_weight.t())
+        self._kept[:, :, :stop] = self._by_head(anew)
+
+    def _by_head(self, kept: Tensor) -> NDArray[np.float32]:
+        """`[T, 2 * D] -> [2, HEADS, T, size]`"""
+        by_head: NDArray[np.float32] = kept.numpy().reshape(-1, *self._newest.shape)
+        return by_head.transpose(1, 2, 0, 3)

@@ -9,6 +9,8 @@ quarter of the matrix apart, which makes four streams of the whole matrix:
     in memory  0 4 8 ... | 1 5 9 ... | 2 6 10 ... | 3 7 11 ...
     products   (0 1 2 3) (4 5 6 7) (8 9 ...       a batch of small ones
 
+That costs memory once more, for several rows at a time want the matrix as it was.
+
 Whether small products round like the one they replace is up to the library and the processor. It is
 tried out once for every matrix, and where it is not so, the matrix stays in one piece.
 """
@@ -25,6 +27,7 @@ from torch import Tensor
 __all__ = ["BoundProduct", "LastRowProduct", "RowProduct"]
 
 _STREAMS = 4
+_PIECE_ROWS = 1024  # of a matrix; what stays in the cache for several rows of x
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +65,30 @@ class RowProduct:
         self._rows, self._width = weight.shape
         self._weight, self._bias = weight.contiguous(), bias.contiguous()
         self._small: Tensor | None = None
-        if self._rows % _STREAMS:
-            return
-        small = self._weight.view(-1, _STREAMS, self._width).transpose(0, 1).contiguous()
-        whole = self.bind()
-        self._small = small.permute(1, 2, 0)  # [B / 4, A, 4]
-        if _same_bits(self.bind(), whole):
-            del self._weight
-        else:
-            self._small = None
+        probe = _probe(self._width)
+        expected = self.bind()(probe)
+        batch = self._batch(torch.from_numpy(np.stack([probe, probe]))).numpy()
+        self._batched = np.array_equal(batch, np.stack([expected, expected]))
+        if self._rows % _STREAMS == 0:
+            small = self._weight.view(-1, _STREAMS, self._width).transpose(0, 1).contiguous()
+            self._small = small.permute(1, 2, 0)  # [B / 4, A, 4]
+            if not np.array_equal(self.bind()(probe), expected):
+                self._small = None
+
+    def rows(self, x: Tensor) -> Tensor:
+        """`[T, A] -> [T, B]`, each row as if it came alone."""
+        if self._batched:
+            return self._batch(x)
+        return torch.cat([torch.addmm(self._bias, row[None], self._weight.t()) for row in x])
+
+    def _batch(self, x: Tensor) -> Tensor:
+        """`[T, A] -> [T, B]`; a piece of the matrix is read once for all rows."""
+        pieces = (torch.split(t, _PIECE_ROWS) for t in (self._weight, self._bias))
+        products = [
+            torch.baddbmm(bias.expand(len(x), 1, -1), x[:, None], piece.t().expand(len(x), -1, -1))
+            for piece, bias in zip(*pieces, strict=True)
+        ]
+        return torch.cat(products, dim=2)[:, 0]
 
     def bind(self, x: Tensor | None = None) -> BoundProduct:
         """This product from the row x `[1, A]`, or a new one, into memory of its own."""
@@ -101,10 +119,11 @@ class LastRowProduct:
     def __init__(self, weight: Tensor, bias: Tensor, *, rows: int, parts: int) -> None:
         self._weight, self._bias, self._rows, self._parts = weight, bias, rows, parts
         self._small: Tensor | None = None
-        whole = self.bind()
+        probe = _probe(weight.shape[1])
+        expected = self.bind()(probe)
         part = weight.view(parts, -1, weight.shape[1])
         self._small = part.transpose(1, 2).contiguous()  # [P, A, B / P]
-        if not _same_bits(self.bind(), whole):
+        if not np.array_equal(self.bind()(probe), expected):
             self._small = None
 
     def bind(self) -> BoundProduct:
@@ -122,6 +141,6 @@ class LastRowProduct:
         return BoundProduct(x.numpy()[-1], last.numpy(), last, run)
 
 
-def _same_bits(one: BoundProduct, other: BoundProduct) -> bool:
-    probe = np.linspace(-1, 1, len(one.x), dtype=np.float32)
-    return np.array_equal(one(probe), other(probe))
+def _probe(width: int) -> NDArray[np.float32]:
+    """A row to try products with."""
+    return np.linspace(-1, 1, width, dtype=np.float32)
