@@ -144,6 +144,7 @@ def test_tables_by_kind(model: Path, recordings: Path) -> None:
     assert "±" not in music
     assert "PESQ-WB" not in music
     assert "Student's t" in text
+    assert "kb/s: bytes of tiny24, whole .ecdc files" in text.splitlines()
 
 
 def test_narrow_terminals_get_columns_for_lines(model: Path, recordings: Path) -> None:

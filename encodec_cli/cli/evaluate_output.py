@@ -120,9 +120,13 @@ def _legend(summaries: "Sequence[Summary]", others: "Sequence[OtherCodec]") -> s
     parts = []
     if any(m.half_width is not None for summary in summaries for m in summary.means.values()):
         parts.append("mean ± half the 95 % interval over the recordings (Student's t)")
-    if any("kbps" in summary.means for summary in summaries):
-        counted = dict.fromkeys(f"of {codec.name}, {codec.counted}" for codec in others)
-        parts.append(", ".join(("kb/s: bytes of .ecdc files", *counted)))
+    counted = {codec.name: codec.counted for codec in others}
+    sizes = dict.fromkeys(s.codec for s in summaries if "kbps" in s.means)
+    if sizes:
+        words = (
+            f"of {printable(name)}, {counted.get(name, 'whole .ecdc files')}" for name in sizes
+        )
+        parts.append(f"kb/s: bytes {'; '.join(words)}")
     parts.append("clipped: samples at full scale, in all")
     if any("encode_speed" in summary.means for summary in summaries):
         parts.append("encoding, decoding: times real time, with files")
