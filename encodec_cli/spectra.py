@@ -1,5 +1,6 @@
 """Spectra that losses and metrics share: magnitude STFT and log-mel, batched, any device."""
 
+import math
 from functools import lru_cache
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from encodec_cli.torchaudio_import import import_torchaudio
 
-__all__ = ["log_mel", "mel_filterbank", "mel_magnitudes", "stft"]
+__all__ = ["log_mel", "mel_filterbank", "mel_magnitudes", "picture_levels", "stft"]
 
 
 @lru_cache(maxsize=64)
@@ -58,3 +59,16 @@ def log_mel(
     """log10 of mel magnitudes, not below `floor`. `[B, N] -> [B, mels, frames]`."""
     magnitudes = stft(x, size, hop or size // 4).abs()
     return mel_magnitudes(magnitudes, sample_rate, mels).clamp(min=floor).log10()
+
+
+def picture_levels(x: Tensor, sample_rate: int, *, mels: int, columns: int) -> Tensor:
+    """A signal `[N]` as a picture: levels in dB `[mels, columns]`, low mels first.
+
+    Memory does not grow with the length: where there is more sound than columns can show, spectra
+    are taken further apart.
+    """
+    size = 2 ** max(5, round(math.log2(0.04 * sample_rate)))  # 1024 at 24 kHz
+    hop = max(size // 4, math.ceil(len(x) / (4 * columns)))
+    magnitudes = mel_magnitudes(stft(x.float()[None], size, hop).abs(), sample_rate, mels)
+    pooled = torch.nn.functional.adaptive_avg_pool1d(magnitudes, columns)[0]
+    return 20 * pooled.clamp(min=1e-6).log10()

@@ -1,4 +1,4 @@
-"""`encode`, `decode`, `roundtrip` on single files: results, lengths, rates, refusals."""
+"""`encode`, `decode` on single files: results, lengths, rates, refusals."""
 
 import io
 import json
@@ -565,61 +565,7 @@ def test_standard_input_must_hold_something(tmp_path: Path, mono: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# Round trip
-
-
-def test_roundtrip_measures_and_keeps(tmp_path: Path, mono: Path) -> None:
-    source = write_audio(tmp_path / "a.wav", 36_000)
-    kept = tmp_path / "kept.flac"
-    result = run("roundtrip", source, kept, "-m", mono, "--json", "-b", "3").ok()
-    report = json.loads(result.text)
-    run("encode", source, "-m", mono, "-b", "3").ok()
-    size = (tmp_path / "a.ecdc").stat().st_size
-    assert (report["source"], report["target"]) == (str(source), str(kept))
-    assert (report["model"], report["codebooks"], report["seconds"]) == ("tiny24", 4, 1.5)
-    assert (report["source_bytes"], report["bytes"]) == (source.stat().st_size, size)
-    assert report["kbps"] == pytest.approx(size * 8 / 1.5 / 1000, abs=1e-3)
-    run("decode", tmp_path / "a.ecdc", tmp_path / "b.wav", "-m", mono).ok()
-    x, y = (soundfile.read(p)[0] for p in (source, tmp_path / "b.wav"))
-    level = 10 * np.log10((y**2).mean() / (x**2).mean())
-    assert report["level_db"] == pytest.approx(level, abs=0.01)
-    assert {"si_sdr", "mel"} <= report.keys()
-    np.testing.assert_array_equal(soundfile.read(kept)[0], y)
-
-
-def test_roundtrip_table_names_each_number(tmp_path: Path, mono: Path) -> None:
-    source = write_audio(tmp_path / "[bold]a.wav", 36_000)
-    result = run("roundtrip", source, tmp_path / "b.wav", "-m", mono).ok()
-    assert result.stderr == ""
-    for word in ("[bold]a.wav", "1.50 s", "times smaller", "SI-SDR", "mel distance", "b.wav"):
-        assert word in result.text
-
-
-def test_roundtrip_does_not_overwrite_its_source(tmp_path: Path, mono: Path) -> None:
-    source = write_audio(tmp_path / "a.wav", 2000)
-    before = source.read_bytes()
-    (tmp_path / "link.wav").symlink_to(source)
-    for target in (source, tmp_path / "link.wav"):
-        run("roundtrip", source, target, "-m", mono, "--force").refused(2, "is the input")
-    assert source.read_bytes() == before
-
-
-@pytest.mark.parametrize("samples", [1, 500, 7000])
-def test_roundtrip_of_very_short_sound_has_no_warnings(
-    tmp_path: Path, mono: Path, samples: int
-) -> None:
-    source = write_audio(tmp_path / "a.wav", samples)
-    result = run("roundtrip", source, "-m", mono, "--json").ok()
-    assert result.stderr == ""
-    report = json.loads(result.text)
-    assert report["seconds"] == round(samples / RATE, 3)
-    assert "estoi" not in report
-
-
-def test_roundtrip_of_silence(tmp_path: Path, mono: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", np.zeros(30_000), RATE)
-    report = json.loads(run("roundtrip", tmp_path / "a.wav", "-m", mono, "--json").ok().text)
-    assert not {"estoi", "pesq"} & report.keys()
+# Help
 
 
 def test_help_names_every_command() -> None:

@@ -1,7 +1,6 @@
-"""`encode`, `decode`, `roundtrip`: the commands that run a model."""
+"""`encode`, `decode`: the commands that run a model."""
 
 import dataclasses
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from encodec_cli.model import CompressionModel
     from encodec_cli.pipeline import DecodeReport, EncodeReport
 
-__all__ = ["decode", "encode", "roundtrip"]
+__all__ = ["decode", "encode"]
 
 
 class ContainerFormat(StrEnum):
@@ -344,67 +343,6 @@ def decode(
         )
     if exit_code:
         raise typer.Exit(exit_code)
-
-
-def roundtrip(
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="IN", help="Audio.", autocompletion=complete_files(AUDIO_SUFFIXES)),
-    ],
-    target: Annotated[
-        Path | None, typer.Argument(metavar="[OUT]", help="Where to keep what comes back.")
-    ] = None,
-    bandwidth: options.Bandwidth = None,
-    n_q: options.NQ = None,
-    model: options.Model = DEFAULT_MODEL,
-    force: options.Force = False,
-    json: options.Json = False,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-) -> None:
-    """Encode and decode once; print sizes, rate and how close the result is."""
-    from encodec_cli.audio import choose_format
-
-    if target is not None:
-        choose_format(target, None, None)
-        if target.exists() and source.exists() and target.samefile(source):
-            raise UsageError(f"{target}: is the input; name another output")
-        check_writable(target, force=force)
-    loaded = load(model, device, threads)
-
-    from encodec_cli.api import choose_codebooks
-    from encodec_cli.pipeline import DecodeOptions, decode_file, encode_file
-    from encodec_cli.roundtrip import compare
-
-    codebooks = choose_codebooks(loaded, bandwidth, n_q)
-    with tempfile.TemporaryDirectory(prefix="encodec-cli-") as folder:
-        packed = Path(folder) / "audio.ecdc"
-        decoded = Path(folder) / "audio.wav"
-        encoded = encode_file(loaded, source, packed, n_q=codebooks)
-        decode_file(loaded, packed, decoded, DecodeOptions(encoding="float"))
-        if target is not None:
-            decode_file(loaded, packed, target, DecodeOptions(force=force))
-        quality = compare(source, decoded, loaded.sample_rate)
-    source_bytes = source.stat().st_size
-    if json:
-        print_json(
-            {
-                "source": str(source),
-                "target": None if target is None else str(target),
-                "model": loaded.config.name,
-                "codebooks": codebooks,
-                "seconds": round(encoded.seconds, 3),
-                "source_bytes": source_bytes,
-                "bytes": encoded.bytes,
-                "kbps": round(encoded.kbps, 3),
-                **{name: round(value, 4) for name, value in quality.items()},
-            }
-        )
-        return
-
-    from encodec_cli.cli.tables import roundtrip_table
-
-    roundtrip_table(source, target, source_bytes, encoded, quality)
 
 
 def _check_targets(

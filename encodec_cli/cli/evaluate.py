@@ -1,7 +1,6 @@
 """`evaluate`: what codecs make of recordings, in numbers."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,15 @@ import typer
 
 from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job, run_jobs
+from encodec_cli.cli.codings import (
+    Coding,
+    codings_of,
+    parse_against,
+    parse_bandwidths,
+    warn_of_missing_packages,
+)
 from encodec_cli.cli.completion import complete_files
-from encodec_cli.cli.console import print_json, progress_bar, warn
+from encodec_cli.cli.console import print_json, progress_bar
 from encodec_cli.cli.evaluate_output import print_csv_header, print_csv_row, print_summary, rounded
 from encodec_cli.cli.loading import load
 from encodec_cli.cli.recordings import decoded_files, find_recordings
@@ -22,10 +28,6 @@ from encodec_cli.resources import DEFAULT_MODEL
 if TYPE_CHECKING:
     from encodec_cli.evaluate import Coded, Reference, Row
     from encodec_cli.model import CompressionModel
-    from encodec_cli.other_codecs import OtherCodec
-
-    Coding = Callable[[Reference], Coded]
-    """A codec at one bandwidth."""
 
 __all__ = ["evaluate"]
 
@@ -34,7 +36,7 @@ __all__ = ["evaluate"]
 class _Recording:
     path: Path
     kind: str | None
-    codings: "Sequence[Coding]"
+    codings: Sequence[Coding]
 
 
 def evaluate(
@@ -46,21 +48,10 @@ def evaluate(
             autocompletion=complete_files(AUDIO_SUFFIXES | {".csv"}),
         ),
     ] = None,
-    bandwidths: Annotated[
-        str | None,
-        typer.Option(
-            "--bandwidths", "-b", metavar="KBPS,...", help="Rates in kb/s, or none. [model's]"
-        ),
-    ] = None,
+    bandwidths: options.Bandwidths = None,
     model: options.Model = DEFAULT_MODEL,
     search: options.Search = 1,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CODEC:KBPS,...",
-            help="Compare with opus (opusenc, or ffmpeg), mp3, aac, vorbis (ffmpeg): opus:6,12.",
-        ),
-    ] = None,
+    against: options.Against = None,
     reference: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Sources of what is decoded already."),
@@ -69,13 +60,7 @@ def evaluate(
         list[Path] | None,
         typer.Option(metavar="FOLDER", help="Decoded files, named like those. Repeatable."),
     ] = None,
-    speech: Annotated[
-        bool | None,
-        typer.Option(
-            "--speech/--no-speech",
-            help="ESTOI and PESQ for all, or none. [all but music, sound and noise]",
-        ),
-    ] = None,
+    speech: options.Speech = None,
     recursive: options.Recursive = False,
     quiet: options.Quiet = False,
     json: options.Json = False,
@@ -93,21 +78,17 @@ def evaluate(
         raise UsageError("give --json or --csv, not both")
     decoded = decoded or []
     _check_sources(inputs, reference, decoded, codes=bool(bandwidths or against or search > 1))
-    rates = _parse_rates("--bandwidths", bandwidths) if bandwidths not in (None, "none") else []
-    others = [pair for text in against or [] for pair in _parse_against(text)]
+    rates = parse_bandwidths(bandwidths)
+    others = parse_against(against)
     if reference is not None:
         recordings = _decoded_recordings(reference, decoded)
         loaded = load(model, device, threads)
     else:
         kinds = find_recordings(inputs or [], recursive=recursive)
         loaded = load(model, device, threads)
-        if bandwidths is None:
-            rates = list(loaded.target_bandwidths)
-        codings = [*_model_codings(loaded, rates, search), *_other_codings(others)]
-        if not codings:
-            raise UsageError("--bandwidths none: give --against, or there is nothing to measure")
+        codings = codings_of(loaded, rates, others, search=search)
         recordings = [_Recording(path, kind, codings) for path, kind in kinds.items()]
-    _warn_of_missing_packages(recordings, speech)
+    warn_of_missing_packages([recording.kind for recording in recordings], speech)
 
     rows: list[Row] = []
     if csv:
@@ -140,41 +121,6 @@ def _check_sources(
         )
 
 
-def _parse_rates(option: str, text: str) -> list[float]:
-    try:
-        rates = [float(part) for part in text.split(",")]
-    except ValueError:
-        rates = [math.nan]
-    if not all(0 < rate < math.inf for rate in rates):
-        raise UsageError(f"{option} {text}: give kb/s with commas between, such as 3,6")
-    return list(dict.fromkeys(rates))
-
-
-def _parse_against(text: str) -> "list[tuple[OtherCodec, float]]":
-    from encodec_cli.other_codecs import find_codec
-
-    name, _, rates = text.partition(":")
-    codec = find_codec(name)
-    return [(codec, rate) for rate in _parse_rates("--against", rates or text)]
-
-
-def _model_codings(
-    model: "CompressionModel", rates: Iterable[float], search: int
-) -> "list[Coding]":
-    from encodec_cli.evaluate import through_model, warm_up
-
-    for rate in rates:
-        model.config.codebooks_for(rate)  # refuse now rather than for each recording
-    warm_up(model)
-    return [partial(through_model, model, bandwidth=rate, search=search) for rate in rates]
-
-
-def _other_codings(others: "Iterable[tuple[OtherCodec, float]]") -> "list[Coding]":
-    from encodec_cli.other_codecs import through_codec
-
-    return [partial(through_codec, codec, kbps=rate) for codec, rate in others]
-
-
 def _decoded_recordings(reference: Path, folders: list[Path]) -> list[_Recording]:
     kinds = find_recordings([str(reference)], recursive=True)
     codings: dict[Path, list[Coding]] = {path: [] for path in kinds}
@@ -191,19 +137,6 @@ def _decoded(source: "Reference", *, folder: Path, file: Path | None) -> "Coded"
     if file is None:
         raise AudioError(f"{source.path}: there is no file of this name in {folder}; left out")
     return already_decoded(source, file, folder.name)
-
-
-def _warn_of_missing_packages(recordings: Sequence[_Recording], speech: bool | None) -> None:
-    from encodec_cli.evaluate import is_speech
-    from encodec_cli.metrics import missing_packages
-
-    wanted = any(is_speech(r.kind) for r in recordings) if speech is None else speech
-    missing = missing_packages() if wanted else []
-    if missing:
-        warn(
-            f"speech is measured without {' and '.join(missing)}; "
-            "install the extra: pip install 'encodec-cli[eval]'"
-        )
 
 
 def _measure(

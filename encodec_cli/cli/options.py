@@ -9,7 +9,9 @@ from encodec_cli.cli.completion import complete_models
 
 __all__ = [
     "NQ",
+    "Against",
     "Bandwidth",
+    "Bandwidths",
     "Device",
     "Force",
     "Json",
@@ -20,11 +22,32 @@ __all__ = [
     "Recursive",
     "Search",
     "SkipExisting",
+    "Speech",
     "Threads",
 ]
 
 Bandwidth = Annotated[
     float | None, typer.Option("--bandwidth", "-b", metavar="KBPS", help="Rate in kb/s.")
+]
+Bandwidths = Annotated[
+    str | None,
+    typer.Option(
+        "--bandwidths", "-b", metavar="KBPS,...", help="Rates in kb/s, or none. [model's]"
+    ),
+]
+Against = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CODEC:KBPS,...",
+        help="Compare with opus (opusenc, or ffmpeg), mp3, aac, vorbis (ffmpeg): opus:6,12.",
+    ),
+]
+Speech = Annotated[
+    bool | None,
+    typer.Option(
+        "--speech/--no-speech",
+        help="ESTOI and PESQ for all, or none. [all but music, sound and noise]",
+    ),
 ]
 NQ = Annotated[int | None, typer.Option("--n-q", metavar="N", help="Number of codebooks instead.")]
 Model = Annotated[

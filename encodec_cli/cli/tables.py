@@ -1,18 +1,10 @@
 """Tables that commands print."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from rich.table import Table
-from rich.text import Text
 
-from encodec_cli.cli.console import count, output, printable
-from encodec_cli.metric_names import METRICS
+from encodec_cli.cli.console import output, printable
 
-if TYPE_CHECKING:
-    from encodec_cli.pipeline import EncodeReport
-
-__all__ = ["channels_name", "facts_table", "print_facts", "roundtrip_table"]
+__all__ = ["channels_name", "facts_table", "print_facts"]
 
 
 def channels_name(channels: int) -> str:
@@ -33,31 +25,3 @@ def print_facts(title: str, table: Table) -> None:
     console = output()
     console.print(printable(title), style="bold", soft_wrap=True)
     console.print(table)
-
-
-def roundtrip_table(
-    source: Path,
-    target: Path | None,
-    source_bytes: int,
-    encoded: "EncodeReport",
-    quality: dict[str, float],
-) -> None:
-    """Print what a round trip cost and what came back."""
-    table = facts_table(columns=3)
-    table.add_row("length", f"{encoded.seconds:.2f} s", "")
-    table.add_row("source", f"{source_bytes:,} bytes", "")
-    ratio = source_bytes / encoded.bytes
-    codebooks = count(encoded.codebooks, "codebook")
-    table.add_row(
-        ".ecdc",
-        f"{encoded.bytes:,} bytes",
-        f"{ratio:.1f} times smaller, {encoded.kbps:.2f} kb/s, {codebooks}",
-    )
-    table.add_row("encoding", f"{encoded.speed:.1f} x real time", "")
-    for name, metric in METRICS.items():
-        if name in quality:
-            value = f"{quality[name]:.{metric.digits}f} {metric.unit}".rstrip()
-            table.add_row(metric.label, value, Text(metric.hint, style="dim"))
-    if target is not None:
-        table.add_row("decoded", printable(str(target)), "")
-    print_facts(str(source), table)

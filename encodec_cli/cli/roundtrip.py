@@ -1,0 +1,160 @@
+"""`roundtrip`: what a codec makes of one recording, in words, numbers and a picture."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from encodec_cli.cli import options
+from encodec_cli.cli.batch import AUDIO_SUFFIXES
+from encodec_cli.cli.codings import warn_of_missing_packages
+from encodec_cli.cli.completion import complete_files
+from encodec_cli.cli.console import count, output, print_json, printable
+from encodec_cli.cli.loading import load
+from encodec_cli.cli.spectrogram import PICTURE_ROWS, picture_pair, picture_width
+from encodec_cli.cli.tables import facts_table, print_facts
+from encodec_cli.errors import UsageError
+from encodec_cli.files import check_writable
+from encodec_cli.metric_names import METRICS
+from encodec_cli.resources import DEFAULT_MODEL
+from encodec_cli.verdict import verdicts
+
+if TYPE_CHECKING:
+    from encodec_cli.audio import FloatBlock
+    from encodec_cli.evaluate import Coded, Reference, Row
+
+__all__ = ["roundtrip"]
+
+_ASPECTS = {
+    "pesq": "speech, if any",
+    "estoi": "words, if any",
+    "si_sdr": "waveform",
+    "mel": "spectrum",
+    "level_db": "level",
+}
+_SCALES = {"pesq": " of 4.64", "estoi": " of 1", "mel": ", 0 is equal"}
+
+
+def roundtrip(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="IN", help="Audio.", autocompletion=complete_files(AUDIO_SUFFIXES)),
+    ],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="Where to keep what comes back.")
+    ] = None,
+    bandwidth: options.Bandwidth = None,
+    n_q: options.NQ = None,
+    search: options.Search = 1,
+    model: options.Model = DEFAULT_MODEL,
+    speech: options.Speech = None,
+    force: options.Force = False,
+    json: options.Json = False,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+) -> None:
+    """Encode and decode once; print sizes, rate and how close the result is.
+
+    A wide enough terminal also gets both spectrograms. docs/judging.md has what the words mean.
+    """
+    from encodec_cli.audio import choose_format
+
+    if target is not None:
+        choose_format(target, None, None)
+        if target.exists() and source.exists() and target.samefile(source):
+            raise UsageError(f"{target}: is the input; name another output")
+        check_writable(target, force=force)
+    loaded = load(model, device, threads)
+
+    from encodec_cli.api import choose_codebooks
+    from encodec_cli.evaluate import judge, read_reference, through_model
+
+    codebooks = choose_codebooks(loaded, bandwidth, n_q)
+    reference = read_reference(source, loaded.sample_rate, loaded.channels)
+    rate = loaded.config.bandwidth_kbps(codebooks)
+    coded = through_model(loaded, reference, rate, search=search)
+    if target is not None:
+        _keep(coded.audio, target, loaded.sample_rate, force=force)
+    warn_of_missing_packages([None], speech)
+    row = judge(reference, coded, speech=speech)
+    if json:
+        print_json(_as_dict(row, loaded.config.name, codebooks, source, target))
+    else:
+        _print_facts(row, source, target, codebooks)
+        _print_pictures(reference, coded)
+
+
+def _keep(audio: "FloatBlock", target: Path, sample_rate: int, *, force: bool) -> None:
+    from encodec_cli.audio import open_audio_writer
+
+    with open_audio_writer(target, sample_rate, len(audio), force=force) as writer:
+        writer.write(audio)
+
+
+def _as_dict(
+    row: "Row", model: str, codebooks: int, source: Path, target: Path | None
+) -> dict[str, Any]:
+    source_bytes = source.stat().st_size
+    assert row.bytes is not None
+    values = {
+        "source": str(source),
+        "target": None if target is None else str(target),
+        "model": model,
+        "codebooks": codebooks,
+        "seconds": round(row.seconds, 3),
+        "source_bytes": source_bytes,
+        "bytes": row.bytes,
+        "ratio": source_bytes / row.bytes,
+        "kbps": row.kbps,
+        "encode_speed": row.encode_speed,
+        "decode_speed": row.decode_speed,
+        "clipped": row.clipped,
+        **row.metrics,
+        "words": verdicts(row.metrics),
+    }
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
+
+
+def _print_facts(row: "Row", source: Path, target: Path | None, codebooks: int) -> None:
+    """Sizes first, then how near it is: what of it, a word, the number behind it."""
+    assert row.bytes is not None
+    source_bytes = source.stat().st_size
+    table = facts_table(columns=3)
+    sizes = f"{source_bytes:,} -> {row.bytes:,} bytes"
+    table.add_row("size", f"{source_bytes / row.bytes:.1f} times smaller", sizes)
+    length = f"{count(codebooks, 'codebook')}, {row.seconds:.2f} s"
+    table.add_row("rate", f"{row.kbps:.2f} kb/s", length)
+    for name, word in verdicts(row.metrics).items():
+        metric = METRICS[name]
+        label = "" if metric.label == _ASPECTS[name] else f"{metric.label} "
+        number = f"{label}{row.metrics[name]:.{metric.digits}f} {metric.unit}".rstrip()
+        table.add_row(_ASPECTS[name], word, f"{number}{_SCALES.get(name, '')}")
+    if row.clipped:
+        table.add_row("clipped", count(row.clipped, "sample"), "")
+    speeds = f"decoded {row.decode_speed:.1f} times"
+    table.add_row("speed", f"encoded {row.encode_speed:.1f} times", f"{speeds} real time")
+    if target is not None:
+        table.add_row("kept in", printable(str(target)), "")
+    print_facts(str(source), table)
+
+
+def _print_pictures(reference: "Reference", coded: "Coded") -> None:
+    console = output()
+    width = picture_width(console)
+    if width is None:
+        return
+
+    import torch
+
+    from encodec_cli.spectra import picture_levels
+
+    pictures = [
+        picture_levels(
+            torch.from_numpy(audio).mean(0),
+            reference.sample_rate,
+            mels=2 * PICTURE_ROWS,
+            columns=width,
+        ).numpy()
+        for audio in (reference.audio, coded.audio)
+    ]
+    console.print(picture_pair(console, ("original", "decoded"), pictures))

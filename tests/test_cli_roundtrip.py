@@ -1,0 +1,197 @@
+"""`roundtrip`: numbers that agree with encode and decode, words, a picture where one fits."""
+
+import json
+import re
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import soundfile
+from cli_samples import RATE, make_model, mono_config, run, write_audio, write_model
+from rich.console import Console
+
+from encodec_cli.cli.spectrogram import PICTURE_ROWS, picture_pair, picture_width
+from encodec_cli.metric_names import METRICS
+from encodec_cli.verdict import verdict, verdicts
+
+
+@pytest.fixture(scope="module")
+def mono(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(
+        tmp_path_factory.mktemp("mono") / "mono.safetensors", make_model(mono_config())
+    )
+
+
+def test_roundtrip_measures_and_keeps(tmp_path: Path, mono: Path) -> None:
+    source = write_audio(tmp_path / "a.wav", 36_000)
+    kept = tmp_path / "kept.flac"
+    result = run("roundtrip", source, kept, "-m", mono, "--json", "-b", "3").ok()
+    report = json.loads(result.text)
+    run("encode", source, "-m", mono, "-b", "3").ok()
+    size = (tmp_path / "a.ecdc").stat().st_size
+    assert (report["source"], report["target"]) == (str(source), str(kept))
+    assert (report["model"], report["codebooks"], report["seconds"]) == ("tiny24", 4, 1.5)
+    assert (report["source_bytes"], report["bytes"]) == (source.stat().st_size, size)
+    assert report["kbps"] == pytest.approx(size * 8 / 1.5 / 1000, abs=1e-3)
+    run("decode", tmp_path / "a.ecdc", tmp_path / "b.wav", "-m", mono).ok()
+    x, y = (soundfile.read(p)[0] for p in (source, tmp_path / "b.wav"))
+    level = 10 * np.log10((y**2).mean() / (x**2).mean())
+    assert report["level_db"] == pytest.approx(level, abs=0.01)
+    assert {"si_sdr", "mel"} <= report.keys()
+    np.testing.assert_array_equal(soundfile.read(kept)[0], y)
+
+
+def test_roundtrip_table_names_each_number(tmp_path: Path, mono: Path) -> None:
+    source = write_audio(tmp_path / "[bold]a.wav", 36_000)
+    result = run("roundtrip", source, tmp_path / "b.wav", "-m", mono).ok()
+    assert result.stderr == ""
+    for word in ("[bold]a.wav", "1.50 s", "times smaller", "SI-SDR", "mel distance", "b.wav"):
+        assert word in result.text
+
+
+def test_roundtrip_does_not_overwrite_its_source(tmp_path: Path, mono: Path) -> None:
+    source = write_audio(tmp_path / "a.wav", 2000)
+    before = source.read_bytes()
+    (tmp_path / "link.wav").symlink_to(source)
+    for target in (source, tmp_path / "link.wav"):
+        run("roundtrip", source, target, "-m", mono, "--force").refused(2, "is the input")
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("samples", [1, 500, 7000])
+def test_roundtrip_of_very_short_sound_has_no_warnings(
+    tmp_path: Path, mono: Path, samples: int
+) -> None:
+    source = write_audio(tmp_path / "a.wav", samples)
+    result = run("roundtrip", source, "-m", mono, "--json").ok()
+    assert result.stderr == ""
+    report = json.loads(result.text)
+    assert report["seconds"] == round(samples / RATE, 3)
+    assert "estoi" not in report
+
+
+def test_roundtrip_of_silence(tmp_path: Path, mono: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(30_000), RATE)
+    report = json.loads(run("roundtrip", tmp_path / "a.wav", "-m", mono, "--json").ok().text)
+    assert not {"estoi", "pesq"} & report.keys()
+
+
+def test_json_says_in_words_what_it_says_in_numbers(tmp_path: Path, mono: Path) -> None:
+    source = write_audio(tmp_path / "a.wav", 36_000)
+    report = json.loads(run("roundtrip", source, "-m", mono, "--json").ok().text)
+    measured = {name: report[name] for name in METRICS if name in report}
+    assert report["words"] == verdicts(measured)
+    assert report["ratio"] == pytest.approx(report["source_bytes"] / report["bytes"], abs=1e-3)
+    assert min(report["encode_speed"], report["decode_speed"]) > 0
+    assert report["clipped"] == 0
+
+
+def test_without_the_extra_it_works_and_says_so_once(tmp_path: Path, mono: Path) -> None:
+    source = write_audio(tmp_path / "a.wav", 36_000)
+    with mock.patch.dict("sys.modules", {"pesq": None, "pystoi": None}):
+        result = run("roundtrip", source, "-m", mono).ok()
+    assert result.stderr.count("encodec-cli[eval]") == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "SI-SDR" in result.text
+    assert "PESQ" not in result.text
+    quiet = run("roundtrip", source, "-m", mono, "--no-speech").ok()
+    assert quiet.stderr == ""
+    assert "PESQ" not in quiet.text
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("pesq", 4.5, "excellent"),
+        ("pesq", 4.49, "good"),
+        ("pesq", 1.0, "bad"),
+        ("estoi", 0.85, "clear"),
+        ("estoi", 0.1, "many lost"),
+        ("si_sdr", -30.0, "not followed"),
+        ("mel", 0.0, "nearly equal"),
+        ("mel", 0.91, "close"),
+        ("mel", 9.0, "differs much"),
+        ("level_db", 0.5, "kept"),
+        ("level_db", -0.51, "quieter"),
+        ("level_db", 0.51, "louder"),
+        ("stft_dac", 1.0, None),
+    ],
+)
+def test_words(name: str, value: float, word: str | None) -> None:
+    assert verdict(name, value) == word
+
+
+def test_every_step_is_documented() -> None:
+    """docs/judging.md has each word beside its threshold."""
+    from encodec_cli import verdict as module
+
+    page = (Path(__file__).parent.parent / "docs" / "judging.md").read_text(encoding="utf-8")
+    for name, steps in module._STEPS.items():
+        row = next(
+            line for line in page.splitlines() if line.startswith(f"| {METRICS[name].label}")
+        )
+        cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
+        assert cells[:-1] == [f"{word} ({step:g})" for step, word in steps]
+        assert cells[-1] == module._WORST[name]
+
+
+# Pictures
+
+
+def console(width: int = 80, **changes: object) -> Console:
+    options = {"force_terminal": True, "color_system": "truecolor", "width": width, "_environ": {}}
+    return Console(**(options | changes))  # type: ignore[arg-type]
+
+
+def drawn(on: Console) -> list[str]:
+    width = picture_width(on)
+    assert width is not None
+    picture = np.full((2 * PICTURE_ROWS, width), -200, np.float32)
+    picture[0] = 0  # the lowest pitch, loud
+    with on.capture() as capture:
+        on.print(picture_pair(on, ("original", "decoded"), (picture, picture - 35)))
+    return capture.get().splitlines()
+
+
+def test_a_pair_of_half_block_pictures_fits_the_terminal() -> None:
+    for width in (80, 120, 300):
+        lines = drawn(console(width))
+        assert len(lines) == 1 + PICTURE_ROWS
+        plain = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in lines]
+        assert all(len(line.rstrip()) <= width for line in plain)
+        assert plain[1].count("▀") == 2 * (picture_width(console(width)) or 0)
+    assert "38;2;0;0;4;48;2;0;0;4m" in lines[1]  # silence above
+    assert "38;2;0;0;4;48;2;252;253;191m" in lines[-1]  # the loudest of the original, below
+    assert "38;2;0;0;4;48;2;183;55;121m" in lines[-1]  # and 35 dB less, half way down the scale
+
+
+@pytest.mark.parametrize("changes", [{"no_color": True}, {"color_system": None}])
+def test_without_colour_there_are_shades(changes: dict[str, object]) -> None:
+    lines = drawn(console(**changes))
+    assert len(lines) == 1 + PICTURE_ROWS
+    assert "38;2" not in "".join(lines)
+    assert set(lines[-1]) - {"\x1b"} <= set(" ░▒▓█[0m")
+    assert "▓" in lines[-1] or "▒" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"width": 60}, {"force_terminal": False}], ids=["narrow", "pipe"]
+)
+def test_no_picture_where_it_has_no_place(changes: dict[str, object]) -> None:
+    assert picture_width(console(**changes)) is None
+
+
+def test_pictures_go_to_terminals_only(tmp_path: Path, mono: Path) -> None:
+    source = write_audio(tmp_path / "a.wav", 36_000)
+    wide = run("roundtrip", source, "-m", mono, terminal=("stdout",)).ok()
+    assert "▀" in wide.text
+    assert "▀" not in run("roundtrip", source, "-m", mono).ok().text
+    plain = run(
+        "roundtrip", source, "-m", mono, terminal=("stdout",), environment={"NO_COLOR": "1"}
+    )
+    assert "▒" in plain.ok().text
+    assert "38;2" not in plain.text
