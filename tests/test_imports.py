@@ -72,6 +72,8 @@ LIGHT_MODULES = {
     "published.py",
     "resources.py",
     "safetensors_bytes.py",
+    "text.py",
+    "verdict.py",
 }
 
 
@@ -176,6 +178,8 @@ def importers(package: str) -> set[str]:
         ("pesq", "metrics.py"),
         ("pystoi", "metrics.py"),
         ("torchaudio", "torchaudio_import.py"),
+        ("matplotlib", "report/"),
+        ("encodec_cli.report", ("report/", "cli/report.py")),
     ],
 )
 def test_only_one_layer_imports(package: str, allowed: str | tuple[str, ...]) -> None:

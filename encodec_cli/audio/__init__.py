@@ -8,6 +8,7 @@ here imports torch.
 """
 
 from encodec_cli.audio.channels import mix_channels
+from encodec_cli.audio.flac import flac_bytes
 from encodec_cli.audio.formats import AudioFormat, Encoding, OutputFormat, choose_format
 from encodec_cli.audio.prepare import prepare_blocks
 from encodec_cli.audio.reader import AudioReader, open_audio
@@ -25,6 +26,7 @@ __all__ = [
     "OutputFormat",
     "Resampler",
     "choose_format",
+    "flac_bytes",
     "mix_channels",
     "open_audio",
     "open_audio_writer",

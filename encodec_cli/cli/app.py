@@ -5,7 +5,17 @@ from typing import Annotated
 import typer
 
 from encodec_cli import __version__
-from encodec_cli.cli import codec, doctor, evaluate, inspect, models, tokens, training
+from encodec_cli.cli import (
+    codec,
+    doctor,
+    evaluate,
+    inspect,
+    models,
+    report,
+    roundtrip,
+    tokens,
+    training,
+)
 
 __all__ = ["app"]
 
@@ -34,11 +44,12 @@ def _root(
     pass
 
 
-for _command in (codec.encode, codec.decode, codec.roundtrip, inspect.peel, inspect.info):
+for _command in (codec.encode, codec.decode, roundtrip.roundtrip, inspect.peel, inspect.info):
     app.command()(_command)
 app.command()(inspect.verify)
 app.command()(tokens.tokens)
 app.command()(evaluate.evaluate)
+app.command()(report.report)
 app.command()(training.train)
 app.command()(doctor.doctor)
 app.add_typer(models.app, name="models")

@@ -18,6 +18,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from encodec_cli.text import printable
+
 __all__ = [
     "count",
     "output",
@@ -49,11 +51,6 @@ def output() -> Console:
 def count(number: int, noun: str) -> str:
     """`number` and `noun`, with an s unless there is one."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    """`text` on one line: what is not printable (in file names, say) as Python would escape it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def say(text: str) -> None:
