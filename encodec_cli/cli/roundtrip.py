@@ -67,10 +67,11 @@ def roundtrip(
     loaded = load(model, device, threads)
 
     from encodec_cli.api import choose_codebooks
-    from encodec_cli.evaluate import judge, read_reference, through_model
+    from encodec_cli.evaluate import judge, read_reference, through_model, warm_up
 
     codebooks = choose_codebooks(loaded, bandwidth, n_q)
     reference = read_reference(source, loaded.sample_rate, loaded.channels)
+    warm_up(loaded)
     rate = loaded.config.bandwidth_kbps(codebooks)
     coded = through_model(loaded, reference, rate, search=search)
     if target is not None:
