@@ -26,6 +26,7 @@ from encodec_cli.model_file import (
     find_model,
     read_card,
 )
+from encodec_cli.precision import set_precision
 from encodec_cli.resources import DEFAULT_MODEL
 from encodec_cli.safetensors_bytes import sorted_metadata
 
@@ -52,7 +53,8 @@ def load_model(
     """A model ready to code: by the name of a bundled one, or a path to ours or another program's.
 
     Its `sha256` is that of the file (or of the one it was converted from), as `.ecdc` headers
-    name it.
+    name it. `dtype` is what the convolutions compute in, see `precision`; a device without it
+    imitates it, slowly.
 
     Raises:
         CheckpointError: no such model; the file is foreign, truncated or does not fit.
@@ -62,7 +64,8 @@ def load_model(
     model = build_and_load(card.config, state, str(card.path))
     model.sha256 = card.identity or file_sha256(card.path)
     try:
-        return model.to(device=torch.device(device), dtype=dtype)
+        set_precision(model, dtype)
+        return model.to(device=torch.device(device))
     except (RuntimeError, AssertionError) as error:
         line = " ".join(str(error).split())[:160]
         raise UsageError(f"--device {device}: cannot be used here ({line})") from error

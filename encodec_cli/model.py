@@ -106,12 +106,14 @@ class CompressionModel(nn.Module):
                 f"{tuple(x.shape) = }: {self.config.name} codes [B, {self.channels}, T], T >= 1"
             )
         x, scale = self.normalize(x)
-        return self.quantizer.encode(self.encoder(x)), scale
+        latents = self.encoder(x).to(self.quantizer.codebooks[0].embed.dtype)
+        return self.quantizer.encode(latents), scale
 
     @torch.inference_mode()
     def decode(self, codes: Tensor, scale: Tensor | None = None) -> Tensor:
         """Audio of one segment. `[B, K, T'] -> [B, C, T' * hop]`, K from 1 to all codebooks."""
-        return self._rescale(self.decoder(self.quantizer.decode(codes)), scale)
+        latents = self.quantizer.decode(codes).to(next(self.decoder.parameters()).dtype)
+        return self._rescale(self.decoder(latents), scale)
 
     def normalize(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Divide a segment `[B, C, T]` by its RMS if the model does so; the scale is `[B, 1]`."""

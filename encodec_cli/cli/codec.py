@@ -90,6 +90,7 @@ def encode(
     quiet: options.Quiet = False,
     json: options.Json = False,
     device: options.Device = "auto",
+    dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
 ) -> None:
     """Compress audio into .ecdc, at 6 kb/s unless told otherwise.
@@ -117,7 +118,7 @@ def encode(
             raise UsageError(f"{option}: belongs to format 0; add --format v0")
     if latency is not None and container is ContainerFormat.v0:
         raise UsageError("--latency: format 0 is written when its end is known; leave out one")
-    loaded = load(model, device, threads)
+    loaded = load(model, device, threads, dtype)
 
     from encodec_cli.api import choose_codebooks, header_for
     from encodec_cli.latency import block_frames_for
@@ -225,6 +226,7 @@ def decode(
     quiet: options.Quiet = False,
     json: options.Json = False,
     device: options.Device = "auto",
+    dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
 ) -> None:
     """Turn .ecdc, or what `tokens` wrote, back into audio, at its bandwidth or any lower one.
@@ -265,7 +267,7 @@ def decode(
 
     if pattern is not None and not all(holds_tokens(job) for job in jobs):
         raise UsageError(f"--pattern: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
-    loaded = load(model, device, threads)
+    loaded = load(model, device, threads, dtype)
 
     from encodec_cli.pipeline import DecodeOptions, DecodeReport, decode_file
 

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from encodec_cli.cli.options import DTypeName
+
 if TYPE_CHECKING:
     from encodec_cli.model import CompressionModel
     from encodec_cli.nn.lm import LanguageModel
@@ -9,11 +11,13 @@ if TYPE_CHECKING:
 __all__ = ["load", "load_lm"]
 
 
-def load(name: str, device: str, threads: int | None) -> "CompressionModel":
+def load(
+    name: str, device: str, threads: int | None, dtype: DTypeName = DTypeName.fp32
+) -> "CompressionModel":
     """Model `name` on `device` ("auto" is a GPU if there is one), with `threads` CPU threads.
 
     Raises:
-        CheckpointError, UsageError: see `load_model`.
+        CheckpointError, UsageError: see `load_model`, and `check_bf16` for `dtype`.
     """
     import torch
 
@@ -23,7 +27,14 @@ def load(name: str, device: str, threads: int | None) -> "CompressionModel":
         torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_model(name, device=device)
+    if dtype is DTypeName.fp32:
+        return load_model(name, device=device)
+
+    from encodec_cli.precision import check_bf16
+
+    model = load_model(name, device=device, dtype=torch.bfloat16)
+    check_bf16(next(model.parameters()).device)
+    return model
 
 
 def load_lm(name: str | None, model: "CompressionModel") -> "LanguageModel | None":

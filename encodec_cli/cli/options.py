@@ -1,5 +1,6 @@
 """Options that several commands take, declared once."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ __all__ = [
     "Against",
     "Bandwidth",
     "Bandwidths",
+    "DType",
+    "DTypeName",
     "Device",
     "Force",
     "Json",
@@ -25,6 +28,12 @@ __all__ = [
     "Speech",
     "Threads",
 ]
+
+
+class DTypeName(StrEnum):
+    fp32 = "fp32"
+    bf16 = "bf16"
+
 
 Bandwidth = Annotated[
     float | None, typer.Option("--bandwidth", "-b", metavar="KBPS", help="Rate in kb/s.")
@@ -79,6 +88,10 @@ Search = Annotated[
 ]
 Device = Annotated[
     str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto: a GPU if there is one.")
+]
+DType = Annotated[
+    DTypeName,
+    typer.Option("--dtype", help="bf16: half precision, faster where the device has it."),
 ]
 Threads = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="CPU threads; all cores if not given.")

@@ -51,6 +51,7 @@ def roundtrip(
     force: options.Force = False,
     json: options.Json = False,
     device: options.Device = "auto",
+    dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
 ) -> None:
     """Encode and decode once; print sizes, rate and how close the result is.
@@ -64,7 +65,7 @@ def roundtrip(
         if target.exists() and source.exists() and target.samefile(source):
             raise UsageError(f"{target}: is the input; name another output")
         check_writable(target, force=force)
-    loaded = load(model, device, threads)
+    loaded = load(model, device, threads, dtype)
 
     from encodec_cli.api import choose_codebooks
     from encodec_cli.evaluate import judge, read_reference, through_model, warm_up

@@ -34,6 +34,10 @@ class CompiledLSTM:
 
     def step(self, x: Rows, states: list[State], scratch: Scratch) -> Rows:
         """`[B, T, C] -> [B, T, C]`; streams that go on have T rows."""
+        weight = self._layers[0][0]
+        if x.data.dtype != weight.dtype:  # the layers around compute in half precision
+            exact = self.step(x.with_data(x.data.to(weight.dtype)), states, scratch)
+            return exact.with_data(exact.data.to(x.data.dtype))
         batch, rows, size = x.data.shape
         fresh = x.data.new_zeros(2, len(self._layers), size)
         before = torch.stack([fresh if s is None else s for s in states], dim=2)

@@ -10,10 +10,14 @@ __all__ = ["CompiledQuantizer"]
 
 
 class CompiledQuantizer:
-    """Searches codebook by codebook: one product and one maximum each, in one scratch matrix."""
+    """Searches codebook by codebook: one product and one maximum each, in one scratch matrix.
+
+    It computes in fp32 or more, whatever the networks do.
+    """
 
     def __init__(self, quantizer: ResidualVectorQuantizer, dtype: torch.dtype) -> None:
-        books = [book.embed.detach().to(dtype) for book in quantizer.codebooks]
+        exact = torch.promote_types(dtype, torch.float32)
+        books = [book.embed.detach().to(exact) for book in quantizer.codebooks]
         self._books = books
         # |x - e|^2 = |x|^2 - 2 (x e - |e|^2 / 2): the nearest has the largest x e - |e|^2 / 2.
         self._search = [(book.t().contiguous(), -0.5 * book.pow(2).sum(1)) for book in books]
@@ -22,10 +26,10 @@ class CompiledQuantizer:
     @torch.inference_mode()
     def encode(self, latents: Tensor, n_q: int) -> Tensor:
         """Codes `[n_q, T]` (int64) of latents `[T, D]`."""
-        residual = latents.clone(memory_format=torch.contiguous_format)
+        residual = latents.to(self._books[0].dtype, copy=True).contiguous()
         frames, bins = latents.shape[0], self._books[0].shape[0]
         codes = torch.empty(n_q, frames, dtype=torch.int64, device=latents.device)
-        scores = self._scratch.take("scores", latents, frames, bins)
+        scores = self._scratch.take("scores", residual, frames, bins)
         for k in range(n_q):
             vectors, offsets = self._search[k]
             torch.addmm(offsets, residual, vectors, out=scores)

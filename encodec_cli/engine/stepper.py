@@ -57,7 +57,8 @@ class ModelEngine:
     ) -> None:
         self._encoder, self._decoder = _Steppers(encoder), _Steppers(decoder)
         self._modules = quantizer
-        self._quantizer = CompiledQuantizer(quantizer, next(encoder.parameters()).dtype)
+        self._dtype = next(decoder.parameters()).dtype
+        self._quantizer = CompiledQuantizer(quantizer, self._dtype)
 
     def encoder(self, block_frames: int | None) -> Stepper:
         return self._encoder.choose(block_frames)
@@ -67,11 +68,12 @@ class ModelEngine:
 
     def quantize(self, latents: Tensor, n_q: int, beams: int = 1) -> Tensor:
         if beams > 1:
-            return beam_search(latents, self._modules.tables(n_q), beams)
+            exact = latents.to(torch.promote_types(latents.dtype, torch.float32))
+            return beam_search(exact, self._modules.tables(n_q), beams)
         return self._quantizer.encode(latents, n_q)
 
     def dequantize(self, codes: Tensor) -> Tensor:
-        return self._quantizer.decode(codes)
+        return self._quantizer.decode(codes).to(self._dtype)
 
 
 class _Steppers:

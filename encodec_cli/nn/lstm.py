@@ -32,9 +32,10 @@ class StreamableLSTM(nn.Module):
         """The next `[B, C, n]` of the sequence, n >= 0; moves `state` on."""
         if x.shape[-1] == 0:
             return x
-        x = x.permute(2, 0, 1)
+        dtype = x.dtype  # of the layers around, which may compute in half precision
+        x = x.permute(2, 0, 1).to(next(self.lstm.parameters()).dtype)
         y: Tensor
         y, state.hidden = self.lstm(x, state.hidden)
         if self.skip:
             y = y + x
-        return y.permute(1, 2, 0)
+        return y.permute(1, 2, 0).to(dtype)
