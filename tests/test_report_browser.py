@@ -182,6 +182,24 @@ def test_blind_test_counts(browser: Browser, answers: list[int], verdict: str) -
     assert row.split("\t")[:4] == ["first.wav", "original", "1.5 kb/s", f"{sum(answers)} of 8"]
 
 
+def test_where_sounds_cannot_be_decoded_plain_players_take_over(browser: Browser) -> None:
+    browser.run("AudioContext.prototype.decodeAudioData = () => Promise.reject(Error('no FLAC'))")
+    shown = "return getComputedStyle(document.querySelector('#r1 audio')).display !== 'none'"
+    assert not browser.run(shown)
+    browser.click("#r1 .play")
+    browser.until(lambda: bool(browser.run(shown)))
+    notice = browser.run("return document.querySelector('#r1 .failure').innerText")
+    assert "no FLAC" in notice
+    assert browser.run("return document.querySelector('#r1 .play').ariaBusy") is None
+
+
+def test_plain_players_have_the_same_sounds(browser: Browser) -> None:
+    browser.run("document.querySelector('#r1 audio').preload = 'auto'")
+    length = "return document.querySelector('#r1 audio').duration"
+    browser.until(lambda: browser.run(length) is not None)
+    assert browser.run(length) == pytest.approx(20, abs=0.01)
+
+
 def trial(browser: Browser) -> str:
     return str(browser.run("return document.querySelector('#blind .trial').textContent"))
 

@@ -64,13 +64,16 @@ class BlindTest {
     this.form.querySelector(".problem").hidden = !same;
     if (same) return;
     const { card } = this;
-    card.activate();
-    card.transport.deck?.pause();
-    const buffers = await card.buffers();
+    const deck = await card.ready();
+    if (!deck) {
+      this.dialog.close();
+      return;
+    }
+    deck.pause();
     this.pair = [Number(a.value), Number(b.value)];
     this.trials = Number(trials.value);
     this.done = this.right = 0;
-    this.sounds = this.pair.map((index) => buffers[index]);
+    this.sounds = this.pair.map((index) => deck.buffers[index]);
     this._show("trial");
     this._nextTrial();
   }

@@ -13,7 +13,7 @@ class Card {
     this.transport = new Transport(element);
     this.transport.onposition = (at) => element.style.setProperty("--at", at);
     this._openContext = openContext;
-    this._buffers = this._ready = null;
+    this._ready = null;
     this._listen();
     this._mark();
   }
@@ -22,16 +22,7 @@ class Card {
     return this.radios.findIndex((radio) => radio.checked);
   }
 
-  /** Decode once; every caller waits for the same work. */
-  buffers() {
-    if (!this._buffers) {
-      const context = this._openContext();
-      this._buffers = Promise.all(this.sounds.map((sound) => decoded(context, sound)));
-      this._buffers.catch((error) => this._fail(error));
-    }
-    return this._buffers;
-  }
-
+  /** The deck, decoded once for all callers; null where the browser cannot. */
   ready() {
     this.activate();
     this._ready ??= this._open();
@@ -40,7 +31,7 @@ class Card {
 
   async toggle() {
     const deck = await this.ready();
-    if (deck === this.transport.deck) this.transport.toggle();
+    if (deck && deck === this.transport.deck) this.transport.toggle();
   }
 
   choose(index) {
@@ -54,18 +45,27 @@ class Card {
 
   async seek(change) {
     const deck = await this.ready();
-    deck.seek(change(deck.position, deck.duration));
+    deck?.seek(change(deck.position, deck.duration));
   }
 
   async _open() {
-    this.transport.button.setAttribute("aria-busy", "true");
-    const deck = new Deck(this._openContext(), await this.buffers());
-    this.transport.button.removeAttribute("aria-busy");
-    if (Card.active !== this) return deck; // another was chosen meanwhile
-    deck.loop = this.element.querySelector(".loop").checked;
-    deck.choose(this.chosen);
-    this.transport.use(deck);
-    return deck;
+    const { button } = this.transport;
+    button.setAttribute("aria-busy", "true");
+    try {
+      const context = this._openContext();
+      const buffers = await Promise.all(this.sounds.map((sound) => decoded(context, sound)));
+      const deck = new Deck(context, buffers);
+      if (Card.active !== this) return deck; // another was chosen meanwhile
+      deck.loop = this.element.querySelector(".loop").checked;
+      deck.choose(this.chosen);
+      this.transport.use(deck);
+      return deck;
+    } catch (error) {
+      this._fail(error);
+      return null;
+    } finally {
+      button.removeAttribute("aria-busy");
+    }
   }
 
   /** The one that keys mean; any other stops and gives its memory back. */
@@ -77,7 +77,7 @@ class Card {
     if (!other) return;
     other.element.classList.remove("active");
     other.transport.release();
-    other._buffers = other._ready = null;
+    other._ready = null;
   }
 
   _mark() {
