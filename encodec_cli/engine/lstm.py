@@ -60,36 +60,27 @@ class CompiledLSTM:
     def _run(
         self, layer: int, rows: Tensor, hidden: Tensor, cell: Tensor, scratch: Scratch
     ) -> None:
-        """Put the layer's outputs in the place of its inputs `rows` `[B, T, C]`."""
+        """Put the layer's outputs in the place of its inputs `rows` `[B, T, C]`; move the state."""
         w_in, w_rec, bias = self._layers[layer]
         batch, count, size = rows.shape
         gates = scratch.take("gates", rows, batch, count, 4 * size)
         torch.addmm(bias, rows.flatten(0, 1), w_in, out=gates.flatten(0, 1))
-        squash = gates[..., : 3 * size].unbind(1)
-        i, f, o, g = (part.unbind(1) for part in gates.chunk(4, dim=2))
-        if batch == 1:  # a matrix times a vector reads faster than times a matrix of one row
-            totals, outputs, w_rec = gates[0].unbind(0), rows[0].unbind(0), w_rec.t()
-            state, multiply = hidden[0], _add_vector_product
-        else:
-            totals, outputs = gates.unbind(1), rows.unbind(1)
-            state, multiply = hidden, _add_product
-        # `outputs[t]` is the state that step t + 1 starts from.
+        state = hidden
+        if batch == 1:  # vectors: a matrix is read faster for one than for a matrix of one row
+            gates, rows, state, cell = gates[0], rows[0], hidden[0], cell[0]
+        totals, squash = gates.unbind(-2), gates[..., : 3 * size].unbind(-2)
+        i, f, o, g = (part.unbind(-2) for part in gates.chunk(4, dim=-1))
+        outputs, transposed = rows.unbind(-2), w_rec.t()
         for t in range(count):
-            multiply(totals[t], w_rec, state)
-            state = outputs[t]
+            if batch == 1:
+                totals[t].addmv_(transposed, state)
+            else:
+                totals[t].addmm_(state, w_rec)
             squash[t].sigmoid_()
             g[t].tanh_()
             cell.mul_(f[t]).addcmul_(i[t], g[t])
-            torch.tanh(cell, out=state if batch > 1 else state[None]).mul_(o[t])
-        hidden.copy_(rows[:, -1])
-
-
-def _add_product(total: Tensor, weight: Tensor, state: Tensor) -> None:
-    total.addmm_(state, weight)
-
-
-def _add_vector_product(total: Tensor, weight: Tensor, state: Tensor) -> None:
-    total.addmv_(weight, state)
+            state = torch.tanh(cell, out=outputs[t]).mul_(o[t])
+        hidden.copy_(rows[..., -1, :])
 
 
 def _gates(parameter: Tensor) -> Tensor:
