@@ -61,7 +61,11 @@ class CompressionModel(nn.Module):
         """What coding runs on: this model compiled; made once, and again if a weight changes."""
         if self._shared_engine is not None:
             return self._shared_engine
-        weights = [(w.data_ptr(), w._version) for w in self.state_dict(keep_vars=True).values()]
+        weights = [
+            # Weights loaded in inference mode count no changes.
+            (w.data_ptr(), 0 if w.is_inference() else w._version)
+            for w in self.state_dict(keep_vars=True).values()
+        ]
         if self._engine is None or self._engine_weights != weights:
             self._engine = ModelEngine(self.encoder, self.quantizer, self.decoder)
             self._engine_weights = weights

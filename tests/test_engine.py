@@ -163,6 +163,9 @@ def test_the_engine_follows_the_weights() -> None:
     assert model.engine() is not engine
     other = copy.deepcopy(model)
     assert other.engine() is not model.engine()
+    with torch.inference_mode():
+        made = tiny_model()
+    assert made.engine() is made.engine()
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The LSTM compiled for coding: the input's share in one product, then one product per step."""
+"""The LSTM for coding: torch's own, with the weights of oneDNN's kernel laid out beforehand."""
 
 import torch
 from torch import Tensor
@@ -20,70 +20,76 @@ class CompiledLSTM:
 
     reflected = 0
 
-    def __init__(self, module: StreamableLSTM, name: str) -> None:
+    def __init__(self, module: StreamableLSTM) -> None:
         self._module = module.lstm
         self._skip = module.skip
-        self._name = name
-        self._layers = []
-        for i in range(module.lstm.num_layers):
-            w_in, w_rec, b_in, b_rec = (
-                _gates(getattr(module.lstm, f"{kind}_l{i}").detach())
-                for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
-            self._layers.append((w_in.t().contiguous(), w_rec.t().contiguous(), b_in + b_rec))
+        self._packed = _packed(module.lstm)
 
     def step(self, x: Rows, states: list[State], scratch: Scratch) -> Rows:
         """`[B, T, C] -> [B, T, C]`; streams that go on have T rows."""
-        weight = self._layers[0][0]
-        if x.data.dtype != weight.dtype:  # the layers around compute in half precision
-            exact = self.step(x.with_data(x.data.to(weight.dtype)), states, scratch)
+        dtype = self._module.weight_ih_l0.dtype
+        if x.data.dtype != dtype:  # the layers around compute in half precision
+            exact = self.step(x.with_data(x.data.to(dtype)), states, scratch)
             return exact.with_data(exact.data.to(x.data.dtype))
-        batch, rows, size = x.data.shape
-        fresh = x.data.new_zeros(2, len(self._layers), size)
+        fresh = x.data.new_zeros(2, self._module.num_layers, x.data.shape[2])
         before = torch.stack([fresh if s is None else s for s in states], dim=2)
-        hidden, cell = before[0].contiguous(), before[1].contiguous()
-        sequence = scratch.take(self._name, x.data, batch, rows, size)
-        if x.data.is_cuda:
-            y, (hidden, cell) = self._module(x.data.transpose(0, 1), (hidden, cell))
-            sequence.copy_(y.transpose(0, 1))
+        y = x.data.transpose(0, 1)
+        if self._packed and len(states) == 1:
+            y, after = self._run_packed(y, before)
         else:
-            sequence.copy_(x.data)
-            for layer in range(len(self._layers)):
-                self._run(layer, sequence, hidden[layer], cell[layer], scratch)
-        if self._skip:
-            sequence.add_(x.data)
-        after = torch.stack((hidden, cell))
+            y, (hidden, cell) = self._module(y, (before[0].contiguous(), before[1].contiguous()))
+            after = torch.stack((hidden, cell))
         for b, last in enumerate(x.last):
             states[b] = None if last else after[:, :, b].clone()
-        return x.with_data(sequence)
+        y = y.transpose(0, 1)
+        return x.with_data(y + x.data if self._skip else y)
 
-    def _run(
-        self, layer: int, rows: Tensor, hidden: Tensor, cell: Tensor, scratch: Scratch
-    ) -> None:
-        """Put the layer's outputs in the place of its inputs `rows` `[B, T, C]`; move the state."""
-        w_in, w_rec, bias = self._layers[layer]
-        batch, count, size = rows.shape
-        gates = scratch.take("gates", rows, batch, count, 4 * size)
-        torch.addmm(bias, rows.flatten(0, 1), w_in, out=gates.flatten(0, 1))
-        state = hidden
-        if batch == 1:  # vectors: a matrix is read faster for one than for a matrix of one row
-            gates, rows, state, cell = gates[0], rows[0], hidden[0], cell[0]
-        totals, squash = gates.unbind(-2), gates[..., : 3 * size].unbind(-2)
-        i, f, o, g = (part.unbind(-2) for part in gates.chunk(4, dim=-1))
-        outputs, transposed = rows.unbind(-2), w_rec.t()
-        for t in range(count):
-            if batch == 1:
-                totals[t].addmv_(transposed, state)
-            else:
-                totals[t].addmm_(state, w_rec)
-            squash[t].sigmoid_()
-            g[t].tanh_()
-            cell.mul_(f[t]).addcmul_(i[t], g[t])
-            state = torch.tanh(cell, out=outputs[t]).mul_(o[t])
-        hidden.copy_(rows[..., -1, :])
+    def _run_packed(self, y: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs `[T, 1, C]` and state `[2, layers, 1, C]` of one stream."""
+        after = torch.empty_like(before)
+        size = self._module.hidden_size
+        for i, weights in enumerate(self._packed):
+            hidden, cell = before[0, i : i + 1], before[1, i : i + 1]
+            y, after[0, i : i + 1], after[1, i : i + 1], _ = torch.ops.aten.mkldnn_rnn_layer(
+                y, *weights, hidden, cell, False, [], _LSTM, size, 1, True, False, False, False
+            )
+        return y, after
 
 
-def _gates(parameter: Tensor) -> Tensor:
-    """From torch's order of gates, i f g o, to i f o g: those with a sigmoid side by side."""
-    i, f, g, o = parameter.chunk(4)
-    return torch.cat((i, f, o, g))
+_LSTM = 2
+"""The kind of cell, as oneDNN's operator counts them."""
+_TYPICAL_ROWS = 75
+
+
+def _packed(module: torch.nn.LSTM) -> list[list[Tensor]]:
+    """Each layer's weights as oneDNN reads them for one stream; none where that is not to be had.
+
+    `nn.LSTM` would lay them out anew in each call, which costs a quarter of the time of a block.
+    """
+    example = module.weight_ih_l0
+    found = hasattr(torch.ops.mkldnn, "_reorder_mkldnn_rnn_layer_weight")
+    if not (found and _has_onednn() and example.device.type == "cpu"):
+        return []
+    if example.dtype != torch.float32:
+        return []
+    layers = []
+    for i in range(module.num_layers):
+        w_in, w_rec, b_in, b_rec = (
+            getattr(module, f"{kind}_l{i}").detach()
+            for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        packed = torch.ops.mkldnn._reorder_mkldnn_rnn_layer_weight(
+            w_in,
+            w_rec,
+            module.hidden_size,
+            False,
+            True,
+            False,
+            [_TYPICAL_ROWS, 1, module.input_size],
+        )
+        layers.append([*packed, b_in, b_rec])
+    return layers
+
+
+def _has_onednn() -> bool:
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]

@@ -177,7 +177,7 @@ def _compile(network: SEANetEncoder | SEANetDecoder) -> Iterator[_Placed]:
         elif isinstance(module, SEANetResnetBlock):
             layer = CompiledResidual(module, name)
         elif isinstance(module, StreamableLSTM):
-            layer = CompiledLSTM(module, name)
+            layer = CompiledLSTM(module)
         else:
             raise TypeError(f"{type(module).__name__} has no compiled form")
         act = None
