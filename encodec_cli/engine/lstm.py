@@ -23,13 +23,13 @@ class CompiledLSTM:
     def __init__(self, module: StreamableLSTM) -> None:
         self._module = module.lstm
         self._skip = module.skip
+        self._dtype = next(module.parameters()).dtype
         self._packed = _packed(module.lstm)
 
     def step(self, x: Rows, states: list[State], scratch: Scratch) -> Rows:
         """`[B, T, C] -> [B, T, C]`; streams that go on have T rows."""
-        dtype = self._module.weight_ih_l0.dtype
-        if x.data.dtype != dtype:  # the layers around compute in half precision
-            exact = self.step(x.with_data(x.data.to(dtype)), states, scratch)
+        if x.data.dtype != self._dtype:  # the layers around compute in half precision
+            exact = self.step(x.with_data(x.data.to(self._dtype)), states, scratch)
             return exact.with_data(exact.data.to(x.data.dtype))
         fresh = x.data.new_zeros(2, self._module.num_layers, x.data.shape[2])
         before = torch.stack([fresh if s is None else s for s in states], dim=2)
