@@ -179,3 +179,12 @@ def test_encoding_leaves_the_model_as_it_was() -> None:
     assert model.quantizer.n_q == 3
     assert not model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_model_made_in_inference_mode_codes() -> None:
+    wav, model = torch.from_numpy(wave(99)), tiny_model()
+    with torch.inference_mode():
+        other = tiny_model()
+        other.load_state_dict(model.state_dict())
+        codes = encode(other, wav, n_q=2).codes
+    np.testing.assert_array_equal(codes, encode(model, wav, n_q=2).codes)
