@@ -7,9 +7,8 @@ Either end may be "-", a pipe. Everything runs in blocks of about a second, or o
 live encoders made shorter.
 """
 
-import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -23,11 +22,9 @@ from encodec_cli.api import check_same_model, header_for
 from encodec_cli.audio import (
     AudioFormat,
     Encoding,
-    Resampler,
     open_audio,
     open_audio_writer,
     prepare_blocks,
-    resampled_length,
 )
 from encodec_cli.coder import stream_encoder
 from encodec_cli.container import DamagedChunk, EcdcReader, EcdcWriter, Header, Legacy
@@ -38,6 +35,7 @@ from encodec_cli.frames import CodeChunk
 from encodec_cli.latency import block_frames_for
 from encodec_cli.model import CompressionModel
 from encodec_cli.part import between, beyond_the_end, part_to_decode
+from encodec_cli.playback import all_but, resampled, rescaled
 from encodec_cli.seek import decoded_from, first_chunk_for
 
 __all__ = [
@@ -53,8 +51,6 @@ Place = Path | Literal["-"]
 Samples = NDArray[np.float32]
 Progress = Callable[[float, float | None], None]
 """Called with the seconds of audio done, and in all if known."""
-
-_FULL_SCALE = 1.0 - 2.0**-15
 
 
 @dataclass(frozen=True)
@@ -256,14 +252,12 @@ def decode_stream(
         rate = _output_rate(reader, options)
         part = part_to_decode(reader, options.start, options.duration, rate)
         blocks = _decoded(model, reader, n_q, part.begin, losses, notes)
-        blocks = _resampled(
-            blocks, reader, rate, part.origin, exact=options.sample_rate == "source"
-        )
+        blocks = resampled(blocks, reader, rate, part.origin, exact=options.sample_rate == "source")
         blocks = between(blocks, part)
         gain = 1.0
         with ExitStack() as stack:
             if options.rescale:
-                blocks, gain = _rescaled(blocks, model.channels, stack)
+                blocks, gain = rescaled(blocks, model.channels, stack)
             writer = stack.enter_context(
                 open_audio_writer(
                     target,
@@ -354,25 +348,10 @@ def _decoded(
     chunks = _chunks(reader, n_q, start, losses)
     pieces = decoded_from(model, reader.header, chunks, first, notes)
     # What is to be trimmed, less than a hop, may only be known after the last chunk.
-    held, position = yield from _all_but(model.config.hop_length, pieces, model.channels)
+    held, position = yield from all_but(model.config.hop_length, pieces, model.channels)
     end = held.shape[1] if reader.num_samples is None else reader.num_samples - first - position
     if end > 0:
         yield held[:, :end]
-
-
-def _all_but(
-    spare: int, pieces: Iterable[Samples], channels: int
-) -> Generator[Samples, None, tuple[Samples, int]]:
-    """Yield all but the last `spare` samples; return those, and how many came before them."""
-    held = np.zeros((channels, 0), dtype=np.float32)
-    position = 0
-    for piece in pieces:
-        held = np.concatenate((held, piece), axis=1)
-        ready = held.shape[1] - spare
-        if ready > 0:
-            yield held[:, :ready]
-            held, position = held[:, ready:], position + ready
-    return held, position
 
 
 def _chunks(
@@ -400,61 +379,3 @@ def _chunks(
         if not losses.conceal:
             raise
         losses.fatal.append(str(error))
-
-
-def _resampled(
-    blocks: Iterator[Samples], reader: EcdcReader, rate: int, origin: int, *, exact: bool
-) -> Iterator[Samples]:
-    """Blocks, which start at sample `origin` of `rate`, at `rate`.
-
-    With `exact` they end where the source did.
-    """
-    header, own = reader.header, reader.play_rate
-    if rate == own:
-        yield from blocks
-        return
-    resampler = Resampler(own, rate, header.channels)
-    # Up and down again may end a few samples late: those are held until the length is known.
-    spare = resampled_length(2, own, rate) if exact else 0
-
-    def pushed() -> Iterator[Samples]:
-        for block in blocks:
-            yield resampler.push(block)
-        yield resampler.finish()
-
-    held, position = yield from _all_but(spare, pushed(), header.channels)
-    position += origin
-    wanted = reader.source_num_samples if exact else None
-    end = held.shape[1] if wanted is None else wanted - position
-    # What the file says is not to be trusted with memory, nor to pass for what was decoded.
-    if not 0 <= end <= held.shape[1] + spare:
-        raise ContainerError(
-            f"says {wanted} samples at the source's {rate} Hz, "
-            f"but holds {position + held.shape[1]}; decode it without --sample-rate source"
-        )
-    if end > 0:
-        yield np.pad(held, ((0, 0), (0, max(0, end - held.shape[1]))))[:, :end]
-
-
-def _rescaled(
-    blocks: Iterable[Samples], channels: int, stack: ExitStack
-) -> tuple[Iterator[Samples], float]:
-    """The blocks multiplied so that no peak exceeds full scale, and the factor.
-
-    The peak is known only at the end, so the blocks wait in a temporary file, not in memory.
-    """
-    spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
-    peak, sizes = 0.0, []
-    for block in blocks:
-        peak = max(peak, float(np.abs(block).max(initial=0.0)))
-        spool.write(np.ascontiguousarray(block).tobytes())
-        sizes.append(block.shape[1])
-    gain = min(1.0, _FULL_SCALE / peak) if peak > 0 else 1.0
-    spool.seek(0)
-
-    def scaled() -> Iterator[Samples]:
-        for size in sizes:
-            data = np.frombuffer(spool.read(4 * channels * size), dtype=np.float32)
-            yield data.reshape(channels, size) * np.float32(gain)
-
-    return scaled(), gain
