@@ -15,10 +15,10 @@ import torch
 
 from encodec_cli import encode, load_model
 from encodec_cli.api import decode
-from encodec_cli.evaluate import is_speech, read_reference
+from encodec_cli.judging.evaluate import is_speech, read_reference
+from encodec_cli.judging.metric_names import METRICS
+from encodec_cli.judging.metrics import measure
 from encodec_cli.manifest import read_manifest_rows
-from encodec_cli.metric_names import METRICS
-from encodec_cli.metrics import measure
 from encodec_cli.model import CompressionModel
 from encodec_cli.resources import DEFAULT_MODEL
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from encodec_cli import alignment
-from encodec_cli.alignment import align
 from encodec_cli.audio import FloatBlock
+from encodec_cli.judging import alignment
+from encodec_cli.judging.alignment import align
 
 RATE = 1000
 

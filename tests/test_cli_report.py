@@ -10,7 +10,7 @@ import pytest
 from cli_samples import RATE, make_model, mono_config, run, write_audio, write_model
 from report_samples import EVIL
 
-from encodec_cli.other_codecs import CODECS
+from encodec_cli.judging.other_codecs import CODECS
 from encodec_cli.report import open_excerpt
 
 pytest.importorskip("matplotlib")

@@ -12,8 +12,8 @@ from cli_samples import RATE, make_model, mono_config, run, write_audio, write_m
 from rich.console import Console
 
 from encodec_cli.cli.spectrogram import PICTURE_ROWS, picture_pair, picture_width
-from encodec_cli.metric_names import METRICS
-from encodec_cli.verdict import verdict, verdicts
+from encodec_cli.judging.metric_names import METRICS
+from encodec_cli.judging.verdict import verdict, verdicts
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_words(name: str, value: float, word: str | None) -> None:
 
 def test_every_step_is_documented() -> None:
     """docs/judging.md has each word beside its threshold."""
-    from encodec_cli import verdict as module
+    from encodec_cli.judging import verdict as module
 
     page = (Path(__file__).parent.parent / "docs" / "judging.md").read_text(encoding="utf-8")
     for name, steps in module._STEPS.items():

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from encodec_cli import distances
-from encodec_cli.distances import dac_mel_distance, dac_stft_distance, mel_distance
+from encodec_cli.judging import distances
+from encodec_cli.judging.distances import dac_mel_distance, dac_stft_distance, mel_distance
 from encodec_cli.spectra import log_mel, mel_filterbank
 
 RATE = 16_000

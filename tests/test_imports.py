@@ -57,7 +57,8 @@ LIGHT = ("audio/", "cli/", "container/", "entropy/", "tokens/")
 LIGHT_MODULES = {
     "__init__.py",
     "__main__.py",
-    "alignment.py",
+    "judging/__init__.py",
+    "judging/alignment.py",
     "config.py",
     "convert/__init__.py",
     "convert/identify.py",
@@ -66,14 +67,14 @@ LIGHT_MODULES = {
     "frames.py",
     "latency.py",
     "manifest.py",
-    "metric_names.py",
+    "judging/metric_names.py",
     "model_file.py",
-    "ogg.py",
+    "judging/ogg.py",
     "published.py",
     "resources.py",
     "safetensors_bytes.py",
     "text.py",
-    "verdict.py",
+    "judging/verdict.py",
 }
 
 
@@ -175,8 +176,8 @@ def importers(package: str) -> set[str]:
         ("typer", "cli/"),
         ("encodec_cli.cli", ("cli/", "__main__.py")),
         ("encodec_cli.train", ("train/", "cli/training.py")),
-        ("pesq", "metrics.py"),
-        ("pystoi", "metrics.py"),
+        ("pesq", "judging/metrics.py"),
+        ("pystoi", "judging/metrics.py"),
         ("torchaudio", "torchaudio_import.py"),
         ("matplotlib", "report/"),
         ("encodec_cli.report", ("report/", "cli/report.py")),

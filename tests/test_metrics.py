@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from encodec_cli.errors import UsageError
-from encodec_cli.metric_names import METRICS
-from encodec_cli.metrics import estoi, measure, missing_packages, pesq_wb, si_sdr
+from encodec_cli.judging.metric_names import METRICS
+from encodec_cli.judging.metrics import estoi, measure, missing_packages, pesq_wb, si_sdr
 
 RATE = 16_000
 ALWAYS = {"si_sdr", "mel", "mel_dac", "stft_dac", "level_db"}

@@ -245,7 +245,7 @@ def test_silence(page: Page) -> None:
 def silent(audio: np.ndarray) -> Recording:
     from dataclasses import replace
 
-    from encodec_cli.evaluate import Evaluated
+    from encodec_cli.judging.evaluate import Evaluated
 
     one = recording(bandwidths=(6,))
     result = Evaluated(replace(one.results[0].row, seconds=audio.shape[1] / RATE), audio)
@@ -288,7 +288,7 @@ def test_stereo(model: CompressionModel, page: Page) -> None:
     one = recording(bandwidths=(6,))
     from dataclasses import replace
 
-    from encodec_cli.evaluate import Evaluated
+    from encodec_cli.judging.evaluate import Evaluated
 
     pair = tone(1.0, channels=2).T
     result = Evaluated(one.results[0].row, pair)

@@ -9,12 +9,12 @@ from rich import box
 from rich.table import Table
 
 from encodec_cli.cli.console import count, output, printable
-from encodec_cli.metric_names import METRICS
+from encodec_cli.judging.metric_names import METRICS
 
 if TYPE_CHECKING:
-    from encodec_cli.evaluate import Row
-    from encodec_cli.other_codecs import OtherCodec
-    from encodec_cli.summary import Mean, Summary
+    from encodec_cli.judging.evaluate import Row
+    from encodec_cli.judging.other_codecs import OtherCodec
+    from encodec_cli.judging.summary import Mean, Summary
 
 __all__ = ["print_csv_header", "print_csv_row", "print_summary", "rounded"]
 
@@ -56,7 +56,7 @@ def print_csv_row(row: "Row") -> None:
 
 def print_summary(rows: "Sequence[Row]", others: "Sequence[OtherCodec]") -> None:
     """Tables of means, one for each kind, in Markdown; and a line that explains them."""
-    from encodec_cli.summary import summarize
+    from encodec_cli.judging.summary import summarize
 
     summaries = summarize(rows)
     console = output()

@@ -26,7 +26,7 @@ from encodec_cli.files import atomic_output, check_writable
 from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from encodec_cli.evaluate import Evaluated, Reference
+    from encodec_cli.judging.evaluate import Evaluated, Reference
     from encodec_cli.model import CompressionModel
     from encodec_cli.report import Recording
 
@@ -139,7 +139,7 @@ def _recording(
 
 
 def _evaluated(coding: Coding, reference: "Reference", speech: bool | None) -> "Evaluated":
-    from encodec_cli.evaluate import Evaluated, judge
+    from encodec_cli.judging.evaluate import Evaluated, judge
 
     coded = coding(reference)
     return Evaluated(judge(reference, coded, speech=speech), coded.audio)

@@ -15,13 +15,13 @@ from encodec_cli.cli.spectrogram import PICTURE_ROWS, picture_pair, picture_widt
 from encodec_cli.cli.tables import facts_table, print_facts
 from encodec_cli.errors import UsageError
 from encodec_cli.files import check_writable
-from encodec_cli.metric_names import METRICS
+from encodec_cli.judging.metric_names import METRICS
+from encodec_cli.judging.verdict import verdicts
 from encodec_cli.resources import DEFAULT_MODEL
-from encodec_cli.verdict import verdicts
 
 if TYPE_CHECKING:
     from encodec_cli.audio import FloatBlock
-    from encodec_cli.evaluate import Coded, Reference, Row
+    from encodec_cli.judging.evaluate import Coded, Reference, Row
 
 __all__ = ["roundtrip"]
 
@@ -68,7 +68,7 @@ def roundtrip(
     loaded = load(model, device, threads, dtype)
 
     from encodec_cli.api import choose_codebooks
-    from encodec_cli.evaluate import judge, read_reference, through_model, warm_up
+    from encodec_cli.judging.evaluate import judge, read_reference, through_model, warm_up
 
     codebooks = choose_codebooks(loaded, bandwidth, n_q)
     reference = read_reference(source, loaded.sample_rate, loaded.channels)

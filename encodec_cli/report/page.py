@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from encodec_cli import __version__
-from encodec_cli.evaluate import Row
-from encodec_cli.metric_names import METRICS
+from encodec_cli.judging.evaluate import Row
+from encodec_cli.judging.metric_names import METRICS
 from encodec_cli.model import CompressionModel
 from encodec_cli.report.overview import BEST, overview_html
 from encodec_cli.report.recording import Recording, recording_html

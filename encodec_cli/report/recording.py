@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from encodec_cli.audio import FloatBlock, flac_bytes
-from encodec_cli.evaluate import Evaluated, Reference, Row
-from encodec_cli.metric_names import METRICS
+from encodec_cli.judging.evaluate import Evaluated, Reference, Row
+from encodec_cli.judging.metric_names import METRICS
 from encodec_cli.report.plotting import (
     DIFFERENCE_DB,
     RANGE_DB,

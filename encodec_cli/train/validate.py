@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from encodec_cli.audio import read_mono
-from encodec_cli.metrics import measure
+from encodec_cli.judging.metrics import measure
 from encodec_cli.model import CompressionModel
 from encodec_cli.train.cache import read_manifest
 

@@ -11,11 +11,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from encodec_cli.alignment import align
 from encodec_cli.audio import open_audio_writer, read_whole
 from encodec_cli.errors import EncodecCliError, UsageError
-from encodec_cli.evaluate import Coded, Reference
-from encodec_cli.ogg import packet_sizes
+from encodec_cli.judging.alignment import align
+from encodec_cli.judging.evaluate import Coded, Reference
+from encodec_cli.judging.ogg import packet_sizes
 
 __all__ = ["CODECS", "OtherCodec", "find_codec", "through_codec"]
 

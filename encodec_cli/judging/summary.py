@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from encodec_cli.evaluate import Row
+from encodec_cli.judging.evaluate import Row
 
 __all__ = ["Mean", "Summary", "mean_interval", "student_quantile", "summarize"]
 

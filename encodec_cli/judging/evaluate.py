@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encodec_cli.alignment import align
 from encodec_cli.api import decode, encode
 from encodec_cli.audio import FloatBlock, quantize, read_whole
-from encodec_cli.metric_names import METRICS
-from encodec_cli.metrics import measure
+from encodec_cli.judging.alignment import align
+from encodec_cli.judging.metric_names import METRICS
+from encodec_cli.judging.metrics import measure
 from encodec_cli.model import CompressionModel
 from encodec_cli.pipeline import DecodeOptions, decode_file, encode_file
 

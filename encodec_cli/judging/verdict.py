@@ -15,7 +15,7 @@ The steps of ESTOI, mel and SI-SDR are this project's own; docs/judging.md lists
 
 from collections.abc import Mapping
 
-from encodec_cli.metric_names import METRICS
+from encodec_cli.judging.metric_names import METRICS
 
 __all__ = ["verdict", "verdicts"]
 

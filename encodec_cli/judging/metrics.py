@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from encodec_cli.distances import dac_mel_distance, dac_stft_distance, mel_distance
 from encodec_cli.errors import UsageError
+from encodec_cli.judging.distances import dac_mel_distance, dac_stft_distance, mel_distance
 from encodec_cli.torchaudio_import import import_torchaudio
 
 __all__ = ["estoi", "measure", "missing_packages", "pesq_wb", "si_sdr"]
