@@ -157,6 +157,8 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
     assert run("import encodec_cli; encodec_cli.__version__; print(loaded())") == "[]\n"
     heavy = "'torch' in sys.modules, 'numpy' in sys.modules, 'yaml' in sys.modules"
     assert run(f"import encodec_cli; print({heavy})") == "False False False\n"
+    app = f"import encodec_cli.cli.app; print({heavy})"
+    assert run(app) == "False False False\n"
     errors = "from encodec_cli import EncodecCliError, read_ecdc; print(loaded())"
     assert run(errors) == "[]\n"
 

@@ -11,7 +11,6 @@ from encodec_cli.cli.codings import warn_of_missing_packages
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, output, print_json, printable
 from encodec_cli.cli.loading import load
-from encodec_cli.cli.spectrogram import PICTURE_ROWS, picture_pair, picture_width
 from encodec_cli.cli.tables import facts_table, print_facts
 from encodec_cli.errors import UsageError
 from encodec_cli.files import check_writable
@@ -142,6 +141,9 @@ def _print_facts(row: "Row", source: Path, target: Path | None, codebooks: int) 
 
 def _print_pictures(reference: "Reference", coded: "Coded") -> None:
     console = output()
+    # Imported here: numpy would cost every other command, and --help, a tenth of a second.
+    from encodec_cli.cli.spectrogram import PICTURE_ROWS, picture_pair, picture_width
+
     width = picture_width(console)
     if width is None:
         return
