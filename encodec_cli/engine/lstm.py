@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from encodec_cli.engine.layers import State
+from encodec_cli.engine.elu import UNIT
 from encodec_cli.engine.rows import Rows, Scratch
+from encodec_cli.engine.windows import State
 from encodec_cli.nn.lstm import StreamableLSTM
 
 __all__ = ["CompiledLSTM"]
@@ -33,7 +34,7 @@ class CompiledLSTM:
             return exact.with_data(exact.data.to(x.data.dtype))
         fresh = x.data.new_zeros(2, self._module.num_layers, x.data.shape[2])
         before = torch.stack([fresh if s is None else s for s in states], dim=2)
-        y = x.data.transpose(0, 1)
+        y = x.data.transpose(0, 1) * (1 / UNIT)
         if self._packed and len(states) == 1:
             y, after = self._run_packed(y, before)
         else:
@@ -42,7 +43,7 @@ class CompiledLSTM:
         for b, last in enumerate(x.last):
             states[b] = None if last else after[:, :, b].clone()
         y = y.transpose(0, 1)
-        return x.with_data(y + x.data if self._skip else y)
+        return x.with_data(torch.add(x.data, y, alpha=UNIT) if self._skip else y * UNIT)
 
     def _run_packed(self, y: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs `[T, 1, C]` and state `[2, layers, 1, C]` of one stream."""

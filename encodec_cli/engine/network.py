@@ -1,11 +1,11 @@
 """Encoders and decoders compiled for coding, and stepped for many streams at once.
 
     samples [n, C]                                                  latents [T, D]
-    --front layers, stream by stream, in pieces--> --deep layers, all streams together-->
+    --front layers, stream by stream--> --deep layers, all streams together-->
 
-The layers near the waveform have many rows and few weights: in pieces they stay in the cache.
-Those near the codes have few rows and many weights: one product for all streams reads the weights
-once. A decoder is the mirror image.
+The layers near the waveform have many rows and few weights: what one stream fills of the cache is
+enough. Those near the codes have few rows and many weights: one product for all streams reads the
+weights once. A decoder is the mirror image.
 """
 
 from collections.abc import Iterator
@@ -14,23 +14,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from encodec_cli.engine.elu import UNIT, Elu
 from encodec_cli.engine.layers import (
     CompiledConv,
     CompiledResidual,
     CompiledUpsampling,
-    Elu,
     Layer,
-    State,
 )
 from encodec_cli.engine.lstm import CompiledLSTM
 from encodec_cli.engine.rows import Rows, Scratch
+from encodec_cli.engine.windows import State
 from encodec_cli.nn.conv import StreamableConv1d, StreamableConvTranspose1d
 from encodec_cli.nn.lstm import StreamableLSTM
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder, SEANetResnetBlock
 
 __all__ = ["CompiledNetwork", "NetworkState", "can_compile"]
 
-_PIECE_FRAMES = 25
 _DEEP_ROWS = 8
 """Layers are deep if a frame is at most so many rows before and after them."""
 
@@ -84,8 +83,6 @@ class CompiledNetwork:
         self._front_scratch, self._deep_scratch = Scratch(), Scratch()
         self.least_frames = max(-(-(p.layer.reflected + 1) // p.rows_in) for p in placed)
         """Frames that a stream's first block must have unless it is also its last."""
-        frames = max(_PIECE_FRAMES, self.least_frames)
-        self._piece = frames * (placed[front[0]].rows_in if front else 1)
 
     def new_state(self) -> NetworkState:
         """The state of a stream that has not begun."""
@@ -121,15 +118,10 @@ class CompiledNetwork:
         return [x.clone() for x in self._run_deep(rows, states, last)]
 
     def _run_front(self, x: Tensor, state: NetworkState, last: bool) -> Tensor:
-        """One stream, piece by piece."""
-        pieces = []
-        starts = range(0, x.shape[0], self._piece)
-        for start in starts:
-            piece = x[start : start + self._piece]
-            rows = Rows(piece[None], [piece.shape[0]], [last and start == starts[-1]])
-            rows = self._run(self._front, rows, [state], self._front_scratch)
-            pieces.append(rows.data[0, : rows.lengths[0]].clone())
-        return torch.cat(pieces)
+        rows = self._run(
+            self._front, Rows(x[None], [x.shape[0]], [last]), [state], self._front_scratch
+        )
+        return rows.data[0, : rows.lengths[0]].clone()
 
     def _run_deep(
         self, inputs: list[Tensor], states: list[NetworkState], last: list[bool]
@@ -169,7 +161,10 @@ def _compile(network: SEANetEncoder | SEANetDecoder) -> Iterator[_Placed]:
             act = Elu()
             continue
         if isinstance(module, StreamableConv1d):
-            layer = CompiledConv(module, act, name)
+            # What comes in and what leaves is in units of its own.
+            first, last = i == 0, i == len(network.model) - 1
+            units = (1.0 if first else UNIT, 1.0 if last else UNIT)
+            layer = CompiledConv(module, act, name, *units)
             after = rows // module.stride
         elif isinstance(module, StreamableConvTranspose1d):
             layer = CompiledUpsampling(module, act, name)

@@ -1,0 +1,66 @@
+"""What a causal convolution reads: rows of the past, then the new ones, activated."""
+
+from torch import Tensor
+
+from encodec_cli.config import PadMode
+from encodec_cli.engine.elu import Elu
+from encodec_cli.engine.rows import Rows, Scratch
+from encodec_cli.nn.conv import extra_padding, pad1d
+
+__all__ = ["State", "Windows"]
+
+State = Tensor | None
+
+
+class Windows:
+    """Makes the operand of a convolution that looks `history` rows back."""
+
+    def __init__(
+        self, history: int, stride: int, step: int, pad_mode: PadMode, act: Elu | None
+    ) -> None:
+        self._history = history
+        self._stride = stride
+        self._step = step
+        self._pad_mode: PadMode = pad_mode
+        self._act = act
+
+    def fill(self, x: Rows, states: list[State], scratch: Scratch) -> Tensor:
+        """`[B * F + 1, step * C]`: for each stream F frames of `step` rows, and a frame to spare.
+
+        A stream's frames are its history, its new rows, then zeros. Moves the states on.
+        """
+        batch, rows, channels = x.data.shape
+        h, step = self._history, self._step
+        new = rows + extra_padding(rows, step)
+        length = h + new + extra_padding(h + new, step)
+        flat = scratch.take("windows", x.data, batch * length + step, channels)
+        buffer = flat[: batch * length].view(batch, length, channels)
+        place = buffer[:, h : h + rows]
+        if self._act is None:
+            place.copy_(x.data)
+        else:
+            self._act.into(place, x.data)
+        if length > h + rows:
+            buffer[:, h + rows :] = 0
+        for b, (valid, last) in enumerate(zip(x.lengths, x.last, strict=True)):
+            self._pad(buffer[b], states[b], valid, last)
+            if h and not last:
+                states[b] = buffer[b, rows : rows + h].clone()
+        return flat.view(-1, step * channels)
+
+    def _pad(self, buffer: Tensor, state: State, length: int, last: bool) -> None:
+        h, mode = self._history, self._pad_mode
+        right = extra_padding(length, self._stride) if last else 0
+        end = h + length
+        if state is not None:
+            buffer[:h] = state
+        elif last and length <= max(h, right):  # too short to be reflected from either side
+            whole = pad1d(buffer[h:end].t(), h, right, mode).t().clone()
+            buffer[: end + right] = whole
+            return
+        elif h:
+            # One row more than is padded: reflection leaves out the edge itself.
+            buffer[:h] = pad1d(buffer[h : 2 * h + 1].t(), h, 0, mode).t()[:h]
+        if right:
+            edge = pad1d(buffer[end - right - 1 : end].t(), 0, right, mode).t()
+            buffer[end : end + right] = edge[right + 1 :]
