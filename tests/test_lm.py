@@ -1,5 +1,6 @@
 """The language model: the bits of Meta's, a context of its own per run, strict files."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,38 @@ def test_whole_size_and_the_code_range() -> None:
 
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(got.sum(2), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_bit_of_a_whole_model_is_metas(seed: int) -> None:
+    """Frames one by one and in groups, past the context, which slides and makes room."""
+    theirs = meta_lm(8, 1024, context=25, layers=5)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for value in theirs.parameters():
+            value.add_(torch.randn_like(value) * value.std().nan_to_num(0.1) * 0.5)
+    ours = LanguageModel(theirs.state_dict(), past_context=25)
+    codes = random_codes(8, 130, 1024)
+    predict = ours.predictor(8)
+    grouped = [predict(None)]
+    grouped += [predict(codes[:, t : min(129, t + 16)]) for t in range(0, 129, 16)]
+
+    alone, expected = ours_frames(ours, codes), metas_frames(theirs, codes)
+
+    np.testing.assert_array_equal(np.concatenate(grouped), alone)
+    np.testing.assert_allclose(alone, expected, rtol=1e-4, atol=1e-7)
+    if torch.backends.mkl.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        np.testing.assert_array_equal(alone, expected)
+
+
+def test_without_torchscript_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = meta_lm().state_dict()
+    codes = random_codes(3, 60, 64)
+    expected = ours_frames(LanguageModel(state, past_context=30), codes)
+    monkeypatch.setattr(torch.jit, "script", pytest.fail)
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0))
+
+    np.testing.assert_array_equal(ours_frames(LanguageModel(state, 30), codes), expected)
 
 
 def test_runs_do_not_know_of_each_other() -> None:

@@ -1,10 +1,10 @@
 """Products of single rows: the bits of the plain product, however the matrix lies in memory."""
 
-import numpy as np
 import pytest
 import torch
 
-from encodec_cli.nn.row_product import LastRowProduct, RowProduct
+from encodec_cli.nn.big_pages import in_big_pages
+from encodec_cli.nn.row_product import LastRowProduct, RowProduct, in_fast_memory
 
 
 def matrix(rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -18,37 +18,26 @@ def matrix(rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
 def test_a_row_gets_the_bits_of_the_plain_product(rows: int, width: int) -> None:
     weight, bias, x = matrix(rows, width)
     product = RowProduct(weight, bias)
-    one, several = product.bind(), product.rows(x)
+    in_fast_memory([product])
+    several = product.rows(x)
 
     for row, among_several in zip(x, several, strict=True):
-        expected = torch.addmm(bias, row[None], weight.t())[0]
-        np.testing.assert_array_equal(one(row.numpy()), expected.numpy())
-        np.testing.assert_array_equal(among_several.numpy(), expected.numpy())
-
-
-def test_the_row_may_lie_where_another_product_puts_it() -> None:
-    weight, bias, x = matrix(64, 200)
-    first = RowProduct(torch.eye(200), torch.zeros(200)).bind()
-    second = RowProduct(weight, bias).bind(first.y_tensor)
-
-    first(x[0].numpy())
-    second.run()
-
-    expected = torch.addmm(bias, x[:1], weight.t())[0]
-    np.testing.assert_array_equal(second.y, expected.numpy())
+        expected = torch.addmm(bias, row[None], weight.t())
+        assert torch.equal(product(row[None]), expected)
+        assert torch.equal(among_several, expected[0])
 
 
 @pytest.mark.parametrize("parts", [1, 16])
 def test_a_last_row_gets_the_bits_it_has_after_others(parts: int) -> None:
     weight, bias, x = matrix(400, 200)
-    product = LastRowProduct(weight, bias, rows=4, parts=parts).bind()
+    product = LastRowProduct(weight, bias, rows=4, parts=parts)
+    in_fast_memory([product])
     block = torch.cat([torch.zeros(3, 200), x[:1]])
 
-    got = product(x[0].numpy())
+    got = product(x[:1], torch.zeros(4, 200))
 
     assert got.shape == (parts, 400 // parts)
-    expected = torch.addmm(bias, block, weight.t())[-1]
-    np.testing.assert_array_equal(got.reshape(-1), expected.numpy())
+    assert torch.equal(got.reshape(-1), torch.addmm(bias, block, weight.t())[-1])
 
 
 def test_where_parts_round_otherwise_the_matrix_stays_whole(
@@ -56,12 +45,23 @@ def test_where_parts_round_otherwise_the_matrix_stays_whole(
 ) -> None:
     weight, bias, x = matrix(64, 200)
     honest = torch.baddbmm
-    monkeypatch.setattr(torch, "baddbmm", lambda *args, out=None: honest(*args, out=out).add_(1))
-    product = RowProduct(weight, bias)
-    row, several = product.bind(), product.rows(x)
-    last = LastRowProduct(weight, bias, rows=4, parts=2).bind()
+    monkeypatch.setattr(torch, "baddbmm", lambda *args: honest(*args).add_(1))
+    row = RowProduct(weight, bias)
+    last = LastRowProduct(weight, bias, rows=4, parts=2)
 
-    expected = torch.addmm(bias, x[:1], weight.t())[0]
-    np.testing.assert_array_equal(row(x[0].numpy()), expected.numpy())
-    np.testing.assert_array_equal(several[0].numpy(), expected.numpy())
-    np.testing.assert_allclose(last(x[0].numpy()).reshape(-1), expected.numpy(), atol=1e-4)
+    expected = torch.addmm(bias, x[:1], weight.t())
+    assert torch.equal(row(x[:1]), expected)
+    assert torch.equal(row.rows(x)[:1], expected)
+    torch.testing.assert_close(last(x[:1], torch.zeros(4, 200)).view(1, -1), expected)
+
+
+def test_copies_in_big_pages_keep_shape_strides_and_values() -> None:
+    tensors = [torch.randn(3, 5).t(), torch.empty(0), torch.randn(7)]
+
+    copies = in_big_pages(tensors)
+
+    assert [copy.stride() for copy in copies] == [(1, 5), (1,), (1,)]
+    assert all(map(torch.equal, copies, tensors))
+    copies[0].zero_()
+    assert torch.equal(copies[2], tensors[2])
+    assert all(copy.data_ptr() % 64 == 0 for copy in copies)

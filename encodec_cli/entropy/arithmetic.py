@@ -9,9 +9,11 @@ and high agree on can no longer change and leave it:
     symbol 1             |-------|                          the next interval
 
 Meta's program computes `ceil(lo * (d / 2**24))` in fp64, where d / 2**24 is exact and no product
-exceeds 2**49; integers therefore give the same numbers. Bits fill bytes from the lowest bit up.
+exceeds 2**49; integers therefore give the same numbers. Bits fill bytes from the lowest bit up;
+here they pass in numbers whose highest bit comes first, with the bytes turned round.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import SupportsInt
 
@@ -25,6 +27,7 @@ __all__ = ["ArithmeticDecoder", "ArithmeticEncoder"]
 
 _MASK = (1 << RANGE_BITS) - 1
 _MOST_BITS = 62  # Meta's program gives up on longer intervals
+_TURNED = [int(f"{byte:08b}"[::-1], 2) for byte in range(256)]
 
 
 class ArithmeticEncoder:
@@ -70,19 +73,18 @@ class ArithmeticEncoder:
     def finish(self) -> bytes:
         """The rest of the run, the last byte filled up with zeros."""
         self._emit(self._low, self._width)
-        if self._count:
-            self._bytes.append(self._bits)
-        self._low = self._high = self._width = self._bits = self._count = 0
+        self._emit(0, -self._count % 8)
+        self._low = self._high = self._width = 0
         return self.take()
 
     def _emit(self, value: int, count: int) -> None:
         """Append the lowest `count` bits of `value`, the highest of them first."""
-        for position in range(count - 1, -1, -1):
-            self._bits |= (value >> position & 1) << self._count
-            self._count += 1
-            if self._count == 8:
-                self._bytes.append(self._bits)
-                self._bits = self._count = 0
+        bits, count = self._bits << count | value & (1 << count) - 1, self._count + count
+        while count >= 8:
+            count -= 8
+            self._bytes.append(_TURNED[bits >> count])
+            bits &= (1 << count) - 1
+        self._bits, self._count = bits, count
 
 
 class ArithmeticDecoder:
@@ -105,32 +107,39 @@ class ArithmeticDecoder:
         self._bits = 0
         self._count = 0
 
-    def pull(self, cdf: NDArray[np.int64]) -> int:
+    def pull(self, cdf: NDArray[np.int32]) -> int:
         """The next symbol, coded with the bounds `cdf` `[N]`."""
-        low, high, current = self._low, self._high, self._current
-        shift = _doublings(high - low + 1)
-        for _ in range(shift):
-            if not self._count:
-                self._bits, self._count = self._next_byte(), 8
-            current = current << 1 | self._bits & 1
-            self._bits >>= 1
-            self._count -= 1
-        low <<= shift
-        high = (high + 1 << shift) - 1
-        size = high - low + 1
+        low, current = self._low, self._current
+        size = self._high - low + 1
+        shift = RANGE_BITS + 1 - size.bit_length()
+        if shift > 0:
+            low <<= shift
+            size <<= shift
+            current = current << shift | self._take(shift)
         inside = current - low
-        symbol = int(cdf.searchsorted((inside << RANGE_BITS) // size, side="right"))
-        if symbol == len(cdf):
+        bounds = cdf.data
+        symbol = bisect_right(bounds, (inside << RANGE_BITS) // size)
+        if symbol == len(bounds):
             raise ContainerError("the bits fall outside every symbol")
-        upper = (int(cdf[symbol]) - 1) * size >> RANGE_BITS
+        upper = (bounds[symbol] - 1) * size >> RANGE_BITS
         if inside > upper:
             raise ContainerError("the bits fall between two symbols")
         high = low + upper
         if symbol:
-            low += int(cdf[symbol - 1]) * size + _MASK >> RANGE_BITS
+            low += bounds[symbol - 1] * size + _MASK >> RANGE_BITS
         mask = (1 << (low ^ high).bit_length()) - 1
         self._low, self._high, self._current = low & mask, high & mask, current & mask
         return symbol
+
+    def _take(self, count: int) -> int:
+        """The next bits, as a number whose highest bit comes first."""
+        while self._count < count:
+            self._bits = self._bits << 8 | _TURNED[self._next_byte()]
+            self._count += 8
+        self._count -= count
+        taken = self._bits >> self._count
+        self._bits &= (1 << self._count) - 1
+        return taken
 
     def finish(self) -> None:
         """Hold the end of the run against how encoders end one.

@@ -12,7 +12,7 @@ _ROUNDOFF = np.float32(1e-8)
 _LEAST = 2
 
 
-def stable_cdf(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+def stable_cdf(probabilities: NDArray[np.float32]) -> NDArray[np.int32]:
     """Upper bounds of the symbols' shares of the range, `[..., N]` like `probabilities`.
 
     Symbol s owns `[cdf[s - 1], cdf[s])`, with 0 below the first; each share is at least 2. The
@@ -20,10 +20,12 @@ def stable_cdf(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
     rounding puts the probabilities' sum above 1). Every step is an IEEE operation in fp32, so
     equal probabilities give equal bounds on every machine.
     """
+    size = probabilities.shape[-1]
     scaled = probabilities / _ROUNDOFF
     np.floor(scaled, out=scaled)
     scaled *= _ROUNDOFF
-    scaled *= np.float32((1 << RANGE_BITS) - _LEAST * probabilities.shape[-1])
-    shares = scaled.astype(np.int64, order="C")  # truncates, and nothing here is negative
-    shares += _LEAST
-    return np.cumsum(shares, axis=-1, out=shares)
+    scaled *= np.float32((1 << RANGE_BITS) - _LEAST * size)
+    shares = scaled.astype(np.int32, order="C")  # truncates, and nothing here is negative
+    bounds = np.add.accumulate(shares, axis=-1, out=shares)
+    bounds += np.arange(_LEAST, _LEAST * size + 1, _LEAST, dtype=np.int32)
+    return bounds

@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from encodec_cli.errors import CheckpointError, UsageError
-from encodec_cli.nn.lm_layer import HEADS, LmLayer, LmLayerStep
-from encodec_cli.nn.row_product import RowProduct
+from encodec_cli.nn.lm_frame import FrameStep
+from encodec_cli.nn.lm_layer import LmLayer
+from encodec_cli.nn.lm_memory import FIRST, HEADS, LmMemory
+from encodec_cli.nn.row_product import RowProduct, in_fast_memory
 
 __all__ = ["CodePredictor", "LanguageModel"]
 
@@ -66,16 +68,15 @@ class LanguageModel:
         _check_shapes(state, shapes)
         weights = {name: value.detach().float().contiguous() for name, value in state.items()}
         books = range(self.codebooks)
-        self.tables = torch.stack([weights[f"emb.{k}.weight"] for k in books])
-        """`[K, N + 1, D]`"""
+        self.tables = torch.cat([weights[f"emb.{k}.weight"] for k in books])
+        """`[K * (N + 1), D]`"""
         self._heads_weight = torch.stack([weights[f"linears.{k}.weight"] for k in books], dim=1)
         self._heads_bias = torch.stack([weights[f"linears.{k}.bias"] for k in books], dim=1)
-        self._heads: dict[int, RowProduct] = {}
+        self._steps: dict[int, FrameStep] = {}
         self.norm = (weights["transformer.norm_in.weight"], weights["transformer.norm_in.bias"])
         with _one_thread():
-            self.layers = [
-                LmLayer.from_state(weights, f"transformer.layers.{i}.") for i in range(layers)
-            ]
+            self.layers = [LmLayer(weights, f"transformer.layers.{i}.") for i in range(layers)]
+            in_fast_memory(self.layers)
 
     def predictor(self, codebooks: int) -> "CodePredictor":
         """A predictor for a new run of frames; see `entropy.CodeModel`.
@@ -89,17 +90,19 @@ class LanguageModel:
             )
         return CodePredictor(self, codebooks)
 
-    def heads(self, codebooks: int) -> RowProduct:
-        """The product that makes the logits of `codebooks` codebooks, in the order `[N, K]`.
+    def step(self, codebooks: int) -> FrameStep:
+        """What runs frames of `codebooks` codes.
 
-        Arranged at the first call and kept: a file of segments asks for it in each.
+        Made at the first call and kept: a file of segments asks for it in each.
         """
-        if codebooks not in self._heads:
+        if codebooks not in self._steps:
             weight = self._heads_weight[:, :codebooks].reshape(-1, self.dim)
             bias = self._heads_bias[:, :codebooks].reshape(-1)
             with _one_thread():
-                self._heads[codebooks] = RowProduct(weight, bias)
-        return self._heads[codebooks]
+                heads = RowProduct(weight, bias)
+                in_fast_memory([heads])
+            self._steps[codebooks] = FrameStep(self.layers, heads, codebooks)
+        return self._steps[codebooks]
 
 
 class CodePredictor:
@@ -108,40 +111,33 @@ class CodePredictor:
     def __init__(self, model: LanguageModel, codebooks: int) -> None:
         self._model = model
         self._tables = model.tables.numpy()
-        self._books = np.arange(codebooks)
-        self._heads = model.heads(codebooks)
-        self._bound_heads = self._heads.bind()
-        self._steps = [LmLayerStep(layer, model.past_context) for layer in model.layers]
+        self._rows = np.arange(codebooks) * (model.bins + 1)
+        self._step = model.step(codebooks)
+        self._memory = LmMemory(len(model.layers), model.dim, model.past_context)
         self._positions = np.empty((0, model.dim), np.float32)
         self._frame = 0
 
     @torch.inference_mode()
     def __call__(self, previous: NDArray[np.uint16] | None) -> NDArray[np.float32]:
         """Probabilities `[T, K, N]` of the frames after `previous` `[K, T]`, None at the start."""
-        if previous is None:
-            codes = np.zeros((1, len(self._books)), int)
-        else:
-            codes = previous.T.astype(int) + 1
+        rows = self._rows[None] if previous is None else previous.T + (self._rows + 1)
         with _one_thread():
             # numpy adds such rows one by one, like Meta's program; torch in another order.
-            x = np.add.reduce(self._tables[self._books, codes], axis=1)
-            rows = torch.layer_norm(torch.from_numpy(x), x.shape[1:], *self._model.norm).numpy()
-            for row in rows:
+            x = torch.from_numpy(np.add.reduce(self._tables[rows], axis=1))
+            x = torch.layer_norm(x, x.shape[1:], *self._model.norm)
+            for row in x.numpy():
                 row += self._position()
-            for step in self._steps:
-                step(rows)
-            # Meta's softmax runs down the columns of [N, K], which adds up in its own order.
-            logits = self._logits(rows).view(len(rows), -1, len(self._books))
-            probabilities: NDArray[np.float32] = (
-                torch.softmax(logits, dim=1).transpose(1, 2).numpy()
-            )
+            probabilities: NDArray[np.float32] = self._probabilities(x).transpose(1, 2).numpy()
         return probabilities
 
-    def _logits(self, rows: NDArray[np.float32]) -> Tensor:
-        """`[T, D] -> [T, N * K]`"""
-        if len(rows) == 1:
-            return torch.from_numpy(self._bound_heads(rows[0]))
-        return self._heads.rows(torch.from_numpy(rows))
+    def _probabilities(self, x: Tensor) -> Tensor:
+        """`[T, D] -> [T, N, K]`"""
+        memory, step = self._memory, self._step
+        alone = len(x) if len(x) == 1 else max(0, FIRST - memory.end)
+        parts = [step.one(row, memory) for row in x[:alone, None]]
+        if alone < len(x):
+            parts.append(step.several(x[alone:], memory))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _position(self) -> NDArray[np.float32]:
         """Embedding `[D]` of the next frame's number."""

@@ -13,98 +13,73 @@ That costs memory once more, for several rows at a time want the matrix as it wa
 
 Whether small products round like the one they replace is up to the library and the processor. It is
 tried out once for every matrix, and where it is not so, the matrix stays in one piece.
+
+The `forward` methods are written for TorchScript as well.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["BoundProduct", "LastRowProduct", "RowProduct"]
+from encodec_cli.nn.big_pages import in_big_pages
+
+__all__ = ["LastRowProduct", "RowProduct", "in_fast_memory"]
 
 _STREAMS = 4
 _PIECE_ROWS = 1024  # of a matrix; what stays in the cache for several rows of x
 
 
-@dataclass(frozen=True, eq=False)
-class BoundProduct:
-    """A product with its place for the row and for the result.
-
-    Attributes:
-        x: the row `[A]`.
-        y: the result, until the next run: `[B]` or, of a product in parts, `[P, B / P]`.
-        y_tensor: the same memory, `[1, B]` or `[P, B / P]`.
-        run: computes y from x.
-    """
-
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    y_tensor: Tensor
-    run: Callable[[], object]
-
-    def __call__(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`[A] -> [B]`, valid until the next run."""
-        self.x[:] = row
-        self.run()
-        return self.y
-
-
-class RowProduct:
+class RowProduct(nn.Module):
     """`bias + weight @ x` for one row x, with the bits of torch's product of that one row.
 
     Args:
         weight: `[B, A]`, fp32.
         bias: `[B]`.
+
+    Attributes:
+        pieces: the weight in small ones `[B / 4, A, 4]`; empty where it stays in one piece.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self._rows, self._width = weight.shape
-        self._weight, self._bias = weight.contiguous(), bias.contiguous()
-        self._small: Tensor | None = None
-        probe = _probe(self._width)
-        expected = self.bind()(probe)
-        batch = self._batch(torch.from_numpy(np.stack([probe, probe]))).numpy()
-        self._batched = np.array_equal(batch, np.stack([expected, expected]))
-        if self._rows % _STREAMS == 0:
-            small = self._weight.view(-1, _STREAMS, self._width).transpose(0, 1).contiguous()
-            self._small = small.permute(1, 2, 0)  # [B / 4, A, 4]
-            if not np.array_equal(self.bind()(probe), expected):
-                self._small = None
+        super().__init__()
+        rows, width = weight.shape
+        self.weight, self.bias = weight.contiguous(), bias.contiguous()
+        self.pieces, self._pieces_bias = torch.empty(0), torch.empty(0)
+        probe = _probe(width)
+        expected = self(probe)
+        self._batched = torch.equal(self._batch(probe.repeat(2, 1)), expected.repeat(2, 1))
+        if rows % _STREAMS == 0:
+            small = self.weight.view(-1, _STREAMS, width).transpose(0, 1).contiguous()
+            self.pieces = small.permute(1, 2, 0)
+            self._pieces_bias = self.bias.view(-1, 1, _STREAMS)
+            if not torch.equal(self(probe), expected):
+                self.pieces = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[1, A] -> [1, B]`"""
+        count = self.pieces.size(0)
+        if count == 0:
+            return torch.addmm(self.bias, x, self.weight.t())
+        return torch.baddbmm(self._pieces_bias, x.expand(count, 1, -1), self.pieces).view(1, -1)
 
     def rows(self, x: Tensor) -> Tensor:
         """`[T, A] -> [T, B]`, each row as if it came alone."""
         if self._batched:
             return self._batch(x)
-        return torch.cat([torch.addmm(self._bias, row[None], self._weight.t()) for row in x])
+        return torch.cat([torch.addmm(self.bias, row[None], self.weight.t()) for row in x])
 
     def _batch(self, x: Tensor) -> Tensor:
         """`[T, A] -> [T, B]`; a piece of the matrix is read once for all rows."""
-        pieces = (torch.split(t, _PIECE_ROWS) for t in (self._weight, self._bias))
+        pieces = (torch.split(t, _PIECE_ROWS) for t in (self.weight, self.bias))
         products = [
             torch.baddbmm(bias.expand(len(x), 1, -1), x[:, None], piece.t().expand(len(x), -1, -1))
             for piece, bias in zip(*pieces, strict=True)
         ]
         return torch.cat(products, dim=2)[:, 0]
 
-    def bind(self, x: Tensor | None = None) -> BoundProduct:
-        """This product from the row x `[1, A]`, or a new one, into memory of its own."""
-        if x is None:
-            x = torch.zeros(1, self._width)
-        y = torch.empty(1, self._rows)
-        if self._small is None:
-            run = partial(torch.addmm, self._bias, x, self._weight.t(), out=y)
-        else:
-            count = len(self._small)
-            bias, out = (t.view(count, 1, _STREAMS) for t in (self._bias, y))
-            run = partial(torch.baddbmm, bias, x.expand(count, 1, -1), self._small, out=out)
-        return BoundProduct(x.numpy()[0], y.numpy()[0], y, run)
 
-
-class LastRowProduct:
+class LastRowProduct(nn.Module):
     """`bias + weight @ x` with the bits that it has as the last row of a product of several rows.
 
     The weights of each part lie together as that product reads them, all columns of a row of x.
@@ -114,33 +89,41 @@ class LastRowProduct:
         bias: `[B]`.
         rows: of the product; those before the last are zeros.
         parts: P, pieces of B.
+
+    Attributes:
+        pieces: the weight in parts `[P, A, B / P]`; empty where it stays in one piece.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, *, rows: int, parts: int) -> None:
-        self._weight, self._bias, self._rows, self._parts = weight, bias, rows, parts
-        self._small: Tensor | None = None
-        probe = _probe(weight.shape[1])
-        expected = self.bind()(probe)
-        part = weight.view(parts, -1, weight.shape[1])
-        self._small = part.transpose(1, 2).contiguous()  # [P, A, B / P]
-        if not np.array_equal(self.bind()(probe), expected):
-            self._small = None
+        super().__init__()
+        self.weight, self.bias, self._parts = weight.contiguous(), bias.contiguous(), parts
+        self.pieces, self._pieces_bias = torch.empty(0), torch.empty(0)
+        width = weight.shape[1]
+        probe, block = _probe(width), torch.zeros(rows, width)
+        expected = self(probe, block)
+        self.pieces = self.weight.view(parts, -1, width).transpose(1, 2).contiguous()
+        self._pieces_bias = self.bias.view(parts, 1, -1).repeat(1, rows, 1)
+        if not torch.equal(self(probe, block), expected):
+            self.pieces = torch.empty(0)
 
-    def bind(self) -> BoundProduct:
-        """This product with a place for its row."""
-        x = torch.zeros(self._rows, self._weight.shape[1])
-        if self._small is None:
-            y = torch.empty(self._rows, len(self._bias))
-            run = partial(torch.addmm, self._bias, x, self._weight.t(), out=y)
-            last = y[-1].view(self._parts, -1)
-        else:
-            y = torch.empty(self._parts, self._rows, len(self._bias) // self._parts)
-            bias = self._bias.view(self._parts, 1, -1).expand_as(y)
-            run = partial(torch.baddbmm, bias, x.expand(self._parts, -1, -1), self._small, out=y)
-            last = y[:, -1]
-        return BoundProduct(x.numpy()[-1], last.numpy(), last, run)
+    def forward(self, x: Tensor, block: Tensor) -> Tensor:
+        """`[1, A] -> [P, B / P]`; `block` are the rows `[rows, A]`, x becomes the last of them."""
+        block[-1:].copy_(x)
+        if self.pieces.size(0) == 0:
+            return torch.addmm(self.bias, block, self.weight.t())[-1].view(self._parts, -1)
+        products = torch.baddbmm(self._pieces_bias, block.expand(self._parts, -1, -1), self.pieces)
+        return products[:, -1]
 
 
-def _probe(width: int) -> NDArray[np.float32]:
-    """A row to try products with."""
-    return np.linspace(-1, 1, width, dtype=np.float32)
+def in_fast_memory(modules: Iterable[nn.Module]) -> None:
+    """Put the pieces of all products in `modules` side by side."""
+    inside = [inner for module in modules for inner in module.modules()]
+    products = [inner for inner in inside if isinstance(inner, RowProduct | LastRowProduct)]
+    copies = in_big_pages([product.pieces for product in products])
+    for product, pieces in zip(products, copies, strict=True):
+        product.pieces = pieces
+
+
+def _probe(width: int) -> Tensor:
+    """A row `[1, width]` to try products with."""
+    return torch.linspace(-1, 1, width)[None]
