@@ -25,15 +25,15 @@ class Recording(Scratch):
 @pytest.mark.parametrize(
     ("channels", "outputs", "taps", "step", "dilation", "frames", "pairs"),
     [
-        (32, 64, 4, 2, 1, 50, True),
-        (32, 64, 4, 2, 1, 51, True),
-        (32, 64, 4, 2, 1, 20, False),  # reading the weights takes the time
-        (128, 64, 2, 1, 1, 40, True),
-        (32, 64, 3, 2, 1, 50, False),  # ends within a frame
+        (32, 64, 4, 2, 1, 150, True),
+        (32, 64, 4, 2, 1, 151, True),
+        (32, 64, 4, 2, 1, 99, False),  # reading the weights takes the time
+        (128, 64, 2, 1, 1, 140, True),
+        (32, 64, 3, 2, 1, 150, False),  # ends within a frame
         (3, 5, 7, 1, 1, 30, False),  # so narrow that windows overlap
         (20, 5, 7, 1, 1, 30, False),
         (3, 5, 7, 4, 1, 30, False),
-        (64, 64, 2, 1, 2, 40, False),  # dilated
+        (64, 64, 2, 1, 2, 140, False),  # dilated
         (4, 5, 3, 1, 3, 30, False),
         (3, 2, 1, 1, 1, 30, False),
     ],

@@ -24,7 +24,7 @@ __all__ = ["Products"]
 _WIDE = 64 * 64
 """Size of a tap's matrix from which on a product costs more than the additions that save it."""
 _MANY_FRAMES = 100
-"""Frames from which on arithmetic, and not reading the weights, takes the time."""
+"""Frames of a stream from which on arithmetic, and not reading the weights, takes the time."""
 _NARROW = 16
 """Width of a frame below which its product is too thin: the whole window is read at once."""
 
@@ -57,7 +57,8 @@ class Products:
         count = frames.shape[0] - 1
         out = scratch.take(name, frames, count, self._bias.shape[0])
         found = count - self._reach
-        if self._sum is not None and found >= _MANY_FRAMES:
+        # A stream gets the same arithmetic in any company.
+        if self._sum is not None and count // batch > _MANY_FRAMES:
             self._in_pairs(frames, self._sum, out, scratch)
         else:
             bias, place = self._bias, out[:found]
