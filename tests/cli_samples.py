@@ -26,6 +26,8 @@ from encodec_cli.train.init import initialize
 REPOSITORY = Path(__file__).resolve().parent.parent
 RATE = 24_000
 HOP = 320
+PATIENCE_SECONDS = 60.0
+"""How long a test waits for a process that should have done by then."""
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 

@@ -1,11 +1,13 @@
-"""One thread, and the same random numbers in every test, whatever ran before it."""
+"""One thread, the same random numbers in every test, and a small model as a file."""
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from cli_samples import make_model, mono_config, write_model
 
 torch.set_num_threads(1)
 
@@ -21,3 +23,10 @@ def same_random_numbers() -> Iterator[None]:
     random.setstate(states[0])
     np.random.set_state(states[1])
     torch.set_rng_state(states[2])
+
+
+@pytest.fixture(scope="session")
+def mono(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of an untrained model of `mono_config`; for reading only."""
+    path = tmp_path_factory.mktemp("mono") / "mono.safetensors"
+    return write_model(path, make_model(mono_config()))

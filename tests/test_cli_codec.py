@@ -27,13 +27,6 @@ CHUNK = 80 * HOP
 
 
 @pytest.fixture(scope="module")
-def mono(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(
-        tmp_path_factory.mktemp("mono") / "mono.safetensors", make_model(mono_config())
-    )
-
-
-@pytest.fixture(scope="module")
 def stereo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(
         tmp_path_factory.mktemp("stereo") / "stereo.safetensors", make_model(stereo_config())

@@ -12,11 +12,11 @@ import pytest
 import soundfile
 from cli_samples import (
     HOP,
+    PATIENCE_SECONDS,
     RATE,
     command,
     environment,
     make_model,
-    mono_config,
     run,
     stereo_config,
     tone,
@@ -25,15 +25,6 @@ from cli_samples import (
 )
 
 from encodec_cli.container import read_ecdc
-
-PATIENCE_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def mono(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(
-        tmp_path_factory.mktemp("mono") / "mono.safetensors", make_model(mono_config())
-    )
 
 
 @pytest.fixture

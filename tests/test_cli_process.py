@@ -9,26 +9,15 @@ from pathlib import Path
 
 import pytest
 from cli_samples import (
+    PATIENCE_SECONDS,
     RATE,
     command,
     environment,
-    make_model,
-    mono_config,
     process,
     run,
     tone,
     write_audio,
-    write_model,
 )
-
-PATIENCE_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(
-        tmp_path_factory.mktemp("model") / "m.safetensors", make_model(mono_config())
-    )
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +53,9 @@ def wait_for(child: "subprocess.Popen[bytes]", folder: Path, least_bytes: int) -
     ids=lambda numbers: "+".join(n.name for n in numbers),
 )
 def test_a_signal_during_encode_leaves_no_target(
-    tmp_path: Path, model: Path, wav: bytes, numbers: tuple[signal.Signals, ...]
+    tmp_path: Path, mono: Path, wav: bytes, numbers: tuple[signal.Signals, ...]
 ) -> None:
-    with process("encode", "-", tmp_path / "a.ecdc", "-m", model) as child:
+    with process("encode", "-", tmp_path / "a.ecdc", "-m", mono) as child:
         assert child.stdin is not None
         assert child.stderr is not None
         child.stdin.write(wav)
@@ -82,7 +71,7 @@ def test_a_signal_during_encode_leaves_no_target(
     assert b"Traceback" not in said
 
 
-def test_ignored_signals_stay_ignored(tmp_path: Path, model: Path, wav: bytes) -> None:
+def test_ignored_signals_stay_ignored(tmp_path: Path, mono: Path, wav: bytes) -> None:
     """As after nohup, and for SIGINT in the background of a script."""
 
     def ignore() -> None:
@@ -90,7 +79,7 @@ def test_ignored_signals_stay_ignored(tmp_path: Path, model: Path, wav: bytes) -
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     target = tmp_path / "a.ecdc"
-    with process("encode", "-", target, "-m", model, preexec_fn=ignore) as child:
+    with process("encode", "-", target, "-m", mono, preexec_fn=ignore) as child:
         assert child.stdin is not None
         child.stdin.write(wav)
         child.stdin.flush()
@@ -102,10 +91,10 @@ def test_ignored_signals_stay_ignored(tmp_path: Path, model: Path, wav: bytes) -
     assert names(tmp_path) == ["a.ecdc"]
 
 
-def test_a_reader_that_leaves(tmp_path: Path, model: Path, wav: bytes) -> None:
+def test_a_reader_that_leaves(tmp_path: Path, mono: Path, wav: bytes) -> None:
     source = tmp_path / "a.wav"
     source.write_bytes(wav)
-    shell = " ".join(command("encode", "-", "-", "-m", model))
+    shell = " ".join(command("encode", "-", "-", "-m", mono))
     done = subprocess.run(
         f"set -o pipefail; {shell} < {source} | head -c 10",
         shell=True,
@@ -120,11 +109,11 @@ def test_a_reader_that_leaves(tmp_path: Path, model: Path, wav: bytes) -> None:
     assert done.stderr == b""
 
 
-def test_encode_pipes_into_decode(tmp_path: Path, model: Path, wav: bytes) -> None:
+def test_encode_pipes_into_decode(tmp_path: Path, mono: Path, wav: bytes) -> None:
     source = tmp_path / "a.wav"
     source.write_bytes(wav)
-    encode = " ".join(command("encode", "-", "-m", model, "-q"))
-    decode = " ".join(command("decode", "-", "-m", model, "-q"))
+    encode = " ".join(command("encode", "-", "-m", mono, "-q"))
+    decode = " ".join(command("decode", "-", "-m", mono, "-q"))
     done = subprocess.run(
         f"set -o pipefail; cat {source} | {encode} | {decode}",
         shell=True,
@@ -134,15 +123,15 @@ def test_encode_pipes_into_decode(tmp_path: Path, model: Path, wav: bytes) -> No
         timeout=PATIENCE_SECONDS,
     )
     assert (done.returncode, done.stderr) == (0, b"")
-    run("encode", source, "-m", model).ok()
-    files = run("decode", tmp_path / "a.ecdc", "-", "-m", model).ok()
+    run("encode", source, "-m", mono).ok()
+    files = run("decode", tmp_path / "a.ecdc", "-", "-m", mono).ok()
     assert done.stdout == files.stdout
     assert len(files.stdout) > 2 * len(tone(10))
 
 
-def test_pipes_flow_while_they_last(model: Path, wav: bytes) -> None:
+def test_pipes_flow_while_they_last(mono: Path, wav: bytes) -> None:
     """The first chunk comes out before the input has ended."""
-    with process("encode", "-", "-", "-m", model, "-q") as child:
+    with process("encode", "-", "-", "-m", mono, "-q") as child:
         assert child.stdin is not None
         assert child.stdout is not None
         child.stdin.write(wav)
@@ -182,9 +171,9 @@ def test_streams_that_do_not_work(tmp_path: Path, wav: bytes, redirection: str, 
     assert done.returncode == 1
 
 
-def test_an_ascii_terminal(tmp_path: Path, model: Path) -> None:
+def test_an_ascii_terminal(tmp_path: Path, mono: Path) -> None:
     source = write_audio(tmp_path / "été.wav", 2000)
-    run("encode", source, "-m", model).ok()
+    run("encode", source, "-m", mono).ok()
     packed = os.fsdecode(source.with_suffix(".ecdc"))
     poor = environment(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     done = subprocess.run(command("info", packed), env=poor, capture_output=True)

@@ -7,20 +7,13 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from cli_samples import RATE, make_model, mono_config, run, write_audio, write_model
+from cli_samples import RATE, run, write_audio
 from report_samples import EVIL
 
 from encodec_cli.judging.other_codecs import CODECS
 from encodec_cli.report import open_excerpt
 
 pytest.importorskip("matplotlib")
-
-
-@pytest.fixture(scope="module")
-def mono(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(
-        tmp_path_factory.mktemp("mono") / "mono.safetensors", make_model(mono_config())
-    )
 
 
 def names(page: Path) -> list[str]:
@@ -87,6 +80,8 @@ def test_refusals_come_before_the_work(tmp_path: Path, mono: Path) -> None:
     run(*common, "-o", tmp_path / "p.pdf").refused(2, "ends in .html")
     run(*common, "-o", tmp_path / "no" / "p.html").refused(1, "does not exist")
     run("report", tmp_path, "-o", page, "-f", "-m", mono).refused(2, "--recursive")
+    missing = ("report", tmp_path / "no.wav", "-o", page, "-f", "-m", tmp_path / "no.safetensors")
+    run(*missing).refused(1, "no.wav: cannot read")  # before the model is looked for
     assert page.read_text() == "mine"
     run(*common, "-o", page, "-f", "-b", "3").ok()
     assert names(page) == ["a.wav"]

@@ -8,19 +8,12 @@ from unittest import mock
 import numpy as np
 import pytest
 import soundfile
-from cli_samples import RATE, make_model, mono_config, run, write_audio, write_model
+from cli_samples import RATE, run, write_audio
 from rich.console import Console
 
 from encodec_cli.cli.spectrogram import PICTURE_ROWS, picture_pair, picture_width
 from encodec_cli.judging.metric_names import METRICS
 from encodec_cli.judging.verdict import verdict, verdicts
-
-
-@pytest.fixture(scope="module")
-def mono(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(
-        tmp_path_factory.mktemp("mono") / "mono.safetensors", make_model(mono_config())
-    )
 
 
 def test_roundtrip_measures_and_keeps(tmp_path: Path, mono: Path) -> None:

@@ -22,13 +22,6 @@ SECONDS = 9.0
 
 
 @pytest.fixture(scope="module")
-def mono(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(
-        tmp_path_factory.mktemp("mono") / "mono.safetensors", make_model(mono_config())
-    )
-
-
-@pytest.fixture(scope="module")
 def coded(tmp_path_factory: pytest.TempPathFactory, mono: Path) -> Path:
     """Nine seconds in nine chunks, from 16 kHz."""
     folder = tmp_path_factory.mktemp("coded")

@@ -18,6 +18,7 @@ import pytest
 import soundfile
 from cli_samples import (
     HOP,
+    PATIENCE_SECONDS,
     command,
     environment,
     make_model,
@@ -35,14 +36,6 @@ from encodec_cli.container import read_ecdc
 FORMATS = ("npz", "safetensors", "parquet", "webdataset")
 SHARDED = ("parquet", "webdataset")
 SUFFIX = {f: f".{f}" for f in FORMATS} | {"webdataset": ".tar"}
-PATIENCE_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def mono(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(
-        tmp_path_factory.mktemp("mono") / "mono.safetensors", make_model(mono_config())
-    )
 
 
 @pytest.fixture(scope="module")

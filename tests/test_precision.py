@@ -77,16 +77,24 @@ def capable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_devices_that_would_imitate_are_refused(tmp_path: Path, capable: bool) -> None:
     model = write_model(tmp_path / "m.safetensors", make_model(mono_config()))
     source = write_audio(tmp_path / "a.wav", 3000)
-    result = run("encode", source, "-m", model, "--dtype", "bf16")
+    commands: list[tuple[str | Path, ...]] = [
+        ("encode", source, tmp_path / "a.ecdc"),
+        ("roundtrip", source),
+        ("tokens", source, "--to", "npz", "-o", tmp_path),
+        ("evaluate", source, "-b", "6"),
+        ("report", source, "-b", "6", "-o", tmp_path / "page.html"),
+    ]
+    results = [run(*command, "-m", model, "--dtype", "bf16") for command in commands]
     if not capable:
-        result.refused(2, "--dtype bf16: this CPU has no bf16 arithmetic")
+        for result in results:
+            result.refused(2, "--dtype bf16: this CPU has no bf16 arithmetic")
         with pytest.raises(UsageError):
             check_bf16(torch.device("cpu"))
         assert not (tmp_path / "a.ecdc").exists()
         return
-    result.ok()
+    for result in results:
+        result.ok()
     run("decode", tmp_path / "a.ecdc", tmp_path / "b.wav", "-m", model, "--dtype", "bf16").ok()
-    run("roundtrip", source, "-m", model, "--dtype", "bf16").ok()
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def evaluate(
     json: options.Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Comma-separated lines on stdout.")] = False,
     device: options.Device = "auto",
+    dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
 ) -> None:
     """Measure codecs: real kb/s, SI-SDR, ESTOI, PESQ-WB, mel and STFT distances, speed.
@@ -82,10 +83,10 @@ def evaluate(
     others = parse_against(against)
     if reference is not None:
         recordings = _decoded_recordings(reference, decoded)
-        loaded = load(model, device, threads)
+        loaded = load(model, device, threads, dtype)
     else:
         kinds = find_recordings(inputs or [], recursive=recursive)
-        loaded = load(model, device, threads)
+        loaded = load(model, device, threads, dtype)
         codings = codings_of(loaded, rates, others, search=search)
         recordings = [_Recording(path, kind, codings) for path, kind in kinds.items()]
     warn_of_missing_packages([recording.kind for recording in recordings], speech)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, files_in
 from encodec_cli.errors import ConfigError, UsageError
+from encodec_cli.files import open_input
 from encodec_cli.manifest import read_manifest_rows
 
 __all__ = ["decoded_files", "find_recordings"]
@@ -20,6 +21,7 @@ def find_recordings(inputs: list[str], *, recursive: bool) -> dict[Path, str | N
 
     Raises:
         UsageError: standard input; a folder without `recursive`; nothing found.
+        EncodecCliError: the only recording cannot be opened. Of many, each is reported in its turn.
         ConfigError: see `read_manifest_rows`.
     """
     found: dict[Path, str | None] = {}
@@ -40,6 +42,9 @@ def find_recordings(inputs: list[str], *, recursive: bool) -> dict[Path, str | N
             found[path] = kinds_in(path.parent).get(path.name)
     if not found:
         raise UsageError(f"no {', '.join(sorted(AUDIO_SUFFIXES))} files found")
+    if len(found) == 1:
+        with open_input(*found):
+            pass
     return found
 
 

@@ -66,6 +66,7 @@ def report(
     quiet: options.Quiet = False,
     json: options.Json = False,
     device: options.Device = "auto",
+    dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
 ) -> None:
     """Make one HTML page to hear and see what codecs do to recordings, at every rate.
@@ -82,7 +83,7 @@ def report(
     from encodec_cli.report import Report, check_matplotlib
 
     check_matplotlib()
-    loaded = load(model, device, threads)
+    loaded = load(model, device, threads, dtype)
     codings = codings_of(loaded, rates, others, search=search)
     warn_of_missing_packages(kinds.values(), speech)
     names = _short_names(list(kinds))

@@ -78,6 +78,7 @@ def tokens(
     quiet: options.Quiet = False,
     json: options.Json = False,
     device: options.Device = "auto",
+    dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
 ) -> None:
     """Write codes [K, T] for other programs: uint16, with rates, source and model.
@@ -100,7 +101,7 @@ def tokens(
 
     @cache
     def loaded() -> "CompressionModel":
-        return load(model, device, threads)
+        return load(model, device, threads, dtype)
 
     @cache
     def language_model() -> "LanguageModel | None":
