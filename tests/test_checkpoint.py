@@ -232,7 +232,7 @@ def test_a_device_that_is_not_there_is_named(path: Path) -> None:
         (b"", "is empty"),
         (b"\x00" * 7, "not a readable safetensors file"),
         (bytes(range(256)) * 40, "not a readable safetensors file"),
-        (b"<!DOCTYPE html><html>404</html>", "an HTML page saved as weights"),
+        (b"<!DOCTYPE html><html>404</html>", "an HTML page under this name"),
         (pickle.dumps({"a": 1}, protocol=4), "not a readable safetensors file"),
         (b"PK\x03\x04" + b"\x00" * 100, "not a readable checkpoint"),
         (b"\x80\x02\x8a\x0a" + b"\x00" * 100, "not a readable checkpoint"),

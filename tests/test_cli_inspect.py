@@ -272,7 +272,7 @@ def test_metadata_cannot_talk_to_the_terminal_or_break_json(tmp_path: Path, mode
     [
         (b"", "empty"),
         (b"\x08\0\0\0\0\0\0\0{}      ", "not a model of encodec-cli"),
-        (b"hello", "not a readable safetensors file"),
+        (b"hello", "neither a file of torch.save nor of safetensors"),
         (b"PK\x03\x04 hello", "m.bin"),
     ],
 )

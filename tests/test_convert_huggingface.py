@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -311,6 +312,24 @@ def test_a_truncated_file_is_named(pairs: dict[int, Pair], folder: Path) -> None
     data = (pairs[24].folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
     with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.safetensors", b"<!DOCTYPE html>", "an HTML page under this name"),
+        ("model.safetensors", b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
+        ("config.json", b"<html>404</html>", "an HTML page under this name"),
+        ("config.json", b"{ 1", "not a model's configuration: Expecting property name"),
+    ],
+)
+def test_what_is_saved_as_one_of_its_files_is_named(
+    pairs: dict[int, Pair], folder: Path, name: str, content: bytes, message: str
+) -> None:
+    shutil.copy(pairs[24].folder / "model.safetensors", folder)
+    (folder / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{name}: {message}"):
         load_model(folder)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from encodec_cli.config import CodecConfig
 from encodec_cli.convert.audiocraft import CONFIG_KEY, read_audiocraft
 from encodec_cli.convert.huggingface import codec_config, read_hub_config, rename_hub_state
-from encodec_cli.convert.identify import HUB_CONFIG, Layout
+from encodec_cli.convert.identify import HUB_CONFIG, Layout, refuse_start
 from encodec_cli.convert.meta import meta_identity, read_meta
 from encodec_cli.convert.skeleton import skeleton
 from encodec_cli.convert.torch_file import load_torch_file, plain_tensors
@@ -107,6 +107,7 @@ def _read_hub(path: Path) -> Foreign:
     state: dict[str, Tensor] = {}
     identities = []
     for file in files:
+        refuse_start(file)
         if file.suffix == ".bin":
             state |= plain_tensors(load_torch_file(file), file)
             continue

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from encodec_cli.config import CodecConfig, Norm, PadMode, from_mapping
 from encodec_cli.convert.folding import fold_weight_norms, unfold_weight
+from encodec_cli.convert.identify import refuse_start
 from encodec_cli.convert.naming import with_name
 from encodec_cli.errors import CheckpointError, ConfigError, UsageError
 
@@ -94,6 +95,8 @@ def read_hub_config(path: Path) -> HubConfig:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
+        if not text.lstrip().startswith(b"{"):
+            refuse_start(path)  # an error page, say
         raise CheckpointError(f"{path}: not a model's configuration: {error}") from error
     if not isinstance(data, dict):
         raise CheckpointError(f"{path}: not a model's configuration: not a mapping of keys")

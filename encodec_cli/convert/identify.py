@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from encodec_cli.errors import CheckpointError
 
-__all__ = ["HUB_CONFIG", "Layout", "describe_tensors", "identify"]
+__all__ = ["HUB_CONFIG", "Layout", "describe_tensors", "identify", "refuse_start"]
 
 Layout = Literal["ours", "huggingface", "torch"]
 
@@ -27,10 +27,10 @@ _TEXTS = (
         "version https://git-lfs.github.com/spec/",
         "a Git LFS pointer, not the weights; run: git lfs pull",
     ),
-    ("<!doctype html", "an HTML page saved as weights; download the file itself"),
-    ("<html", "an HTML page saved as weights; download the file itself"),
-    ("<head", "an HTML page saved as weights; download the file itself"),
-    ("<?xml", "an XML page saved as weights; download the file itself"),
+    ("<!doctype html", "an HTML page under this name; download the file itself"),
+    ("<html", "an HTML page under this name; download the file itself"),
+    ("<head", "an HTML page under this name; download the file itself"),
+    ("<?xml", "an XML page under this name; download the file itself"),
     ("{", "JSON text, not weights; name the folder or the weights file beside it"),
 )
 _MAGICS = (
@@ -49,7 +49,7 @@ _TENSORS = (
     (r"audio_encoder\..*", "weights of a whole MusicGen, codec included; name its codec's own"),
     (r"transformer\.norm_in\..*", "Meta's language model for EnCodec, not a codec"),
     (
-        r"condition_provider\..*|out_norm\..*",
+        r"condition_provider\..*|out_norm\..*|transformer\.layers\..*",
         "a language model of audiocraft (state_dict.bin); "
         "its codec is the compression_state_dict.bin beside it",
     ),
@@ -69,17 +69,26 @@ def identify(path: Path) -> Layout:
             f"{path}: is a folder; name a checkpoint file inside it "
             f"(only those with {HUB_CONFIG} inside can be named as a whole)"
         )
+    if refuse_start(path)[:4] in _TORCH_STARTS:
+        return "torch"
+    return _identify_safetensors(path)
+
+
+def refuse_start(path: Path) -> bytes:
+    """The first bytes of the file at `path`, unless they show that it holds no weights.
+
+    Raises:
+        CheckpointError: missing, unreadable, or something known that holds none.
+    """
     try:
         with path.open("rb") as file:
             start = file.read(256)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
-    if start[:4] in _TORCH_STARTS:
-        return "torch"
     described = _describe_start(start, path.suffix.lower())
     if described is not None:
         raise CheckpointError(f"{path}: {described}")
-    return _identify_safetensors(path)
+    return start
 
 
 def describe_tensors(names: Collection[str]) -> str | None:
@@ -95,6 +104,8 @@ def describe_tensors(names: Collection[str]) -> str | None:
 def _describe_start(start: bytes, suffix: str) -> str | None:
     if not start:
         return "is empty; download or copy it again"
+    if start[:4] in _TORCH_STARTS:
+        return None
     for magic, what in _MAGICS:
         if start.startswith(magic):
             return what
@@ -114,6 +125,9 @@ def _identify_safetensors(path: Path) -> Layout:
             metadata, names = file.metadata() or {}, list(file.keys())
     except (SafetensorError, OSError) as error:
         line = " ".join(str(error).split())
+        if path.suffix != ".safetensors":
+            line = "neither a file of torch.save nor of safetensors; is it a model at all?"
+            raise CheckpointError(f"{path}: {line}") from error
         raise CheckpointError(f"{path}: not a readable safetensors file: {line}") from error
     if metadata.get("format") == "encodec-cli":
         return "ours"
