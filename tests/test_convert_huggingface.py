@@ -381,7 +381,7 @@ def test_other_sizes_get_names_that_tell_them_apart(pairs: dict[int, Pair]) -> N
         ('{"vq_strides": [8, 4, 2, 1]}', "of type 'snac'"),
         ("{}", "of type None"),
         ("[]", "not a mapping of keys"),
-        ("<html>", "not a model's configuration"),
+        ("<html>", "an HTML page under this name"),
         ("[" * 100_000, "not a model's configuration"),
         (" " * (1 << 20) + "{}", "larger than"),
         ('{"model_type": "encodec", "hidden_size": "4"}', "hidden_size: '4' is not a whole number"),
