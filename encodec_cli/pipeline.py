@@ -331,8 +331,11 @@ class _Losses:
     """Problems that lie before what is decoded."""
 
     def lines(self, reader: EcdcReader) -> list[str]:
-        """One line for each, empty unless concealed."""
-        return [*reader.problems[self.ignored :], *self.fatal] if self.conceal else []
+        """One line for each, with what became of it; empty unless concealed."""
+        if not self.conceal:
+            return []
+        gaps = [f"{line}; silence in its place" for line in reader.problems[self.ignored :]]
+        return [*gaps, *(f"{line}; the audio ends before it" for line in self.fatal)]
 
 
 def _decoded(
@@ -372,10 +375,12 @@ def _chunks(
             elif losses.conceal:
                 yield chunk
             else:
-                raise ContainerError(
-                    f"{reader.problems[-1]}; get it again, or decode what is left with --conceal"
-                )
+                raise ContainerError(reader.problems[-1])
     except ContainerError as error:
-        if not losses.conceal:
+        if losses.conceal:
+            losses.fatal.append(str(error))
+        elif number > start:
+            line = f"{error}; get it again, or decode what is left with --conceal"
+            raise ContainerError(line) from error
+        else:
             raise
-        losses.fatal.append(str(error))

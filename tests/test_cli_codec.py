@@ -408,11 +408,12 @@ def test_truncated_file_decodes_as_far_as_it_goes_with_conceal(
 ) -> None:
     short = tmp_path / "short.ecdc"
     short.write_bytes(coded.read_bytes()[: coded.stat().st_size * 5 // 8])
-    run("decode", short, "-m", mono).refused(1, "short.ecdc: truncated")
+    run("decode", short, "-m", mono).refused(1, "short.ecdc: truncated", "--conceal")
     assert not (tmp_path / "short.wav").exists()
     result = run("decode", short, "-m", mono, "--conceal")
     assert (result.code, result.errors) == (1, [])
     assert "truncated" in result.stderr
+    assert "the audio ends before it" in result.stderr
     run("decode", coded, tmp_path / "whole.wav", "-m", mono).ok()
     whole, rest = (soundfile.read(tmp_path / n)[0] for n in ("whole.wav", "short.wav"))
     assert len(rest) == 2 * CHUNK

@@ -290,7 +290,7 @@ def decode(
         for line in report.notes:
             warn(f"{report.target}: {line}")
         for line in report.damage:
-            warn(f"{report.source}: {line}; silence in its place")
+            warn(f"{report.source}: {line}")
         if report.clipped:
             warn(f"{report.target}: {count(report.clipped, 'sample')} clipped; --rescale avoids it")
         if json:

@@ -110,7 +110,7 @@ class ShardWriter:
         found = {p: int(m[1]) for p in self._folder.iterdir() if (m := name.fullmatch(p.name))}
         if found and not resume:
             raise OutputError(
-                f"{self._folder}: holds {len(found)} shards already; go on with "
+                f"{self._folder}: holds shards already, {len(found)} of them; go on with "
                 "--skip-existing, or name another folder"
             )
         for path in sorted(found):
