@@ -193,6 +193,20 @@ def test_standard_input_is_not_one_of_many(tmp_path: Path, model: Path) -> None:
     result.refused(2, "standard input cannot be one of many inputs")
 
 
+@pytest.mark.parametrize("name", ["out.ecdc", "out.WAV"])
+def test_an_output_dir_named_like_a_file(
+    tmp_path: Path, model: Path, album: Path, name: str
+) -> None:
+    out = tmp_path / name
+    run("encode", album / "one.wav", "-o", out, "-m", model).refused(
+        2, "--output-dir is a folder; to name the output of one input, write it after the input"
+    )
+    assert not out.exists()
+    out.mkdir()  # whoever has such a folder means it
+    run("encode", album / "one.wav", "-o", out, "-m", model).ok()
+    assert (out / "one.ecdc").is_file()
+
+
 def test_an_output_dir_that_is_a_file(tmp_path: Path, model: Path, album: Path) -> None:
     place = tmp_path / "o"
     place.write_bytes(b"")

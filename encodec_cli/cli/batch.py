@@ -58,6 +58,11 @@ def plan_jobs(
     many = output_dir is not None or recursive
     if not many:
         return [_single(arguments, from_suffixes, to_suffix)]
+    if output_dir is not None and not output_dir.is_dir() and _names_a_file(output_dir):
+        raise UsageError(
+            f"{output_dir}: --output-dir is a folder; to name the output of one input, "
+            f"write it after the input, without -o"
+        )
     jobs = []
     for argument in arguments:
         if argument == "-":
@@ -84,6 +89,10 @@ def plan_jobs(
                 "give them separately, or rename one"
             )
     return jobs
+
+
+def _names_a_file(path: Path) -> bool:
+    return path.suffix.lower() in AUDIO_SUFFIXES | ECDC_SUFFIXES | TOKEN_SUFFIXES
 
 
 def files_in(folder: Path, suffixes: frozenset[str], *, recursive: bool) -> list[Path]:
