@@ -34,6 +34,9 @@ def random_config(rng: random.Random) -> dict[str, Any]:
         "true_skip": rng.choice([True, False]),
         "compress": compress,
         "lstm": rng.choice([0, 1, 2]),
+        **rng.choice(
+            [{}, {"activation": "LeakyReLU", "activation_params": {"negative_slope": 0.3}}]
+        ),
     }
 
 
@@ -122,6 +125,7 @@ def test_streams_of_any_lengths_go_together(seed: int) -> None:
         {"norm": "layer_norm"},
         {"activation": "ReLU", "activation_params": {}},
         {"activation_params": {"alpha": 0.5}},
+        {"activation": "LeakyReLU", "activation_params": {"negative_slope": 2.0}},
         {"decoder": {"trim_right_ratio": 0.0}},
         {"decoder": {"final_activation": "Tanh"}},
     ],

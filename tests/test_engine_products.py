@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from encodec_cli.engine.elu import UNIT, Elu
+from encodec_cli.engine.activation import UNIT, Elu
 from encodec_cli.engine.products import Products
 from encodec_cli.engine.rows import Scratch
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from encodec_cli.engine.elu import UNIT, Elu
+from encodec_cli.engine.activation import UNIT, Activation
 from encodec_cli.engine.products import Products
 from encodec_cli.engine.rows import Rows, Scratch
 from encodec_cli.engine.windows import State, Windows
@@ -33,7 +33,7 @@ class Layer(Protocol):
 
 
 class CompiledConv:
-    """Causal convolution after an optional ELU.
+    """Causal convolution after an optional activation.
 
     Takes `unit_in` times its true inputs and gives `unit_out` times its true outputs.
     """
@@ -41,7 +41,7 @@ class CompiledConv:
     def __init__(
         self,
         conv: StreamableConv1d,
-        act: Elu | None,
+        act: Activation | None,
         name: str,
         unit_in: float = UNIT,
         unit_out: float = UNIT,
@@ -85,7 +85,7 @@ def _several_rows(
 
 
 class CompiledUpsampling:
-    """Causal transposed convolution of twice its stride, after an ELU.
+    """Causal transposed convolution of twice its stride, after an activation.
 
     Each input row and the one before it make `stride` output rows: a convolution of 2 taps with
     `stride * C'` outputs.
@@ -93,7 +93,7 @@ class CompiledUpsampling:
 
     reflected = 0
 
-    def __init__(self, conv: StreamableConvTranspose1d, act: Elu | None, name: str) -> None:
+    def __init__(self, conv: StreamableConvTranspose1d, act: Activation | None, name: str) -> None:
         module = conv.convtr.convtr
         inputs, self._outputs, _ = module.weight.shape
         self._stride = module.stride[0]
@@ -118,12 +118,12 @@ class CompiledUpsampling:
 
 
 class CompiledResidual:
-    """Residual block: ELU, convolution, ELU, convolution of kernel 1, beside a shortcut."""
+    """Residual block: a convolution and one of kernel 1, each activated, beside a shortcut."""
 
-    def __init__(self, module: SEANetResnetBlock, name: str) -> None:
+    def __init__(self, module: SEANetResnetBlock, act: Activation, name: str) -> None:
         first, last = (m for m in module.block if isinstance(m, StreamableConv1d))
         shortcut = module.shortcut if isinstance(module.shortcut, StreamableConv1d) else None
-        self._act = Elu()
+        self._act = act
         self._conv = CompiledConv(first, self._act, "hidden")
         self.reflected = self._conv.reflected
         self._weight, self._bias = _pointwise(last)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from encodec_cli.engine.elu import UNIT
+from encodec_cli.engine.activation import UNIT
 from encodec_cli.engine.rows import Rows, Scratch
 from encodec_cli.engine.windows import State
 from encodec_cli.nn.lstm import StreamableLSTM

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from encodec_cli.engine.elu import UNIT, Elu
+from encodec_cli.engine.activation import UNIT, Activation, compiled_activation
 from encodec_cli.engine.layers import (
     CompiledConv,
     CompiledResidual,
@@ -47,8 +47,7 @@ def can_compile(network: SEANetEncoder | SEANetDecoder) -> bool:
     return (
         c.causal
         and c.norm in ("none", "weight_norm")
-        and c.activation == "ELU"
-        and c.activation_params in (None, {}, {"alpha": 1.0})
+        and compiled_activation(network.activation) is not None
         and getattr(c, "trim_right_ratio", 1.0) == 1.0
         and getattr(c, "final_activation", None) is None
     )
@@ -152,13 +151,15 @@ class CompiledNetwork:
 def _compile(network: SEANetEncoder | SEANetDecoder) -> Iterator[_Placed]:
     """The layers of `network`; each writes to other memory than the one before it."""
     rows = 1 if isinstance(network, SEANetDecoder) else network.hop_length
-    act: Elu | None = None
+    activation = compiled_activation(network.activation)
+    assert activation is not None  # see can_compile
+    act: Activation | None = None
     for i, module in enumerate(network.model):
         name = f"out{i % 2}"
         after = rows
         layer: Layer
-        if isinstance(module, nn.ELU):
-            act = Elu()
+        if isinstance(module, type(network.activation)):
+            act = activation
             continue
         if isinstance(module, StreamableConv1d):
             # What comes in and what leaves is in units of its own.
@@ -170,7 +171,7 @@ def _compile(network: SEANetEncoder | SEANetDecoder) -> Iterator[_Placed]:
             layer = CompiledUpsampling(module, act, name)
             after = rows * module.convtr.convtr.stride[0]
         elif isinstance(module, SEANetResnetBlock):
-            layer = CompiledResidual(module, name)
+            layer = CompiledResidual(module, activation, name)
         elif isinstance(module, StreamableLSTM):
             layer = CompiledLSTM(module)
         else:

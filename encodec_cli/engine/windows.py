@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from encodec_cli.config import PadMode
-from encodec_cli.engine.elu import Elu
+from encodec_cli.engine.activation import Activation
 from encodec_cli.engine.rows import Rows, Scratch
 from encodec_cli.nn.conv import extra_padding, pad1d
 
@@ -16,7 +16,7 @@ class Windows:
     """Makes the operand of a convolution that looks `history` rows back."""
 
     def __init__(
-        self, history: int, stride: int, step: int, pad_mode: PadMode, act: Elu | None
+        self, history: int, stride: int, step: int, pad_mode: PadMode, act: Activation | None
     ) -> None:
         self._history = history
         self._stride = stride

@@ -159,6 +159,12 @@ class _Steps(nn.Module):
     """A stack of layers that runs whole or in steps."""
 
     model: nn.Sequential
+    config: SEANetConfig
+
+    @property
+    def activation(self) -> nn.Module:
+        """A layer like those between the convolutions."""
+        return _activation(self.config.activation, self.config.activation_params)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.model(x)
