@@ -101,13 +101,13 @@ def encode(
     *,
     bandwidth: float | None = None,
     n_q: int | None = None,
-    search: int = 1,
+    search: int | None = None,
 ) -> Ecdc:
     """Code `wav` `[C, N]` (N >= 1, at the model's rate, linear range [-1, 1]).
 
     `bandwidth` in kb/s or `n_q` codebooks; 6 kb/s if neither. `search` is how many partial code
-    sequences the encoder keeps, see `beam_search`: slower, nearer to the latents. The codes are
-    `.codes`, uint16 `[K, T]`.
+    sequences the encoder keeps, see `stream_encoder`: more are slower, nearer to the latents. The
+    codes are `.codes`, uint16 `[K, T]`.
 
     Raises:
         UsageError: wrong shape, a bandwidth the model cannot code, or `search` out of range.

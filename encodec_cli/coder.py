@@ -56,7 +56,11 @@ class StreamDecoder(Protocol):
 
 
 def stream_encoder(
-    model: CompressionModel, n_q: int, *, chunk_frames: int | None = None, search: int = 1
+    model: CompressionModel,
+    n_q: int,
+    *,
+    chunk_frames: int | None = None,
+    search: int | None = None,
 ) -> StreamEncoder:
     """A new stream of `n_q` codebooks.
 
@@ -64,12 +68,15 @@ def stream_encoder(
     given as soon as its samples, and what the model looks ahead, have been pushed. Codes depend
     on it at near-ties only. Segment models make one chunk per segment.
 
-    `search` is how many partial code sequences the encoder keeps, see `beam_search`; 1 is greedy.
+    `search` is how many partial code sequences the encoder keeps, see `beam_search`: 1 is greedy,
+    None what the model's config says.
 
     Raises:
         UsageError: the model has not that many codebooks; `search` out of range.
     """
     model.config.check_codebooks(n_q)
+    if search is None:
+        search = model.config.search
     if not 1 <= search <= MOST_BEAMS:
         raise UsageError(f"search {search}: the encoder keeps 1 to {MOST_BEAMS} sequences")
     if model.config.segment_samples is not None:

@@ -201,7 +201,8 @@ class CodecConfig:
     `sample_rate` in Hz; `segment_seconds` is the length of the independent pieces the model was
     trained to code (None: the whole signal) and `overlap` the share of a segment that adjacent
     ones have in common; `normalize` divides each segment by its RMS and stores that scale;
-    `target_bandwidths` in kb/s are those the model was trained for.
+    `target_bandwidths` in kb/s are those the model was trained for. `search` is how many partial
+    code sequences encoding keeps unless told otherwise (see nn/search.py); 1 is greedy.
     """
 
     name: str
@@ -214,6 +215,7 @@ class CodecConfig:
     normalize: bool = False
     segment_seconds: float | None = None
     overlap: float = 0.01
+    search: int = 1
 
     def __post_init__(self) -> None:
         if not self.name.isprintable() or not 1 <= len(self.name) <= 200:
@@ -222,6 +224,7 @@ class CodecConfig:
             raise ConfigError(f"sample_rate: {self.sample_rate}: give 1000 to 768000 Hz")
         if self.segment_seconds is not None and not 0.01 <= self.segment_seconds <= 3600:
             raise ConfigError(f"segment_seconds: {self.segment_seconds}: give 0.01 to 3600")
+        _check_at_least(self, "search", 1)
         segment, stride = self.segment_samples, self.stride_samples
         # With more, a file's end could cut more than its last two segments short.
         if not 0.0 <= self.overlap <= 0.5 or (segment and stride and segment > 2 * stride):

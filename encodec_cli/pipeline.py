@@ -143,7 +143,7 @@ def encode_file(
     target: Place,
     *,
     n_q: int,
-    search: int = 1,
+    search: int | None = None,
     latency_ms: float | None = None,
     version: int = 1,
     keep_source: bool = False,

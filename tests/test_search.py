@@ -1,6 +1,7 @@
 """Beam search over the residual stages: greedy with one beam, exhaustive with enough, exact."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from encodec_cli import decode, encode, read_ecdc
 from encodec_cli.coder import stream_encoder
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.model import CompressionModel
 from encodec_cli.nn import search
 from encodec_cli.nn.search import beam_search
@@ -88,6 +89,19 @@ def test_streams_give_the_same_however_they_are_pushed(make: type[CompressionMod
     same = encode(model, torch.from_numpy(x), search=1)
     np.testing.assert_array_equal(encode(model, torch.from_numpy(x)).codes, same.codes)
     assert decode(model, ecdc).shape == x.shape
+
+
+def test_a_model_says_how_far_to_search_unless_told() -> None:
+    model = tiny_model()
+    x = torch.from_numpy(wave(700, model.channels))
+    wide = CompressionModel(replace(model.config, search=8))
+    wide.load_state_dict(model.state_dict())
+    wide.eval()
+    for told, expected in ((None, 8), (1, 1)):
+        codes = encode(wide, x, search=told).codes
+        np.testing.assert_array_equal(codes, encode(model, x, search=expected).codes)
+    with pytest.raises(ConfigError, match="search: 0: give at least 1"):
+        replace(model.config, search=0)
 
 
 @pytest.mark.parametrize("beams", [0, -1, 257])

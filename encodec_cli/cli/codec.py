@@ -67,7 +67,7 @@ def encode(
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
-    search: options.Search = 1,
+    search: options.Search = None,
     container: Annotated[
         ContainerFormat,
         typer.Option("--format", help="v1, ours; v0, which Meta's encodec reads (its models)."),

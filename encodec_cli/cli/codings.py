@@ -70,7 +70,7 @@ def codings_of(
     rates: Iterable[float] | None,
     others: "Iterable[tuple[OtherCodec, float]]",
     *,
-    search: int = 1,
+    search: int | None = None,
 ) -> list[Coding]:
     """`model` at each of `rates` (those it was made for if None), then the other codecs.
 

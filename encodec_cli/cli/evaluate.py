@@ -50,7 +50,7 @@ def evaluate(
     ] = None,
     bandwidths: options.Bandwidths = None,
     model: options.Model = DEFAULT_MODEL,
-    search: options.Search = 1,
+    search: options.Search = None,
     against: options.Against = None,
     reference: Annotated[
         Path | None,
@@ -78,7 +78,9 @@ def evaluate(
     if json and csv:
         raise UsageError("give --json or --csv, not both")
     decoded = decoded or []
-    _check_sources(inputs, reference, decoded, codes=bool(bandwidths or against or search > 1))
+    _check_sources(
+        inputs, reference, decoded, codes=bool(bandwidths or against or search is not None)
+    )
     rates = parse_bandwidths(bandwidths)
     others = parse_against(against)
     if reference is not None:

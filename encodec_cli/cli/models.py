@@ -190,6 +190,8 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
     """`_summary` in words."""
     segment = row["segment_seconds"]
     pieces = "the whole signal" if segment is None else f"segments of {segment:g} s"
+    if row["causal"]:
+        pieces += ", decoder looks ahead" if row.get("decoder_lookahead_ms") else ", causal"
     return {
         "file": row["path"],
         "SHA-256": row["sha256"],
@@ -200,7 +202,7 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
             f"{row['frame_rate']:g} frames/s"
         ),
         "trained for": ", ".join(f"{kbps:g}" for kbps in row["bandwidths"]) + " kb/s",
-        "codes at once": pieces + (", causal" if row["causal"] else ""),
+        "codes at once": pieces,
         "latency": _latency(row),
         "pre-roll": _pre_roll(row),
         "licence": row["licence"],

@@ -78,12 +78,13 @@ Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing f
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings.")]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON per file on stdout.")]
 Search = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=1,
         max=256,
         metavar="N",
-        help="Encoder keeps the N best code sequences: slower, a little better.",
+        help="Encoder keeps the N best code sequences: more are slower, a little better; "
+        "by default as many as the model's config says.",
     ),
 ]
 Device = Annotated[

@@ -50,7 +50,7 @@ def report(
     ],
     bandwidths: options.Bandwidths = None,
     model: options.Model = DEFAULT_MODEL,
-    search: options.Search = 1,
+    search: options.Search = None,
     against: options.Against = None,
     seconds: Annotated[
         float,

@@ -44,7 +44,7 @@ def roundtrip(
     ] = None,
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
-    search: options.Search = 1,
+    search: options.Search = None,
     model: options.Model = DEFAULT_MODEL,
     speech: options.Speech = None,
     force: options.Force = False,

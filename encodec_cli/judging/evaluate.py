@@ -146,7 +146,7 @@ def evaluate_model(
     bandwidths: Sequence[float] | None = None,
     *,
     speech: bool | None = None,
-    search: int = 1,
+    search: int | None = None,
 ) -> Iterator[Evaluated]:
     """Rows and audio of a recording at each of `bandwidths` (kb/s; the model's own if None).
 
@@ -167,11 +167,11 @@ def warm_up(model: CompressionModel) -> None:
 
 
 def through_model(
-    model: CompressionModel, reference: Reference, bandwidth: float, *, search: int = 1
+    model: CompressionModel, reference: Reference, bandwidth: float, *, search: int | None = None
 ) -> Coded:
     """Code the file of `reference` at `bandwidth` kb/s into an `.ecdc` file, and decode that.
 
-    `search` is that of `stream_encoder`; the name of the codec tells if it is more than 1.
+    `search` is that of `stream_encoder`; the name of the codec tells if it was given.
 
     Raises:
         EncodecCliError: see `encode_file`, `CodecConfig.codebooks_for`.
@@ -182,7 +182,7 @@ def through_model(
         encoding = encode_file(model, reference.path, packed, n_q=n_q, search=search)
         decoding = decode_file(model, packed, decoded, DecodeOptions(encoding="float"))
         return Coded(
-            codec=model.config.name if search == 1 else f"{model.config.name} search {search}",
+            codec=model.config.name if search is None else f"{model.config.name} search {search}",
             bandwidth=bandwidth,
             bytes=encoding.bytes,
             audio=read_whole(decoded, model.sample_rate, model.channels),
