@@ -112,3 +112,34 @@ def test_features_beside_the_signal_are_alive() -> None:
 def test_too_few_channels_are_named() -> None:
     with pytest.raises(ConfigError, match="n_filters: 1: training needs at least two"):
         initialize(make(n_filters=1, n_residual_layers=0), [smooth()])
+
+
+def test_a_decoder_that_looks_ahead_starts_lapped() -> None:
+    model = make(decoder={"trim_right_ratio": 0.0})
+    initialize(model, [smooth()])
+    x = torch.randn(2, 1, 480)
+    y = through(model, x)
+    # The first and the last frame have no neighbour to overlap with.
+    torch.testing.assert_close(y[..., 12:-12], x[..., 12:-12], rtol=0, atol=1e-4)
+    assert float((y - x)[..., -12:].abs().max()) > 0.1
+
+
+def test_lapped_channels_share_the_frequencies() -> None:
+    model = make(channels=2, dimension=24, n_filters=[6, 20, 60], decoder={"trim_right_ratio": 0.0})
+    initialize(model, [smooth(channels=2)])
+    x = torch.randn(1, 2, 480)
+    torch.testing.assert_close(through(model, x)[..., 12:-12], x[..., 12:-12], rtol=0, atol=1e-4)
+
+
+def test_weak_latents_are_raised_by_the_fourth_root_of_their_power() -> None:
+    torch.manual_seed(3)
+    model = make()
+    x = smooth(batch=64)
+    initialize(model, [x])
+    with torch.no_grad():
+        powers = model.encoder(x).square().mean((0, 2))
+    blocks = x.reshape(-1, 12)
+    variances = torch.linalg.eigvalsh(blocks.t() @ blocks / len(blocks)).flip(0)
+    expected = variances.sqrt() * float(powers[0]) / float(variances[0]) ** 0.5
+    torch.testing.assert_close(powers, expected, rtol=1e-2, atol=0)
+    assert float(powers.sum()) == pytest.approx(float(variances.sum()) * 7.0**2, rel=1e-2)

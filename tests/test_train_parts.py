@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tiny_models import tiny_model
 from torch import Tensor
 
 from encodec_cli.errors import ConfigError
@@ -16,6 +17,7 @@ from encodec_cli.train.cache import read_manifest
 from encodec_cli.train.config import AugmentConfig, DataConfig, load_train_config
 from encodec_cli.train.data import Corpus
 from encodec_cli.train.discriminator import MultiScaleSTFTDiscriminator
+from encodec_cli.train.level import match_level
 from encodec_cli.train.losses import (
     discriminator_loss,
     feature_loss,
@@ -25,6 +27,37 @@ from encodec_cli.train.losses import (
 )
 
 RATE = 8000
+
+
+# Level
+
+
+@pytest.mark.parametrize("norm", ["none", "weight_norm"])
+def test_the_level_of_what_comes_back_is_matched(norm: str) -> None:
+    torch.manual_seed(0)
+    model = tiny_model(seanet={"norm": norm})
+    batches = [0.3 * torch.randn(5, model.channels, 400) for _ in range(3)]
+
+    def level_db() -> Tensor:
+        with torch.no_grad():
+            codes = [model.encode(x)[0][:, :1] for x in batches]
+            decoded = [model.decode(c)[..., :400] for c in codes]
+        powers = zip(decoded, batches, strict=True)
+        ratios = [y.square().mean((1, 2)) / x.square().mean((1, 2)) for y, x in powers]
+        return 10 * torch.cat(ratios).median().log10()
+
+    before = float(level_db())
+    assert match_level(model, batches, 1) == pytest.approx(-before, abs=1e-3)
+    assert float(level_db()) == pytest.approx(0.0, abs=1e-3)
+    assert match_level(model, batches, 1) == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_decoder_that_ends_in_an_activation_keeps_its_level() -> None:
+    model = tiny_model(seanet={"decoder": {"final_activation": "Tanh"}})
+    weights = {k: v.clone() for k, v in model.state_dict().items()}
+    assert match_level(model, [torch.randn(2, model.channels, 400)], 1) == 0.0
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, weights[name])
 
 
 # Balancer

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from encodec_cli.config import Norm
 from encodec_cli.errors import ConfigError
 
-__all__ = ["ConvLayerNorm", "attach_norm", "norm_module"]
+__all__ = ["ConvLayerNorm", "attach_norm", "norm_module", "set_weight"]
 
 
 class ConvLayerNorm(nn.LayerNorm):
@@ -32,6 +33,15 @@ def attach_norm(
     elif norm == "spectral_norm":
         parametrizations.spectral_norm(conv)
     return module
+
+
+@torch.no_grad()
+def set_weight(conv: nn.Conv1d | nn.ConvTranspose1d, weight: Tensor) -> None:
+    """Set a convolution's weight in place, whether a parameter or computed for a weight norm."""
+    if nn.utils.parametrize.is_parametrized(conv, "weight"):
+        conv.weight = weight
+    else:
+        conv.weight.copy_(weight)
 
 
 def norm_module(channels: int, norm: Norm, causal: bool, **params: Any) -> nn.Module:

@@ -77,11 +77,14 @@ class LossConfig:
 
     The spectral loss is taken of signals scaled to unit RMS: log-mel L1, with `floor` the least
     mel energy that counts, plus `complex` times a distance of compressed complex spectra.
+    `intelligibility` and `loudness` are those of `perception`.
     """
 
     spectral: float = 1.0
     waveform: float = 1.0
     complex: float = 0.0
+    intelligibility: float = 0.0
+    loudness: float = 0.0
     adversarial: float = 1.0
     feature: float = 1.0
     commitment: float = 1.0

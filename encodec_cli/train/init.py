@@ -3,16 +3,19 @@
 In both networks some channels carry the signal itself, untouched by the rest. The encoder's first
 convolution copies the waveform; each strided convolution takes the principal components of every
 block of `stride` samples of all signals (a Karhunen-Loève transform), as many as there is room
-for; the last convolution keeps `dimension` of them. The decoder is the transpose of all this.
+for; the last convolution keeps `dimension` of them, at scales that spread quantization over the
+spectrum. The decoder is the transpose of all this. If it looks ahead, the last strided convolution
+laps over two frames instead.
 
-    encoder   x --copy--> KLT of 40 --> KLT of 8 x 40 --> latents
-    decoder   x <--copy-- inverse   <-- inverse       <-- latents
+    encoder   x --copy--> KLT of 40 --> KLT of 8 x 40 --> lapped --> KLT, scaled --> latents
+    decoder   x <--copy-- inverse   <-- inverse       <-- inverse <-- inverse    <-- latents
 
 A signal s travels as the pair s, -s, because f(s) - f(-s) is proportional to s for a (leaky) ReLU,
 and nearly so for other activations. The remaining channels start as random features (variance
 kept, He et al. 2015) that do not flow into the signal yet; residual layers start silent.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -22,6 +25,7 @@ from encodec_cli.errors import ConfigError
 from encodec_cli.model import CompressionModel
 from encodec_cli.nn.conv import StreamableConv1d, StreamableConvTranspose1d
 from encodec_cli.nn.lstm import StreamableLSTM
+from encodec_cli.nn.norm import set_weight
 from encodec_cli.nn.seanet import SEANetResnetBlock
 
 __all__ = ["initialize"]
@@ -57,43 +61,86 @@ def initialize(model: CompressionModel, batches: Iterable[Tensor]) -> None:
     first, *downs, last = _convs(model.encoder.model)
     head, *_, end = _convs(model.decoder.model)
     copy = torch.eye(model.channels)[..., None]
-    _set_weight(first.conv.conv, first.conv.conv.weight * _SIGNAL_GAIN)
+    set_weight(first.conv.conv, first.conv.conv.weight * _SIGNAL_GAIN)
     _carry(first, _pair_outputs(copy * _SIGNAL_GAIN))
     _carry(end, _pair_inputs(copy / _SIGNAL_GAIN, slope), alone=True)
 
     activations = [first(x) for x in batches]
     signals = model.channels
+    basis = torch.eye(signals)[..., None]  # what each stands for, [signals, channels, samples]
     ups = iter(reversed(_ups(model)))
     for layer in list(model.encoder.model)[1:]:
         if layer is last:
-            taps = _components(activations, signals, 1, last.conv.conv.out_channels, slope)
-            _carry(last, _pair_inputs(taps, slope), alone=True)
-            _carry(head, _pair_outputs(taps.transpose(0, 1)))
+            dimension = last.conv.conv.out_channels
+            taps, powers = _components(activations, signals, 1, dimension, slope)
+            scales = _latent_scales(powers)[:, None, None]
+            _carry(last, _pair_inputs(taps * scales, slope), alone=True)
+            _carry(head, _pair_outputs((taps / scales).transpose(0, 1)))
         elif layer in downs:
             up = next(ups)
             room = up.convtr.convtr.in_channels // 2
-            taps = _components(activations, signals, layer.stride, room, slope)
-            _carry(layer, _pair_outputs(_pair_inputs(taps, slope)))
-            _carry_up(up, _pair_outputs(_pair_inputs(taps.transpose(0, 1), slope)))
+            lapped = layer is downs[-1] and model.config.decoder.trim_right_ratio == 0
+            if lapped:
+                taps = _lapped_components(basis, layer.stride, room)
+            else:
+                taps, _ = _components(activations, signals, layer.stride, room, slope)
+                basis = _compose(taps, basis)
+            _carry(layer, _pair_outputs(_pair_inputs(taps, slope)), lapped=lapped)
+            _carry_up(up, _pair_outputs(_pair_inputs(taps.transpose(0, 1), slope)), lapped=lapped)
             signals = len(taps)
         activations = [layer(x) for x in activations]
 
 
+def _latent_scales(powers: Tensor) -> Tensor:
+    """Of latents with these powers, falling: the weak ones raised, together as strong as before.
+
+    Quantization errs alike in all latents, so their scale says where in the spectrum: in
+    proportion to the root of its level, between white noise and an even distance to the sound.
+    """
+    scales = powers.clamp(min=1e-5 * float(powers[0])) ** -0.25
+    return scales * (powers.sum() / (scales.square() * powers).sum()).sqrt()
+
+
+def _compose(taps: Tensor, basis: Tensor) -> Tensor:
+    """Functions of time `[o, channels, stride * N]` of outputs, from those of the inputs."""
+    return torch.einsum("oij,icn->ocjn", taps, basis).flatten(2)
+
+
+def _lapped_components(basis: Tensor, stride: int, most: int) -> Tensor:
+    """The lowest frequencies of a lapped transform, `[o, signals, 2 * stride]`.
+
+    Over signals with these functions of time it is the modified discrete cosine transform
+    (Princen and Bradley 1986) with a sine window of two frames: unlike in blocks, sound that goes
+    on has no edges there.
+    """
+    samples = basis.shape[2]
+    hop = stride * samples
+    n, k = torch.arange(2 * hop).double(), torch.arange(hop).double()
+    window = torch.sin(math.pi / (2 * hop) * (n + 0.5))
+    cosines = torch.cos(math.pi / hop * (n + 0.5 + hop / 2) * (k[:, None] + 0.5))
+    transform = ((2 / hop) ** 0.5 * window * cosines).float().unflatten(1, (2 * stride, samples))
+    taps = torch.einsum("kjn,icn->kcij", transform, basis).flatten(0, 1)
+    return taps[:most]
+
+
 def _components(
     activations: list[Tensor], signals: int, stride: int, most: int, slope: float
-) -> Tensor:
-    """The first principal components of blocks of `stride` samples, `[o, signals, stride]`.
+) -> tuple[Tensor, Tensor]:
+    """The first principal components of blocks of `stride` samples, and their powers.
 
-    `activations` `[B, C, T]` hold the activated pairs of the signals.
+    `[o, signals, stride]` and `[o]`; `activations` `[B, C, T]` hold the activated pairs of the
+    signals.
     """
     size = signals * stride
-    covariance = activations[0].new_zeros(size, size)
+    covariance, count = activations[0].new_zeros(size, size), 0
     for x in activations:
         s = (x[:, 0 : 2 * signals : 2] - x[:, 1 : 2 * signals : 2]) / slope
         blocks = s.unfold(2, stride, stride).transpose(1, 2).reshape(-1, size)
         covariance += blocks.t() @ blocks
-    components: Tensor = torch.linalg.eigh(covariance.double()).eigenvectors.flip(1)[:, :most]
-    return components.t().reshape(-1, signals, stride).float()
+        count += len(blocks)
+    powers, components = torch.linalg.eigh(covariance.double() / count)
+    components = components.flip(1)[:, :most].t().reshape(-1, signals, stride)
+    return components.float(), powers.flip(0)[:most].clamp(min=1e-12).float()
 
 
 def _convs(layers: nn.Sequential) -> list[StreamableConv1d]:
@@ -121,29 +168,33 @@ def _pair_outputs(taps: Tensor) -> Tensor:
     return torch.stack((taps, -taps), dim=1).flatten(0, 1)
 
 
-def _carry(layer: StreamableConv1d, taps: Tensor, *, alone: bool = False) -> None:
+def _carry(
+    layer: StreamableConv1d, taps: Tensor, *, alone: bool = False, lapped: bool = False
+) -> None:
     """Let the first outputs be `taps` `[o, i, k]` of the first inputs, from the present tap on.
 
-    With `alone` nothing else of the layer's weights remains.
+    `lapped` ones fill the kernel, the past as well. With `alone` nothing else of the layer's
+    weights remains.
     """
     conv = layer.conv.conv
     outputs, inputs, length = taps.shape
-    present = layer.padding_total - layer.padding_right
+    present = 0 if lapped else layer.padding_total - layer.padding_right
     weight = torch.zeros_like(conv.weight) if alone else conv.weight.clone()
     weight[:outputs] = 0
     weight[:outputs, :inputs, present : present + length] = taps
-    _set_weight(conv, weight)
+    set_weight(conv, weight)
 
 
-def _carry_up(layer: StreamableConvTranspose1d, taps: Tensor) -> None:
-    """The same for a transposed convolution; `taps` `[o, i, k]` fill its stride."""
+def _carry_up(layer: StreamableConvTranspose1d, taps: Tensor, *, lapped: bool = False) -> None:
+    """The same for a transposed convolution; `taps` `[o, i, k]` fill its stride, or all of it."""
     conv = layer.convtr.convtr
     outputs, inputs, length = taps.shape
     weight = conv.weight.clone()
     weight[:, :outputs] = 0
-    here = slice(layer.trim_left, layer.trim_left + length)
+    begin = 0 if lapped else layer.trim_left
+    here = slice(begin, begin + length)
     weight[:inputs, :outputs, here] = taps.transpose(0, 1)
-    _set_weight(conv, weight)
+    set_weight(conv, weight)
 
 
 def _randomize(layer: nn.Module) -> None:
@@ -160,7 +211,7 @@ def _randomize(layer: nn.Module) -> None:
         if isinstance(layer.shortcut, StreamableConv1d):
             shortcut = layer.shortcut.conv.conv
             _fill(shortcut, _SILENT)
-            _set_weight(
+            set_weight(
                 shortcut, torch.eye(shortcut.out_channels, device=shortcut.weight.device)[..., None]
             )
     elif isinstance(layer, StreamableLSTM):
@@ -171,14 +222,6 @@ def _randomize(layer: nn.Module) -> None:
 
 
 def _fill(conv: _Conv, deviation: float) -> None:
-    _set_weight(conv, torch.randn_like(conv.weight) * deviation)
+    set_weight(conv, torch.randn_like(conv.weight) * deviation)
     if conv.bias is not None:
         conv.bias.zero_()
-
-
-def _set_weight(conv: _Conv, weight: Tensor) -> None:
-    """Set the weight whether it is a parameter or computed from the parts of a weight norm."""
-    if nn.utils.parametrize.is_parametrized(conv, "weight"):
-        conv.weight = weight
-    else:
-        conv.weight.copy_(weight)

@@ -31,6 +31,7 @@ from encodec_cli.train.config import TrainConfig
 from encodec_cli.train.data import Corpus
 from encodec_cli.train.discriminator import MultiScaleSTFTDiscriminator
 from encodec_cli.train.init import initialize
+from encodec_cli.train.level import match_level
 from encodec_cli.train.losses import (
     discriminator_loss,
     feature_loss,
@@ -38,6 +39,7 @@ from encodec_cli.train.losses import (
     spectral_loss,
     waveform_loss,
 )
+from encodec_cli.train.perception import intelligibility_loss, loudness_loss
 from encodec_cli.train.validate import validate
 
 __all__ = ["Trainer", "train"]
@@ -116,6 +118,8 @@ class Trainer:
             {
                 "spectral": weights.spectral,
                 "waveform": weights.waveform,
+                "intelligibility": weights.intelligibility,
+                "loudness": weights.loudness,
                 "adversarial": weights.adversarial,
                 "feature": weights.feature,
             }
@@ -161,6 +165,8 @@ class Trainer:
                 record["audio_per_second"] = seconds / (now - reported)
                 sums, reported, first = {}, now, self.step
                 yield self._log(record)
+            if self.step == c.steps and self._quantizer_inited():
+                yield self._log({"gain_db": self._match_level(corpus)})
             if self.step % c.validate_every == 0 or self.step == c.steps:
                 self.quality = self._validate()
                 yield self._log({"validation": self.quality})
@@ -187,15 +193,7 @@ class Trainer:
         target = (x / level[:, None, None])[:, 0]
         output = y.detach().requires_grad_()
         estimate = (output / level[:, None, None])[:, 0]
-        spectral = spectral_loss(
-            estimate,
-            target,
-            self.model.sample_rate,
-            c.loss.windows,
-            c.loss.floor,
-            c.loss.complex,
-        )
-        losses = {"spectral": spectral, "waveform": waveform_loss(estimate, target)}
+        losses = self._reconstruction_losses(estimate, target)
         extra = {"commitment": penalty.detach()}
         start = c.adversary.start
         if self.discriminator is not None and start is not None and self.step >= start:
@@ -217,6 +215,18 @@ class Trainer:
         self._apply(self.model, self.optimizer, c.learning_rate * rate)
         self._update_average()
         return {k: v.detach() for k, v in (losses | extra).items()}
+
+    def _reconstruction_losses(self, estimate: Tensor, target: Tensor) -> dict[str, Tensor]:
+        c, rate = self.config.loss, self.model.sample_rate
+        losses = {
+            "spectral": spectral_loss(estimate, target, rate, c.windows, c.floor, c.complex),
+            "waveform": waveform_loss(estimate, target),
+        }
+        if c.intelligibility > 0:
+            losses["intelligibility"] = intelligibility_loss(estimate, target, rate)
+        if c.loudness > 0:
+            losses["loudness"] = loudness_loss(estimate, target, rate)
+        return losses
 
     def _train_discriminator(self, real: Tensor, fake: Tensor, rate: float) -> Tensor:
         assert self.discriminator is not None
@@ -280,6 +290,14 @@ class Trainer:
         torch._foreach_lerp_(
             [self.average[n] for n in names], [current[n] for n in names], 1 - decay
         )
+
+    def _match_level(self, corpus: Corpus) -> float:
+        """Give the averaged weights the level of the corpus; returns the gain in dB."""
+        model = self.averaged_model()
+        batches = (x.cpu() for x in self._batches(corpus, self._reseed(self.step)))
+        gain_db = match_level(model, batches, max(1, model.config.quantizer.n_q // 2))
+        self.average = {k: v.to(self.device) for k, v in _floats(model).items()}
+        return gain_db
 
     def averaged_model(self) -> CompressionModel:
         """A copy of the model with the averaged weights, in evaluation mode, on the CPU."""
