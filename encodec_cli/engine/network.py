@@ -47,7 +47,7 @@ def can_compile(network: SEANetEncoder | SEANetDecoder) -> bool:
     return (
         c.causal
         and c.norm in ("none", "weight_norm")
-        and compiled_activation(network.activation) is not None
+        and compiled_activation(network.new_activation()) is not None
         and getattr(c, "trim_right_ratio", 1.0) == 1.0
         and getattr(c, "final_activation", None) is None
     )
@@ -151,14 +151,15 @@ class CompiledNetwork:
 def _compile(network: SEANetEncoder | SEANetDecoder) -> Iterator[_Placed]:
     """The layers of `network`; each writes to other memory than the one before it."""
     rows = 1 if isinstance(network, SEANetDecoder) else network.hop_length
-    activation = compiled_activation(network.activation)
+    between = network.new_activation()
+    activation = compiled_activation(between)
     assert activation is not None  # see can_compile
     act: Activation | None = None
     for i, module in enumerate(network.model):
         name = f"out{i % 2}"
         after = rows
         layer: Layer
-        if isinstance(module, type(network.activation)):
+        if isinstance(module, type(between)):
             act = activation
             continue
         if isinstance(module, StreamableConv1d):

@@ -161,8 +161,7 @@ class _Steps(nn.Module):
     model: nn.Sequential
     config: SEANetConfig
 
-    @property
-    def activation(self) -> nn.Module:
+    def new_activation(self) -> nn.Module:
         """A layer like those between the convolutions."""
         return _activation(self.config.activation, self.config.activation_params)
 
@@ -197,9 +196,6 @@ class _Stages:
 
     def _norm(self, block: int) -> Norm:
         return "none" if block < self.config.disable_norm_outer_blocks else self.config.norm
-
-    def activation(self) -> nn.Module:
-        return _activation(self.config.activation, self.config.activation_params)
 
     def width(self, stage: int) -> int:
         """Channels after `stage` down-samplings."""
@@ -272,14 +268,14 @@ class SEANetEncoder(_Steps):
         for stage, ratio in enumerate(reversed(c.ratios)):
             layers += [
                 *stages.residual_blocks(stage),
-                stages.activation(),
+                self.new_activation(),
                 stages.conv(
                     stage + 1, stages.width(stage), stages.width(stage + 1), 2 * ratio, ratio
                 ),
             ]
         layers += [
             *stages.lstm(),
-            stages.activation(),
+            self.new_activation(),
             stages.conv(
                 stages.depth + 1, stages.width(stages.depth), c.dimension, c.last_kernel_size
             ),
@@ -314,12 +310,12 @@ class SEANetDecoder(_Steps):
         for i, ratio in enumerate(c.ratios):
             stage = stages.depth - 1 - i
             layers += [
-                stages.activation(),
+                self.new_activation(),
                 stages.upsample(stage, ratio, c.trim_right_ratio),
                 *stages.residual_blocks(stage),
             ]
         layers += [
-            stages.activation(),
+            self.new_activation(),
             stages.conv(0, stages.width(0), c.channels, c.last_kernel_size),
         ]
         if c.final_activation is not None:

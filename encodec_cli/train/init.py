@@ -153,8 +153,7 @@ def _ups(model: CompressionModel) -> list[StreamableConvTranspose1d]:
 
 def _pair_slope(model: CompressionModel) -> float:
     """f(s) - f(-s) over s for the model's activation f."""
-    activation = next(m for m in model.encoder.model if not hasattr(m, "step"))
-    plus, minus = activation(torch.tensor([0.1, -0.1])).tolist()
+    plus, minus = model.encoder.new_activation()(torch.tensor([0.1, -0.1])).tolist()
     return float(plus - minus) / 0.1
 
 

@@ -35,7 +35,7 @@ def intelligibility_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> 
     """
     size = round(0.025 * sample_rate)
     filters = _third_octaves(size // 2 + 1, sample_rate, target.device)
-    powers = [stft(x, size, size // 2).abs().square() for x in (estimate, target)]
+    powers = [_powers(x, size) for x in (estimate, target)]
     envelopes = [torch.matmul(filters, p).clamp(min=1e-6).sqrt() for p in powers]
     frames = envelopes[0].shape[-1]
     length = min(_SEGMENT, frames)
@@ -57,10 +57,7 @@ def loudness_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:
     size = round(0.032 * sample_rate)
     filters, threshold = _bark(size // 2 + 1, sample_rate, target.device)
     scale = _LEVEL / (0.375 * size * size / 2)
-    powers = [
-        torch.matmul(filters, stft(x, size, size // 2).abs().square()) * scale
-        for x in (estimate, target)
-    ]
+    powers = [torch.matmul(filters, _powers(x, size)) * scale for x in (estimate, target)]
     loud = [
         (threshold / 0.5) ** 0.23 * ((0.5 + 0.5 * p / threshold) ** 0.23 - 1).clamp(min=0)
         for p in powers
@@ -72,6 +69,12 @@ def loudness_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:
     added = disturbance * torch.where(ratio < 3, 0.0, ratio.clamp(max=12.0))
     symmetric = (disturbance.square().mean(1) + 1e-6).sqrt().mean()
     return symmetric + _ADDED_SHARE * added.mean()
+
+
+def _powers(x: Tensor, size: int) -> Tensor:
+    """Power spectra `[B, size // 2 + 1, frames]` of `[B, N]`, half a window apart."""
+    z = stft(x, size, size // 2)
+    return z.real.square() + z.imag.square()
 
 
 def _normalized(segments: Tensor) -> Tensor:
