@@ -4,7 +4,6 @@ import importlib
 import importlib.metadata
 import os
 import platform
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from encodec_cli import __version__
+from encodec_cli.errors import EncodecCliError
+from encodec_cli.installation import dependencies, installation
 from encodec_cli.model_file import bundled_models, find_model
 from encodec_cli.published import models_folder
 from encodec_cli.resources import DEFAULT_MODEL, checkpoints_folder, configs_folder
@@ -19,7 +20,6 @@ from encodec_cli.torchaudio_import import import_torchaudio
 
 __all__ = ["examine"]
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # What this package takes from torchaudio.
 _TORCHAUDIO_PARTS = (
     ("functional", "resample"),
@@ -38,17 +38,21 @@ def examine() -> dict[str, Any]:
     def attempt(topic: str, look: Callable[[], Any]) -> Any:
         try:
             return look()
+        except EncodecCliError as error:  # written to be read
+            problems.append(f"{topic}: {error}")
+            return str(error)
         except Exception as error:  # broken libraries raise anything; a report must still come out
             line = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             problems.append(f"{topic}: {line}")
             return line
 
-    names = attempt("encodec-cli", _dependencies)
+    names = attempt("dependencies", dependencies)
     required, optional = names if isinstance(names, tuple) else ([], [])
     versions = {name: _version(name) for name in required}
     problems += [f"{name}: not installed" for name, version in versions.items() if version is None]
     facts = {
         "encodec_cli": {"version": __version__, "path": str(Path(__file__).parent)},
+        "installation": attempt("installation", installation),
         "python": {"version": platform.python_version(), "executable": sys.executable},
         "system": {"platform": platform.platform(), "machine": platform.machine()},
         "versions": versions | {"libsndfile": attempt("soundfile", _libsndfile)},
@@ -63,17 +67,6 @@ def examine() -> dict[str, Any]:
     if isinstance(models, Mapping) and DEFAULT_MODEL not in models:
         problems.append(f"models: the default model {DEFAULT_MODEL} is not among the bundled ones")
     return {**facts, "problems": problems}
-
-
-def _dependencies() -> tuple[list[str], list[str]]:
-    """Names of the packages that this one needs, and of those that its extras add."""
-    required: list[str] = []
-    optional: list[str] = []
-    for requirement in importlib.metadata.requires("encodec-cli") or []:
-        name = _NAME.match(requirement)
-        if name is not None and name[0] != "encodec-cli":  # extras that include others
-            (optional if "extra ==" in requirement else required).append(name[0])
-    return sorted(required), sorted(set(optional))
 
 
 def _version(name: str) -> str | None:
