@@ -2,17 +2,13 @@
 
 import hashlib
 import http.server
-import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from cli_samples import (
-    command,
-    environment,
     make_model,
     mono_config,
     run,
@@ -21,7 +17,6 @@ from cli_samples import (
 )
 
 from encodec_cli.checkpoint import export_checkpoint
-from encodec_cli.cli.completion import complete_files, complete_models, complete_published
 from encodec_cli.errors import CheckpointError, OutputError, UsageError
 from encodec_cli.model_file import find_model
 from encodec_cli.published import (
@@ -393,56 +388,3 @@ def test_the_cache_is_the_users_unless_told_otherwise(
     assert models_folder().name == "models"
     assert models_folder().parent.name == "encodec-cli"
     assert not models_folder().exists()
-
-
-# Completion
-
-
-def test_names_of_models_are_completed(
-    model: PublishedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "encodec_my.th").touch()
-    assert complete_models("encodec_") == ["encodec_my.th"]
-    quick(model)
-    assert complete_models("encodec_") == ["encodec_tiny", "encodec_my.th"]
-    assert complete_published("encodec_lm") == ["encodec_lm_24khz", "encodec_lm_48khz"]
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    (tmp_path / "tree" / "talks" / "deep").mkdir(parents=True)
-    (tmp_path / "tree" / "talks" / "deep" / "a.wav").touch()
-    for name in ("b.WAV", "b.txt", ".hidden.wav"):
-        (tmp_path / "tree" / name).touch()
-    return tmp_path / "tree"
-
-
-def test_files_are_completed_by_suffix(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tree)
-    complete: Callable[[str], list[str]] = complete_files(frozenset({".wav"}))
-    assert complete("") == ["b.WAV", "talks/"]
-    assert complete("b") == ["b.WAV"]
-    assert complete(".h") == [".hidden.wav"]
-    assert complete(f"{tree}/b") == [f"{tree}/b.WAV"]
-    assert complete("nowhere/x") == []
-    # A single candidate would make the shell close the word after the folder.
-    assert complete("t") == ["talks/", "talks/deep/"]
-    assert complete("talks/deep/") == ["talks/deep/a.wav"]
-
-
-def test_the_shell_gets_candidates(tree: Path) -> None:
-    started = time.monotonic()
-    line = f"encodec-cli encode {tree}/b"
-    done = subprocess.run(
-        command(),
-        env=environment(
-            _ENCODEC_CLI_COMPLETE="complete_bash",
-            COMP_WORDS=line.replace(" ", "\n"),
-            COMP_CWORD="2",
-        ),
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.split() == [f"{tree}/b.WAV"], done.stderr
-    assert time.monotonic() - started < 30

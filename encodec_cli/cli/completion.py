@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["complete_files", "complete_models", "complete_published"]
+__all__ = ["complete_files", "complete_language_models", "complete_models", "complete_published"]
 
 _CHECKPOINT_SUFFIXES = frozenset({".safetensors", ".th", ".bin"})
 
@@ -21,17 +21,18 @@ def complete_files(suffixes: frozenset[str]) -> Callable[[str], list[str]]:
 
 
 def complete_models(incomplete: str) -> list[str]:
-    """Names that --model takes without a path, then checkpoint files."""
-    from encodec_cli.model_file import bundled_models
-    from encodec_cli.published import PUBLISHED, pulled_path
+    """Names that --model takes without a path; checkpoint files where no name begins so.
 
-    names = bundled_models() + [
-        name
-        for name, model in PUBLISHED.items()
-        if model.config is not None and pulled_path(model).exists()
-    ]
-    found = [name for name in names if name.startswith(incomplete)]
-    return found + complete_files(_CHECKPOINT_SUFFIXES)(incomplete)
+    Not both: bash sorts what it is given, and names would drown among files.
+    """
+    from encodec_cli.model_file import bundled_models
+
+    return _names_or_files(bundled_models() + _pulled(codecs=True), incomplete)
+
+
+def complete_language_models(incomplete: str) -> list[str]:
+    """Names that --lm takes without a path; checkpoint files where no name begins so."""
+    return _names_or_files(_pulled(codecs=False), incomplete)
 
 
 def complete_published(incomplete: str) -> list[str]:
@@ -39,6 +40,22 @@ def complete_published(incomplete: str) -> list[str]:
     from encodec_cli.published import PUBLISHED
 
     return [name for name in PUBLISHED if name.startswith(incomplete)]
+
+
+def _pulled(*, codecs: bool) -> list[str]:
+    """Names of the published codecs, or language models, that are on this machine."""
+    from encodec_cli.published import PUBLISHED, pulled_path
+
+    return [
+        name
+        for name, model in PUBLISHED.items()
+        if (model.config is not None) == codecs and pulled_path(model).exists()
+    ]
+
+
+def _names_or_files(names: list[str], incomplete: str) -> list[str]:
+    found = [name for name in names if name.startswith(incomplete)]
+    return found or complete_files(_CHECKPOINT_SUFFIXES)(incomplete)
 
 
 def _entries(incomplete: str, suffixes: frozenset[str]) -> list[str]:

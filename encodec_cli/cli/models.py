@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from encodec_cli.cli import options
+from encodec_cli.cli.completion import complete_models
 from encodec_cli.cli.console import count, output, print_json, printable, say
 from encodec_cli.cli.pull import pull
 from encodec_cli.cli.tables import channels_name, facts_table, print_facts
@@ -75,7 +76,10 @@ def list_models(json: options.Json = False) -> None:
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A bundled model's name or a path.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str,
+        typer.Argument(help="A bundled model's name or a path.", autocompletion=complete_models),
+    ] = DEFAULT_MODEL,
     json: options.Json = False,
 ) -> None:
     """Describe a model: rates, size, training, quality, weights' SHA-256."""
@@ -105,7 +109,9 @@ def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="IN", help="Ours, Meta's .th, Hugging Face's folder, or audiocraft's .bin."
+            metavar="IN",
+            autocompletion=complete_models,
+            help="Ours, Meta's .th, Hugging Face's folder, or audiocraft's .bin.",
         ),
     ],
     target: Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from encodec_cli.cli.completion import complete_models
+from encodec_cli.cli.completion import complete_language_models, complete_models
 
 __all__ = [
     "NQ",
@@ -71,7 +71,10 @@ Model = Annotated[
 LanguageModel = Annotated[
     str | None,
     typer.Option(
-        "--lm", metavar="MODEL", help="v0: Meta's language model (encodec_lm_*.th); slow, smaller."
+        "--lm",
+        metavar="MODEL",
+        autocompletion=complete_language_models,
+        help="v0: Meta's language model (encodec_lm_*.th); slow, smaller.",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
