@@ -11,18 +11,14 @@ others (hop, frame rate, bits per code, bandwidth of a codebook) are properties,
 import dataclasses
 import json
 import math
-import sys
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
-
-import yaml
+from typing import Any, Literal, Self
 
 from encodec_cli.errors import ConfigError, UsageError
+from encodec_cli.mappings import check_at_least, check_choices, check_keys, from_mapping, read_yaml
 
 __all__ = [
     "CodecConfig",
@@ -31,15 +27,11 @@ __all__ = [
     "QuantizerConfig",
     "SEANetConfig",
     "SEANetDecoderConfig",
-    "from_mapping",
     "load_codec_config",
-    "read_yaml",
 ]
 
 Norm = Literal["none", "weight_norm", "spectral_norm", "time_group_norm", "layer_norm"]
 PadMode = Literal["reflect", "constant", "replicate"]
-
-_Dataclass = TypeVar("_Dataclass")
 
 
 @dataclass(frozen=True)
@@ -83,13 +75,13 @@ class SEANetConfig:
             value = getattr(self, name)
             if not isinstance(value, int):
                 object.__setattr__(self, name, tuple(value))
-        _check_literals(self)
+        check_choices(self)
         for name in ("channels", "dimension", "compress", "dilation_base"):
-            _check_at_least(self, name, 1)
+            check_at_least(self, name, 1)
         for name in ("kernel_size", "last_kernel_size", "residual_kernel_size"):
-            _check_at_least(self, name, 1)
+            check_at_least(self, name, 1)
         for name in ("lstm", "disable_norm_outer_blocks"):
-            _check_at_least(self, name, 0)
+            check_at_least(self, name, 0)
         if not self.ratios or min(self.ratios) < 1:
             raise ConfigError(f"ratios: {list(self.ratios)}: give at least one factor, all >= 1")
         widths, layers = self.widths, self.residual_layers
@@ -177,14 +169,14 @@ class QuantizerConfig:
 
     def __post_init__(self) -> None:
         for name in ("dimension", "n_q", "kmeans_iters"):
-            _check_at_least(self, name, 1)
-        _check_at_least(self, "bins", 2)
-        _check_at_least(self, "threshold_ema_dead_code", 0)
-        _check_at_least(self, "orthogonal_reg_weight", 0)
+            check_at_least(self, name, 1)
+        check_at_least(self, "bins", 2)
+        check_at_least(self, "threshold_ema_dead_code", 0)
+        check_at_least(self, "orthogonal_reg_weight", 0)
         if self.bins > 65536:
             raise ConfigError(f"bins: {self.bins}: codes are stored in 16 bits; at most 65536")
         if self.orthogonal_reg_max_codes is not None:
-            _check_at_least(self, "orthogonal_reg_max_codes", 1)
+            check_at_least(self, "orthogonal_reg_max_codes", 1)
         if not 0.0 <= self.decay < 1.0:
             raise ConfigError(f"decay: {self.decay}: give 0 <= decay < 1")
 
@@ -224,7 +216,7 @@ class CodecConfig:
             raise ConfigError(f"sample_rate: {self.sample_rate}: give 1000 to 768000 Hz")
         if self.segment_seconds is not None and not 0.01 <= self.segment_seconds <= 3600:
             raise ConfigError(f"segment_seconds: {self.segment_seconds}: give 0.01 to 3600")
-        _check_at_least(self, "search", 1)
+        check_at_least(self, "search", 1)
         segment, stride = self.segment_samples, self.stride_samples
         # With more, a file's end could cut more than its last two segments short.
         if not 0.0 <= self.overlap <= 0.5 or (segment and stride and segment > 2 * stride):
@@ -256,7 +248,7 @@ class CodecConfig:
             raise ConfigError(f"{where}: not a mapping of keys to values")
         data = dict(data)
         allowed = {f.name for f in dataclasses.fields(cls)} - {"decoder"}
-        _check_keys(data, allowed, where)
+        check_keys(data, allowed, where)
         for section in ("seanet", "quantizer"):
             if not isinstance(data.get(section), Mapping):
                 raise ConfigError(f"{where}: {section}: missing, or not a mapping of keys")
@@ -371,125 +363,3 @@ def load_codec_config(path: Path) -> CodecConfig:
         ConfigError: see `CodecConfig.from_dict`; also if the file is missing or not YAML.
     """
     return CodecConfig.from_dict(read_yaml(path), str(path))
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping with plain types only (no tags, so no code).
-
-    Raises:
-        ConfigError: missing, unreadable, not YAML, or not a mapping.
-    """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        line = " ".join(str(error).split())
-        raise ConfigError(f"{path}: not valid YAML: {line}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: not a mapping of keys to values")
-    return data
-
-
-def from_mapping(cls: type[_Dataclass], data: Mapping[str, Any], where: str) -> _Dataclass:
-    """Build a dataclass from plain YAML values, checking every key and type.
-
-    Lists become tuples where the field is a tuple, whole numbers become floats where it is one.
-
-    Raises:
-        ConfigError: unknown, missing or ill-typed key; the message starts with `where`.
-    """
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    _check_keys(data, set(fields), where)
-    required = (
-        name
-        for name, f in fields.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    )
-    for name in required:
-        if name not in data:
-            raise ConfigError(f"{where}: {name}: missing")
-    hints = typing.get_type_hints(cls)
-    values = {}
-    for name, value in data.items():
-        try:
-            values[name] = _coerce(value, hints[name])
-        except TypeError as error:
-            raise ConfigError(f"{where}: {name}: {value!r} is not {error}") from None
-    try:
-        return cls(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
-
-
-def _check_keys(data: Mapping[str, Any], allowed: set[str], where: str) -> None:
-    for key in data:
-        if key not in allowed:
-            raise ConfigError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(allowed))}")
-
-
-def _coerce(value: Any, hint: Any) -> Any:
-    """Return `value` as `hint`, or raise TypeError whose text describes `hint`."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return value
-    if origin in (typing.Union, types.UnionType):
-        for option in arguments:
-            try:
-                return _coerce(value, option)
-            except TypeError:
-                continue
-        raise TypeError(_describe(hint))
-    if origin is Literal:
-        if value in arguments:
-            return value
-    elif origin is tuple:
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            return tuple(_coerce(item, arguments[0]) for item in value)
-    elif origin is dict:
-        if isinstance(value, Mapping):
-            return {_coerce(k, arguments[0]): _coerce(v, arguments[1]) for k, v in value.items()}
-    elif hint is float:
-        # Also False for NaN; and no float holds a whole number of 400 digits.
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and abs(value) <= sys.float_info.max:
-            return float(value)
-    elif hint is int:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    elif hint is types.NoneType:
-        if value is None:
-            return None
-    elif isinstance(value, hint):
-        return value
-    raise TypeError(_describe(hint))
-
-
-def _describe(hint: Any) -> str:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_describe(option) for option in arguments)
-    if origin is Literal:
-        return "one of " + ", ".join(arguments)
-    if origin is tuple:
-        return f"a list of {_describe(arguments[0])}"
-    if origin is dict:
-        return "a mapping"
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    return names.get(hint, "null" if hint is types.NoneType else getattr(hint, "__name__", "valid"))
-
-
-def _check_at_least(config: Any, name: str, least: float) -> None:
-    value = getattr(config, name)
-    if value < least:
-        raise ConfigError(f"{name}: {value}: give at least {least}")
-
-
-def _check_literals(config: Any) -> None:
-    """Python callers get the same check of choices as YAML files."""
-    for name, hint in typing.get_type_hints(type(config)).items():
-        choices = typing.get_args(hint)
-        if typing.get_origin(hint) is Literal and getattr(config, name) not in choices:
-            raise ConfigError(
-                f"{name}: {getattr(config, name)!r} is not one of {', '.join(choices)}"
-            )

@@ -15,9 +15,9 @@ from encodec_cli.config import (
     SEANetConfig,
     SEANetDecoderConfig,
     load_codec_config,
-    read_yaml,
 )
 from encodec_cli.errors import ConfigError, UsageError
+from encodec_cli.mappings import read_yaml
 from encodec_cli.model import get_compression_model
 from encodec_cli.resources import configs_folder
 

@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encodec_cli.config import CodecConfig, Norm, PadMode, from_mapping
+from encodec_cli.config import CodecConfig, Norm, PadMode
 from encodec_cli.convert.folding import fold_weight_norms, unfold_weight
 from encodec_cli.convert.identify import refuse_start
 from encodec_cli.convert.naming import with_name
 from encodec_cli.errors import CheckpointError, ConfigError, UsageError
+from encodec_cli.mappings import from_mapping
 
 __all__ = [
     "HubConfig",

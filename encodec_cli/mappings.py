@@ -1,0 +1,153 @@
+"""Mappings of plain values, such as YAML files hold, to dataclasses, with every value checked."""
+
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from encodec_cli.errors import ConfigError
+
+__all__ = ["check_at_least", "check_choices", "check_keys", "from_mapping", "read_yaml"]
+
+_Dataclass = TypeVar("_Dataclass")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping with plain types only (no tags, so no code).
+
+    Raises:
+        ConfigError: missing, unreadable, not YAML, or not a mapping.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        line = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not valid YAML: {line}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: not a mapping of keys to values")
+    return data
+
+
+def from_mapping(cls: type[_Dataclass], data: Mapping[str, Any], where: str) -> _Dataclass:
+    """Build a dataclass from plain YAML values, checking every key and type.
+
+    Lists become tuples where the field is a tuple, whole numbers become floats where it is one.
+
+    Raises:
+        ConfigError: unknown, missing or ill-typed key; the message starts with `where`.
+    """
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    check_keys(data, set(fields), where)
+    required = (
+        name
+        for name, f in fields.items()
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    )
+    for name in required:
+        if name not in data:
+            raise ConfigError(f"{where}: {name}: missing")
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for name, value in data.items():
+        try:
+            values[name] = _coerce(value, hints[name])
+        except TypeError as error:
+            raise ConfigError(f"{where}: {name}: {value!r} is not {error}") from None
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def check_keys(data: Mapping[str, Any], allowed: set[str], where: str) -> None:
+    """Refuse keys of `data` that are not `allowed`.
+
+    Raises:
+        ConfigError: there is one; the message starts with `where` and names those that are known.
+    """
+    for key in data:
+        if key not in allowed:
+            raise ConfigError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(allowed))}")
+
+
+def check_at_least(config: Any, name: str, least: float) -> None:
+    """Refuse a dataclass whose field `name` is below `least`.
+
+    Raises:
+        ConfigError: it is; the message starts with `name`.
+    """
+    value = getattr(config, name)
+    if value < least:
+        raise ConfigError(f"{name}: {value}: give at least {least}")
+
+
+def check_choices(config: Any) -> None:
+    """Refuse a dataclass with a `Literal` field of another value, as made from Python.
+
+    Raises:
+        ConfigError: there is one; the message starts with the field's name.
+    """
+    for name, hint in typing.get_type_hints(type(config)).items():
+        choices = typing.get_args(hint)
+        if typing.get_origin(hint) is Literal and getattr(config, name) not in choices:
+            raise ConfigError(
+                f"{name}: {getattr(config, name)!r} is not one of {', '.join(choices)}"
+            )
+
+
+def _coerce(value: Any, hint: Any) -> Any:
+    """Return `value` as `hint`, or raise TypeError whose text describes `hint`."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        for option in arguments:
+            try:
+                return _coerce(value, option)
+            except TypeError:
+                continue
+        raise TypeError(_describe(hint))
+    if origin is Literal:
+        if value in arguments:
+            return value
+    elif origin is tuple:
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return tuple(_coerce(item, arguments[0]) for item in value)
+    elif origin is dict:
+        if isinstance(value, Mapping):
+            return {_coerce(k, arguments[0]): _coerce(v, arguments[1]) for k, v in value.items()}
+    elif hint is float:
+        # Also False for NaN; and no float holds a whole number of 400 digits.
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and abs(value) <= sys.float_info.max:
+            return float(value)
+    elif hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif hint is types.NoneType:
+        if value is None:
+            return None
+    elif isinstance(value, hint):
+        return value
+    raise TypeError(_describe(hint))
+
+
+def _describe(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_describe(option) for option in arguments)
+    if origin is Literal:
+        return "one of " + ", ".join(arguments)
+    if origin is tuple:
+        return f"a list of {_describe(arguments[0])}"
+    if origin is dict:
+        return "a mapping"
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return names.get(hint, "null" if hint is types.NoneType else getattr(hint, "__name__", "valid"))
