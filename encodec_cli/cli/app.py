@@ -6,8 +6,9 @@ import typer
 
 from encodec_cli import __version__
 from encodec_cli.cli import (
-    codec,
+    decode,
     doctor,
+    encode,
     evaluate,
     inspect,
     models,
@@ -44,7 +45,7 @@ def _root(
     pass
 
 
-for _command in (codec.encode, codec.decode, roundtrip.roundtrip, inspect.peel, inspect.info):
+for _command in (encode.encode, decode.decode, roundtrip.roundtrip, inspect.peel, inspect.info):
     app.command()(_command)
 app.command()(inspect.verify)
 app.command()(tokens.tokens)

@@ -8,12 +8,14 @@ from typing import Literal, TypeVar
 
 from encodec_cli.cli.console import say, warn
 from encodec_cli.errors import EncodecCliError, OutputError, UsageError
+from encodec_cli.files import check_writable
 
 __all__ = [
     "AUDIO_SUFFIXES",
     "ECDC_SUFFIXES",
     "TOKEN_SUFFIXES",
     "Job",
+    "check_targets",
     "files_in",
     "make_folder",
     "plan_jobs",
@@ -89,6 +91,24 @@ def plan_jobs(
                 "give them separately, or rename one"
             )
     return jobs
+
+
+def check_targets(
+    jobs: Sequence[Job], *, force: bool, skip_existing: bool, makes_folders: bool, json: bool
+) -> None:
+    """Refuse, before a model is loaded, options that do not go together or a lone taken target.
+
+    Raises:
+        UsageError, OutputError: what is wrong.
+    """
+    if force and skip_existing:
+        raise UsageError("give --force or --skip-existing, not both")
+    if json and any(job.target == "-" for job in jobs):
+        raise UsageError("--json and the output both want stdout; name an output file")
+    # Of many, each is refused in its turn.
+    job = jobs[0]
+    if len(jobs) == 1 and isinstance(job.target, Path) and not skip_existing and not makes_folders:
+        check_writable(job.target, force=force)
 
 
 def _names_a_file(path: Path) -> bool:

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -26,6 +26,7 @@ __all__ = [
     "print_json",
     "printable",
     "progress_bar",
+    "rounded",
     "say",
     "transfer_bar",
     "warn",
@@ -75,6 +76,11 @@ def print_json(value: Any) -> None:
         line = json.dumps(value, allow_nan=False)
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with floats to four decimals, as JSON and CSV have them."""
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
 
 
 def _finite(value: Any) -> Any:

@@ -19,7 +19,7 @@ from encodec_cli.cli.codings import (
 )
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import print_json, progress_bar
-from encodec_cli.cli.evaluate_output import print_csv_header, print_csv_row, print_summary, rounded
+from encodec_cli.cli.evaluate_output import columns, print_csv_header, print_csv_row, print_summary
 from encodec_cli.cli.loading import load
 from encodec_cli.cli.recordings import decoded_files, find_recordings
 from encodec_cli.errors import AudioError, UsageError
@@ -100,7 +100,7 @@ def evaluate(
     def report(row: "Row") -> None:
         rows.append(row)
         if json:
-            print_json(rounded(row))
+            print_json(columns(row))
         elif csv:
             print_csv_row(row)
 

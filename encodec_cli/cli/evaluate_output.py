@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from encodec_cli.cli.console import count, output, printable
+from encodec_cli.cli.console import count, output, printable, rounded
 from encodec_cli.judging.metric_names import METRICS
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from encodec_cli.judging.other_codecs import OtherCodec
     from encodec_cli.judging.summary import Mean, Summary
 
-__all__ = ["print_csv_header", "print_csv_row", "print_summary", "rounded"]
+__all__ = ["columns", "print_csv_header", "print_csv_row", "print_summary"]
 
 _COLUMNS = (
     "recording",
@@ -34,13 +34,10 @@ _COLUMNS = (
 _SPEEDS = {"encode_speed": "encoding", "decode_speed": "decoding"}
 
 
-def rounded(row: "Row") -> dict[str, Any]:
+def columns(row: "Row") -> dict[str, Any]:
     """A row by column, floats to four decimals; None where nothing was measured."""
     values = row.as_dict()
-    return {
-        name: round(values[name], 4) if isinstance(values[name], float) else values[name]
-        for name in _COLUMNS
-    }
+    return rounded({name: values[name] for name in _COLUMNS})
 
 
 def print_csv_header() -> None:
@@ -50,7 +47,7 @@ def print_csv_header() -> None:
 
 def print_csv_row(row: "Row") -> None:
     """One line on stdout; what was not measured is empty."""
-    csv.writer(sys.stdout, lineterminator="\n").writerow(rounded(row).values())
+    csv.writer(sys.stdout, lineterminator="\n").writerow(columns(row).values())
     sys.stdout.flush()
 
 

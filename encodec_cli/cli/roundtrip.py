@@ -9,7 +9,7 @@ from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES
 from encodec_cli.cli.codings import warn_of_missing_packages
 from encodec_cli.cli.completion import complete_files
-from encodec_cli.cli.console import count, output, print_json, printable
+from encodec_cli.cli.console import count, output, print_json, printable, rounded
 from encodec_cli.cli.loading import load
 from encodec_cli.cli.tables import facts_table, print_facts
 from encodec_cli.errors import UsageError
@@ -97,23 +97,24 @@ def _as_dict(
 ) -> dict[str, Any]:
     source_bytes = source.stat().st_size
     assert row.bytes is not None
-    values = {
-        "source": str(source),
-        "target": None if target is None else str(target),
-        "model": model,
-        "codebooks": codebooks,
-        "seconds": round(row.seconds, 3),
-        "source_bytes": source_bytes,
-        "bytes": row.bytes,
-        "ratio": source_bytes / row.bytes,
-        "kbps": row.kbps,
-        "encode_speed": row.encode_speed,
-        "decode_speed": row.decode_speed,
-        "clipped": row.clipped,
-        **row.metrics,
-        "words": verdicts(row.metrics),
-    }
-    return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
+    return rounded(
+        {
+            "source": str(source),
+            "target": None if target is None else str(target),
+            "model": model,
+            "codebooks": codebooks,
+            "seconds": round(row.seconds, 3),
+            "source_bytes": source_bytes,
+            "bytes": row.bytes,
+            "ratio": source_bytes / row.bytes,
+            "kbps": row.kbps,
+            "encode_speed": row.encode_speed,
+            "decode_speed": row.decode_speed,
+            "clipped": row.clipped,
+            **row.metrics,
+            "words": verdicts(row.metrics),
+        }
+    )
 
 
 def _print_facts(row: "Row", source: Path, target: Path | None, codebooks: int) -> None:

@@ -1,0 +1,245 @@
+"""`decode`: `.ecdc`, or what `tokens` wrote, into audio."""
+
+import dataclasses
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from encodec_cli.cli import options
+from encodec_cli.cli.batch import (
+    ECDC_SUFFIXES,
+    TOKEN_SUFFIXES,
+    Job,
+    check_targets,
+    plan_jobs,
+    run_jobs,
+)
+from encodec_cli.cli.completion import complete_files
+from encodec_cli.cli.console import count, print_json, progress_bar, rounded, say, warn
+from encodec_cli.cli.loading import load, load_lm
+from encodec_cli.cli.many import code_files
+from encodec_cli.cli.outcome import arrow, duration_words, speed_words
+from encodec_cli.cli.timecode import parse_time
+from encodec_cli.cli.token_decoding import PatternName, decode_tokens
+from encodec_cli.errors import UsageError
+from encodec_cli.resources import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from encodec_cli.model import CompressionModel
+    from encodec_cli.pipeline import DecodeReport
+
+__all__ = ["decode"]
+
+
+class LegacyProgram(StrEnum):
+    encodec_cpp = "encodec-cpp"
+    encodec_stream = "encodec-stream"
+
+
+class AudioFormatName(StrEnum):
+    wav = "wav"
+    flac = "flac"
+    ogg = "ogg"
+
+
+class EncodingName(StrEnum):
+    pcm16 = "pcm16"
+    pcm24 = "pcm24"
+    float = "float"
+
+
+def decode(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN [OUT]",
+            help=".ecdc, or tokens; '-' is stdin. Several need -o.",
+            autocompletion=complete_files(ECDC_SUFFIXES | TOKEN_SUFFIXES),
+        ),
+    ],
+    bandwidth: options.Bandwidth = None,
+    n_q: options.NQ = None,
+    model: options.Model = DEFAULT_MODEL,
+    sample_rate: Annotated[
+        str | None,
+        typer.Option(metavar="HZ|source", help="'source' restores its rate and length. [model's]"),
+    ] = None,
+    audio_format: Annotated[
+        AudioFormatName | None,
+        typer.Option(help="Format of the audio; by OUT's suffix unless given, else wav."),
+    ] = None,
+    encoding: Annotated[
+        EncodingName | None, typer.Option(help="Sample format of WAV and FLAC. [pcm16]")
+    ] = None,
+    rescale: Annotated[
+        bool, typer.Option("--rescale", help="Lower the level rather than clip peaks.")
+    ] = False,
+    conceal: Annotated[
+        bool,
+        typer.Option("--conceal", help="Put silence in place of damage; exit code 1 all the same."),
+    ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Decode from here on: seconds, or [hh:]mm:ss.s."),
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Decode that much. [to the end]")
+    ] = None,
+    lm: options.LanguageModel = None,
+    legacy: Annotated[
+        LegacyProgram | None,
+        typer.Option(help="Read files of this program, which resemble format 0."),
+    ] = None,
+    pattern: Annotated[
+        PatternName | None,
+        typer.Option(help="Undo MusicGen's delay pattern (token files); see docs/tokens.md."),
+    ] = None,
+    output_dir: options.OutputDir = None,
+    recursive: options.Recursive = False,
+    skip_existing: options.SkipExisting = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+    device: options.Device = "auto",
+    dtype: options.DType = options.DTypeName.fp32,
+    threads: options.Threads = None,
+) -> None:
+    """Turn .ecdc, or what `tokens` wrote, back into audio, at its bandwidth or any lower one.
+
+    IN alone writes IN.wav beside it; '-' as IN or OUT is a pipe.
+    IN... -o FOLDER takes many files, and with -r all those in folders.
+    """
+    from encodec_cli.audio import choose_format
+
+    suffix = f".{audio_format.value}" if audio_format else ".wav"
+    jobs = plan_jobs(
+        inputs,
+        output_dir=output_dir,
+        recursive=recursive,
+        from_suffixes=ECDC_SUFFIXES | TOKEN_SUFFIXES,
+        to_suffix=suffix,
+    )
+    check_targets(
+        jobs,
+        force=force,
+        skip_existing=skip_existing,
+        makes_folders=output_dir is not None,
+        json=json,
+    )
+    for job in jobs:
+        choose_format(
+            job.target,
+            audio_format.value if audio_format else None,
+            encoding.value if encoding else None,
+        )
+    rate = _parse_rate(sample_rate)
+    begin, length = parse_time(start, "--start"), parse_time(duration, "--duration")
+    if bandwidth is not None and n_q is not None:
+        raise UsageError("give --bandwidth or --n-q, not both")
+    if pattern is not None and not all(map(_holds_tokens, jobs)):
+        raise UsageError(f"--pattern: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
+    loaded = load(model, device, threads, dtype)
+
+    from encodec_cli.pipeline import DecodeOptions, DecodeReport, decode_file
+
+    decoding = DecodeOptions(
+        bandwidth=bandwidth,
+        n_q=n_q,
+        sample_rate=rate,
+        audio_format=audio_format.value if audio_format else None,
+        encoding=encoding.value if encoding else None,
+        rescale=rescale,
+        conceal=conceal,
+        start=begin or 0,
+        duration=length,
+        force=force,
+        lm=load_lm(lm, loaded),
+        legacy=legacy.value if legacy else None,
+    )
+
+    def tell(report: DecodeReport) -> bool:
+        return _tell(report, jobs, json=json, quiet=quiet)
+
+    def code(model: "CompressionModel", job: Job, progress: Any) -> DecodeReport:
+        return decode_file(model, job.source, job.target, decoding, progress=progress)
+
+    def work(job: Job) -> bool:
+        if _holds_tokens(job):
+            return decode_tokens(
+                job,
+                loaded,
+                decoding,
+                pattern=pattern,
+                output_dir=output_dir,
+                suffix=suffix,
+                skip_existing=skip_existing,
+                quiet=quiet,
+                report=tell,
+            )
+        with progress_bar(str(job.source), quiet=quiet) as progress:
+            report = code(loaded, job, progress)
+        return tell(report)
+
+    if any(map(_holds_tokens, jobs)):
+        exit_code = run_jobs(
+            jobs,
+            work,
+            skip_existing=skip_existing,
+            make_folders=output_dir is not None,
+            quiet=quiet,
+        )
+    else:
+        exit_code = code_files(
+            jobs,
+            loaded,
+            code,
+            tell,
+            together=decoding.lm is None,
+            skip_existing=skip_existing,
+            output_dir=output_dir,
+            quiet=quiet,
+        )
+    if exit_code:
+        raise typer.Exit(exit_code)
+
+
+def _holds_tokens(job: Job) -> bool:
+    return isinstance(job.source, Path) and job.source.suffix.lower() in TOKEN_SUFFIXES
+
+
+def _tell(report: "DecodeReport", jobs: Sequence[Job], *, json: bool, quiet: bool) -> bool:
+    """Say what became of a file; whether all of it was sound."""
+    for line in report.notes:
+        warn(f"{report.target}: {line}")
+    for line in report.damage:
+        warn(f"{report.source}: {line}")
+    if report.clipped:
+        warn(f"{report.target}: {count(report.clipped, 'sample')} clipped; --rescale avoids it")
+    if json:
+        derived = {"seconds": report.seconds, "speed": report.speed}
+        print_json(rounded(dataclasses.asdict(report) | derived))
+    elif not quiet:
+        lowered = f", lowered to {report.gain:.3f} of its level" if report.gain < 1 else ""
+        say(
+            f"{arrow(report.source, report.target)}: {duration_words(report.seconds)} at "
+            f"{report.sample_rate} Hz, {count(report.codebooks, 'codebook')}{lowered}"
+            f"{speed_words(report.speed, jobs)}"
+        )
+    return not report.damage
+
+
+def _parse_rate(text: str | None) -> int | Literal["source"] | None:
+    if text is None:
+        return None
+    if text == "source":
+        return "source"
+    try:
+        rate = int(text)
+    except ValueError:
+        rate = 0
+    if not 1000 <= rate <= 768000:
+        raise UsageError(f"--sample-rate {text}: give 1000 to 768000 Hz, or source")
+    return rate
