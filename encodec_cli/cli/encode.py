@@ -9,7 +9,7 @@ import typer
 from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job, check_targets, plan_jobs
 from encodec_cli.cli.completion import complete_files
-from encodec_cli.cli.console import print_json, say
+from encodec_cli.cli.console import print_json, rounded, say
 from encodec_cli.cli.loading import load, load_lm
 from encodec_cli.cli.many import code_files
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
