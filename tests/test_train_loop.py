@@ -21,6 +21,7 @@ from encodec_cli.train import loop
 from encodec_cli.train.config import TrainConfig, load_train_config
 from encodec_cli.train.data import Corpus
 from encodec_cli.train.loop import Trainer
+from encodec_cli.train.step import TrainingStep
 
 RATE = 8000
 CODEC = {
@@ -98,15 +99,14 @@ def make(config: TrainConfig, recipe: Path) -> Trainer:
 
 def everything(trainer: Trainer) -> dict[str, Tensor]:
     """Every number that training changes."""
-    assert trainer.discriminator is not None
+    assert trainer.take.discriminator is not None
     numbers = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
     numbers |= {f"average.{k}": v for k, v in trainer.average.items()}
-    numbers |= {f"judge.{k}": v for k, v in trainer.discriminator.state_dict().items()}
-    for name, optimizer in (("adam", trainer.optimizer), ("adam_d", trainer.d_optimizer)):
+    numbers |= {f"judge.{k}": v for k, v in trainer.take.discriminator.state_dict().items()}
+    for name, optimizer in (("adam", trainer.take.optimizer), ("adam_d", trainer.take.d_optimizer)):
         for index, state in optimizer.state_dict()["state"].items():
             numbers |= {f"{name}.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
-    averages = trainer.balancer.state_dict()["averages"]
-    assert isinstance(averages, dict)
+    averages = trainer.take.balancer.state_dict()["averages"]
     return numbers | {f"balancer.{k}": v for k, v in averages.items()}
 
 
@@ -126,15 +126,15 @@ def killed_at(
     step: int, config: TrainConfig, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Run `config` until `step` steps are taken, then die without a word."""
-    real: Callable[..., Any] = Trainer._train_step
+    real: Callable[..., Any] = TrainingStep.__call__
 
-    def train_step(self: Trainer, *batch: Tensor) -> dict[str, Tensor]:
-        if self.step == step:
+    def take(self: TrainingStep, x: Tensor, level: Tensor, number: int) -> dict[str, Tensor]:
+        if number == step:
             raise Killed("kill -9")
-        return real(self, *batch)  # type: ignore[no-any-return]
+        return real(self, x, level, number)  # type: ignore[no-any-return]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_train_step", train_step)
+        patch.setattr(TrainingStep, "__call__", take)
         trainer = make(config, recipe)
         with pytest.raises(Killed, match="kill -9"):
             finish(trainer)
@@ -212,11 +212,11 @@ def test_training_learns(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_adversary_joins_when_told(recipe: Path) -> None:
     trainer = make(configured(recipe), recipe)
-    assert trainer.discriminator is not None
-    before = {k: v.clone() for k, v in trainer.discriminator.state_dict().items()}
+    assert trainer.take.discriminator is not None
+    before = {k: v.clone() for k, v in trainer.take.discriminator.state_dict().items()}
     for record in trainer.run(Corpus(trainer.config.data, RATE)):
         untouched = all(
-            torch.equal(v, before[k]) for k, v in trainer.discriminator.state_dict().items()
+            torch.equal(v, before[k]) for k, v in trainer.take.discriminator.state_dict().items()
         )
         assert untouched == (trainer.step <= 8)
         if "mel" in record:

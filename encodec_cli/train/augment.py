@@ -5,7 +5,6 @@ Rooms and narrow channels are one filter in the frequency domain; noise is added
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,10 +24,10 @@ def resample_to(x: Tensor, length: int) -> Tensor:
     return stretched
 
 
-def augment(x: Tensor, sample_rate: int, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
+def augment(x: Tensor, sample_rate: int, config: AugmentConfig) -> Tensor:
     """Band limits, reverberation and noise for some of `[B, N]`, each of unit level."""
     limited, roomy, noisy = (
-        torch.from_numpy(rng.random(len(x)) < p).to(x.device)
+        torch.rand(len(x), device=x.device) < p
         for p in (config.band_limit, config.reverb, config.noise)
     )
     size = 2 * x.shape[1]

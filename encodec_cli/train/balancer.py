@@ -24,7 +24,8 @@ class Balancer:
         self.total_norm = total_norm
         self.decay = decay
         self._averages: dict[str, Tensor] = {}
-        self._steps: dict[str, int] = {}
+        self._ages: dict[str, Tensor] = {}
+        """Averages of 1, started from zero like those of the norms."""
 
     def backward(self, losses: Mapping[str, Tensor], output: Tensor) -> None:
         """Send the balanced gradient of `losses` (scalars that depend on `output`) into `output`.
@@ -44,15 +45,16 @@ class Balancer:
 
     def _average(self, name: str, norm: Tensor) -> Tensor:
         """Moving average of `norm`, corrected for its start from zero."""
-        steps = self._steps.get(name, 0) + 1
-        previous = self._averages.get(name, torch.zeros_like(norm))
-        average = self.decay * previous + (1 - self.decay) * norm
-        self._averages[name], self._steps[name] = average, steps
-        return average / (1 - self.decay**steps)
+        if name not in self._averages:
+            self._averages[name] = torch.zeros_like(norm)
+            self._ages[name] = torch.zeros_like(norm)
+        # In place, so that a captured step finds them again.
+        average = self._averages[name].lerp_(norm, 1 - self.decay)
+        return average / self._ages[name].lerp_(torch.ones_like(norm), 1 - self.decay)
 
-    def state_dict(self) -> dict[str, object]:
-        return {"averages": self._averages, "steps": self._steps}
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        return {"averages": self._averages, "ages": self._ages}
 
     def load_state_dict(self, state: Mapping[str, dict[str, Tensor]]) -> None:
-        self._averages = dict(state["averages"])
-        self._steps = {name: int(steps) for name, steps in state["steps"].items()}
+        self._averages = {name: value.clone() for name, value in state["averages"].items()}
+        self._ages = {name: value.clone() for name, value in state["ages"].items()}

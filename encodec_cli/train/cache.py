@@ -6,11 +6,14 @@ index.json    where each recording is; its presence says that all is there
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encodec_cli.audio import read_mono
 from encodec_cli.errors import AudioError, ConfigError
@@ -18,6 +21,9 @@ from encodec_cli.manifest import read_manifest_rows
 from encodec_cli.train.config import DataConfig
 
 __all__ = ["Recording", "build_cache", "read_index", "read_manifest"]
+
+_AT_ONCE = 64
+"""Recordings in memory while the cache is made."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,24 @@ def build_cache(config: DataConfig, sample_rate: int, progress: Callable[[int, i
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     index, position = [], 0
-    with (folder / "audio.i16").open("wb") as file:
-        for done, row in enumerate(rows):
-            progress(done, len(rows))
+    with (folder / "audio.i16").open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def read(row: Recording) -> NDArray[np.float32]:
+            return read_mono(manifest.parent / row.file, sample_rate)
+
+        for first in range(0, len(rows), _AT_ONCE):
+            progress(first, len(rows))
+            some = rows[first : first + _AT_ONCE]
             try:
-                x = read_mono(manifest.parent / row.file, sample_rate)
+                audio = list(pool.map(read, some))
             except AudioError as error:
                 raise ConfigError(f"{manifest}: {error}") from error
-            file.write(np.clip(np.rint(x * 32768), -32768, 32767).astype("<i2").tobytes())
-            index.append(asdict(Recording(row.file, row.kind, row.source_rate, position, len(x))))
-            position += len(x)
+            for row, x in zip(some, audio, strict=True):
+                file.write(np.clip(np.rint(x * 32768), -32768, 32767).astype("<i2").tobytes())
+                index.append(
+                    asdict(Recording(row.file, row.kind, row.source_rate, position, len(x)))
+                )
+                position += len(x)
     temporary = folder / "index.json.partial"
     temporary.write_text(json.dumps(index), encoding="utf-8")
     temporary.replace(folder / "index.json")  # last: its presence says that all is there

@@ -7,6 +7,7 @@ no memory that the system cannot take back. Either way one gather makes a batch.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,17 +87,18 @@ class Corpus:
         speed = 1.0
         if rng.random() < c.augment.speed:
             speed = float(np.exp(rng.uniform(-1, 1) * np.log(c.augment.fastest)))
-        length = round(self.crop * speed)
+        # In hundredths: lengths that repeat, so that their Fourier transforms are planned once.
+        length = self.crop * round(100 * speed) // 100
         mixed = np.flatnonzero(rng.random(size) < c.mix_probability)
         x = self._cut([self._draw(rng, length) for _ in range(size + len(mixed))], length)
         x = resample_to(_at_unit_level(x), self.crop)
-        mix_db = torch.from_numpy(rng.uniform(-20.0, 0.0, len(mixed)).astype(np.float32))
-        x, others = x[:size], x[size:] * _gain(mix_db, x.device)[:, None]
-        x = x.index_add(0, torch.from_numpy(mixed).to(x.device), others)
-        x = _at_unit_level(augment(x, self.sample_rate, c.augment, rng))
+        mix_db = rng.uniform(-20.0, 0.0, len(mixed))
+        x, others = x[:size], x[size:] * self._gain(mix_db)[:, None]
+        x = x.index_add(0, self._here(mixed), others)
+        x = _at_unit_level(augment(x, self.sample_rate, c.augment))
 
-        level_db = rng.normal(c.level_db, c.level_jitter_db, size).astype(np.float32)
-        x = x * _gain(torch.from_numpy(level_db), x.device)[:, None]
+        level_db = rng.normal(c.level_db, c.level_jitter_db, size)
+        x = x * self._gain(level_db)[:, None]
         x = x * (0.99 / x.abs().amax(1, keepdim=True)).clamp(max=1.0)
         return x[:, None], x.square().mean(1).sqrt().clamp(min=1e-5)
 
@@ -119,10 +121,20 @@ class Corpus:
 
     def _cut(self, crops: list[tuple[int, int]], length: int) -> Tensor:
         """Crops of (start, length), zero-filled to `[B, length]`."""
-        starts, counts = torch.tensor(crops, device=self._audio.device).unbind(1)
+        starts, counts = self._here(np.asarray(crops)).unbind(1)
         steps = torch.arange(length, device=self._audio.device)
         index = (starts[:, None] + steps).clamp(max=len(self._audio) - 1)
         return self._audio[index].float() / 32768 * (steps < counts[:, None])
+
+    def _gain(self, db: NDArray[np.float64]) -> Tensor:
+        return self._here((10 ** (db / 20)).astype(np.float32))
+
+    def _here(self, values: NDArray[Any]) -> Tensor:
+        """Numbers of the host on the device of the corpus; the host does not wait for it."""
+        x = torch.from_numpy(values)
+        if self._audio.device.type == "cuda":
+            x = x.pin_memory()
+        return x.to(self._audio.device, non_blocking=True)
 
 
 def _distribution(shares: list[float]) -> NDArray[np.float64]:
@@ -143,7 +155,3 @@ def _cumulative_energy(audio: Tensor) -> NDArray[np.float64]:
 
 def _at_unit_level(x: Tensor) -> Tensor:
     return x / x.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)
-
-
-def _gain(db: Tensor, device: torch.device) -> Tensor:
-    return (10 ** (db / 20)).to(device, non_blocking=True)

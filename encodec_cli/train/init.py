@@ -60,14 +60,16 @@ def initialize(model: CompressionModel, batches: Iterable[Tensor]) -> None:
     slope = _pair_slope(model)
     first, *downs, last = _convs(model.encoder.model)
     head, *_, end = _convs(model.decoder.model)
-    copy = torch.eye(model.channels)[..., None]
+    copy = torch.eye(model.channels, device=first.conv.conv.weight.device)[..., None]
     set_weight(first.conv.conv, first.conv.conv.weight * _SIGNAL_GAIN)
     _carry(first, _pair_outputs(copy * _SIGNAL_GAIN))
     _carry(end, _pair_inputs(copy / _SIGNAL_GAIN, slope), alone=True)
 
     activations = [first(x) for x in batches]
     signals = model.channels
-    basis = torch.eye(signals)[..., None]  # what each stands for, [signals, channels, samples]
+    basis = torch.eye(signals, device=copy.device)[
+        ..., None
+    ]  # what each stands for, [signals, channels, samples]
     ups = iter(reversed(_ups(model)))
     for layer in list(model.encoder.model)[1:]:
         if layer is last:
@@ -118,7 +120,7 @@ def _lapped_components(basis: Tensor, stride: int, most: int) -> Tensor:
     n, k = torch.arange(2 * hop).double(), torch.arange(hop).double()
     window = torch.sin(math.pi / (2 * hop) * (n + 0.5))
     cosines = torch.cos(math.pi / hop * (n + 0.5 + hop / 2) * (k[:, None] + 0.5))
-    transform = ((2 / hop) ** 0.5 * window * cosines).float().unflatten(1, (2 * stride, samples))
+    transform = ((2 / hop) ** 0.5 * window * cosines).to(basis).unflatten(1, (2 * stride, samples))
     taps = torch.einsum("kjn,icn->kcij", transform, basis).flatten(0, 1)
     return taps[:most]
 

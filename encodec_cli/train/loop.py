@@ -10,7 +10,6 @@ import json
 import pickle
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,21 +24,12 @@ from encodec_cli.checkpoint import load_model_file, save_model
 from encodec_cli.config import load_codec_config
 from encodec_cli.errors import CheckpointError, ConfigError
 from encodec_cli.model import CompressionModel
-from encodec_cli.train.balancer import Balancer
 from encodec_cli.train.cache import read_manifest
 from encodec_cli.train.config import TrainConfig
 from encodec_cli.train.data import Corpus
-from encodec_cli.train.discriminator import MultiScaleSTFTDiscriminator
 from encodec_cli.train.init import initialize
 from encodec_cli.train.level import match_level
-from encodec_cli.train.losses import (
-    discriminator_loss,
-    feature_loss,
-    generator_loss,
-    spectral_loss,
-    waveform_loss,
-)
-from encodec_cli.train.perception import intelligibility_loss, loudness_loss
+from encodec_cli.train.step import TrainingStep
 from encodec_cli.train.validate import validate
 
 __all__ = ["Trainer", "train"]
@@ -101,33 +91,8 @@ class Trainer:
         if config.warm_start is not None:
             _warm_start(self.model, Path(config.warm_start))
         self.model.to(device)
-        self.books = [codec.codebooks_for(kbps) for kbps in codec.target_bandwidths]
-        self._n_q = torch.tensor(self.books, device=device)
         self.average = {k: v.clone() for k, v in _floats(self.model).items()}
-
-        # Optimizers. The codebooks are buffers with averages of their own, not parameters.
-        self.optimizer = self._adamw(self.model, config.learning_rate)
-        self.discriminator: MultiScaleSTFTDiscriminator | None = None
-        adversary = config.adversary
-        if adversary.start is not None:
-            self.discriminator = MultiScaleSTFTDiscriminator(adversary.filters, adversary.n_ffts)
-            self.discriminator.to(device)
-            self.d_optimizer = self._adamw(self.discriminator, adversary.learning_rate)
-        weights = config.loss
-        self.balancer = Balancer(
-            {
-                "spectral": weights.spectral,
-                "waveform": weights.waveform,
-                "intelligibility": weights.intelligibility,
-                "loudness": weights.loudness,
-                "adversarial": weights.adversarial,
-                "feature": weights.feature,
-            }
-        )
-        if config.compile:
-            for network in (self.model.encoder, self.model.decoder, self.discriminator):
-                if network is not None:
-                    network.compile()
+        self.take = TrainingStep(self.model, config, device)
         self.step = 0
         self.seconds_trained = 0.0
         self.quality: dict[str, Any] = {}
@@ -150,7 +115,8 @@ class Trainer:
                 self._restart_average("")
             if self.step == c.quantizer_start and not self._quantizer_inited():
                 self._start_quantizer(corpus, rng)
-            losses = self._train_step(*corpus.batch(c.batch, rng))
+            losses = self.take(*corpus.batch(c.batch, rng), self.step)
+            self._update_average()
             for name, loss in losses.items():
                 sums[name] = sums.get(name, torch.zeros_like(loss)) + loss
             self.step += 1
@@ -174,83 +140,6 @@ class Trainer:
             if time.monotonic() - saved > c.save_every_seconds or self.step == c.steps:
                 self.save()
                 saved = time.monotonic()
-
-    def _train_step(self, x: Tensor, level: Tensor) -> dict[str, Tensor]:
-        c = self.config
-        rate = self._learning_rate_factor()
-        self.model.train()
-        with self._autocast():
-            latents = self.model.encoder(x)
-            if self.step < c.quantizer_start:
-                quantized, penalty = latents, latents.new_zeros(())
-            else:
-                n_q = self._n_q[torch.randint(len(self.books), (len(x),), device=self.device)]
-                result = self.model.quantizer(latents.float(), self.model.frame_rate, n_q)
-                quantized, penalty = result.x, result.penalty
-            y = self.model.decoder(quantized)[..., : x.shape[-1]].float()
-
-        # Losses see unit level: a quiet crop teaches as much as a loud one.
-        target = (x / level[:, None, None])[:, 0]
-        output = y.detach().requires_grad_()
-        estimate = (output / level[:, None, None])[:, 0]
-        losses = self._reconstruction_losses(estimate, target)
-        extra = {"commitment": penalty.detach()}
-        start = c.adversary.start
-        if self.discriminator is not None and start is not None and self.step >= start:
-            with self._autocast():
-                extra["discriminator"] = self._train_discriminator(target, estimate.detach(), rate)
-                with torch.no_grad():
-                    _, real = self.discriminator(target)
-                scores, fake = self.discriminator(estimate)
-            losses["adversarial"] = generator_loss(scores)
-            losses["feature"] = feature_loss(real, fake)
-        self.balancer.backward(losses, output)
-
-        self.optimizer.zero_grad(set_to_none=True)
-        gradient = output.grad
-        assert gradient is not None
-        # Outside the balancer and weak: the codebooks follow the latents by themselves, and a
-        # commitment that outweighs the reconstruction shrinks the latents to nothing.
-        torch.autograd.backward((y * gradient).sum() + c.loss.commitment * penalty)
-        self._apply(self.model, self.optimizer, c.learning_rate * rate)
-        self._update_average()
-        return {k: v.detach() for k, v in (losses | extra).items()}
-
-    def _reconstruction_losses(self, estimate: Tensor, target: Tensor) -> dict[str, Tensor]:
-        c, rate = self.config.loss, self.model.sample_rate
-        losses = {
-            "spectral": spectral_loss(estimate, target, rate, c.windows, c.floor, c.complex),
-            "waveform": waveform_loss(estimate, target),
-        }
-        if c.intelligibility > 0:
-            losses["intelligibility"] = intelligibility_loss(estimate, target, rate)
-        if c.loudness > 0:
-            losses["loudness"] = loudness_loss(estimate, target, rate)
-        return losses
-
-    def _train_discriminator(self, real: Tensor, fake: Tensor, rate: float) -> Tensor:
-        assert self.discriminator is not None
-        self.d_optimizer.zero_grad(set_to_none=True)
-        scores, _ = self.discriminator(torch.cat((real, fake)))
-        pairs = [score.chunk(2) for score in scores]
-        loss = discriminator_loss([r for r, _ in pairs], [f for _, f in pairs])
-        torch.autograd.backward(loss)
-        self._apply(
-            self.discriminator, self.d_optimizer, self.config.adversary.learning_rate * rate
-        )
-        return loss.detach()
-
-    def _apply(self, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> None:
-        nn.utils.clip_grad_norm_(module.parameters(), self.config.clip)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
-
-    def _learning_rate_factor(self) -> float:
-        c = self.config
-        rise = min(1.0, (self.step + 1) / max(1, c.warmup))
-        fall = min(1.0, (c.steps - self.step) / max(1, c.decay))
-        return min(rise, fall)
 
     def _reseed(self, step: int) -> np.random.Generator:
         seeds = np.random.SeedSequence((self.config.seed, step))
@@ -293,10 +182,10 @@ class Trainer:
 
     def _match_level(self, corpus: Corpus) -> float:
         """Give the averaged weights the level of the corpus; returns the gain in dB."""
-        model = self.averaged_model()
-        batches = (x.cpu() for x in self._batches(corpus, self._reseed(self.step)))
+        model = self.averaged_model().to(self.device)
+        batches = self._batches(corpus, self._reseed(self.step))
         gain_db = match_level(model, batches, max(1, model.config.quantizer.n_q // 2))
-        self.average = {k: v.to(self.device) for k, v in _floats(model).items()}
+        self.average = _floats(model)
         return gain_db
 
     def averaged_model(self) -> CompressionModel:
@@ -311,25 +200,10 @@ class Trainer:
         model, manifest = self.averaged_model(), Path(self.config.data.validation)
         if self.step < self.config.steps or not self._quantizer_inited():
             return validate(model, manifest, quantized=self._quantizer_inited())
-        rates = zip(model.target_bandwidths, self.books, strict=True)
-        return {f"{kbps:g} kb/s": validate(model, manifest, n_q=n_q) for kbps, n_q in rates}
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        precision = self.config.precision
-        if precision == "auto":
-            precision = "bf16" if _computes_bf16(self.device) else "fp32"
-        if precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
-
-    def _adamw(self, module: nn.Module, rate: float) -> torch.optim.AdamW:
-        c = self.config
-        parameters = list(module.parameters())
-        groups = [
-            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": c.weight_decay},
-            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups, lr=rate, betas=(c.betas[0], c.betas[1]))
+        return {
+            f"{kbps:g} kb/s": validate(model, manifest, n_q=model.config.codebooks_for(kbps))
+            for kbps in model.target_bandwidths
+        }
 
     def _log(self, record: dict[str, Any]) -> dict[str, Any]:
         line = {"step": self.step, "audio_seconds": round(self.seconds_trained), **record}
@@ -357,12 +231,8 @@ class Trainer:
             "quality": self.quality,
             "model": self.model.state_dict(),
             "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "balancer": self.balancer.state_dict(),
+            **self.take.state_dict(),
         }
-        if self.discriminator is not None:
-            state["discriminator"] = self.discriminator.state_dict()
-            state["d_optimizer"] = self.d_optimizer.state_dict()
         temporary = self.folder / "state.pt.partial"
         torch.save(state, temporary)
         temporary.replace(self.folder / "state.pt")
@@ -385,11 +255,7 @@ class Trainer:
             state = torch.load(path, map_location=self.device, weights_only=True)
             self.model.load_state_dict(state["model"])
             self.average = {k: v.to(self.device) for k, v in state["average"].items()}
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.balancer.load_state_dict(state["balancer"])
-            if self.discriminator is not None and "discriminator" in state:
-                self.discriminator.load_state_dict(state["discriminator"])
-                self.d_optimizer.load_state_dict(state["d_optimizer"])
+            self.take.load_state_dict(state)
             self.step = int(state["step"])
             self.seconds_trained = float(state["seconds_trained"])
             self.quality = dict(state.get("quality", {}))
@@ -413,12 +279,6 @@ def _logged_step(line: str) -> int:
 def _floats(model: nn.Module) -> dict[str, Tensor]:
     """What is averaged: parameters and codebooks."""
     return {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
-
-
-def _computes_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _warm_start(model: CompressionModel, path: Path) -> None:
