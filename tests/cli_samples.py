@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 from unittest import mock
@@ -104,6 +105,14 @@ def write_audio(
     """A recording of exactly `samples` samples per channel."""
     soundfile.write(path, tone(samples / rate, rate=rate, channels=channels, level=level), rate)
     return path
+
+
+def damaged_copy(source: Path, target: Path, share: Fraction) -> Path:
+    """`source` written to `target` with one bit of the byte at `share` of its length changed."""
+    data = bytearray(source.read_bytes())
+    data[int(len(data) * share)] ^= 1
+    target.write_bytes(data)
+    return target
 
 
 @dataclass(frozen=True)
@@ -207,3 +216,15 @@ def process(*arguments: str | Path, **options: Any) -> Iterator[subprocess.Popen
         for stream in (child.stdin, child.stdout, child.stderr):
             if stream is not None:
                 stream.close()
+
+
+def shell(line: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a line in bash, as `environment` says."""
+    return subprocess.run(
+        line,
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        env=environment(),
+        timeout=PATIENCE_SECONDS,
+    )

@@ -1,4 +1,4 @@
-"""One thread, the same random numbers in every test, and a small model as a file."""
+"""One thread, the same random numbers in every test, and two small models as files."""
 
 import random
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_samples import make_model, mono_config, write_model
+from cli_samples import make_model, mono_config, stereo_config, write_model
 
 torch.set_num_threads(1)
 
@@ -30,3 +30,10 @@ def mono(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of an untrained model of `mono_config`; for reading only."""
     path = tmp_path_factory.mktemp("mono") / "mono.safetensors"
     return write_model(path, make_model(mono_config()))
+
+
+@pytest.fixture(scope="session")
+def stereo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of an untrained model of `stereo_config`; for reading only."""
+    path = tmp_path_factory.mktemp("stereo") / "stereo.safetensors"
+    return write_model(path, make_model(stereo_config()))

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import wave
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ import soundfile
 from cli_samples import (
     HOP,
     RATE,
+    damaged_copy,
     make_model,
     mono_config,
     run,
-    stereo_config,
     tone,
     write_audio,
     write_model,
@@ -24,13 +25,6 @@ from cli_samples import (
 from encodec_cli.container import read_ecdc
 
 CHUNK = 80 * HOP
-
-
-@pytest.fixture(scope="module")
-def stereo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(
-        tmp_path_factory.mktemp("stereo") / "stereo.safetensors", make_model(stereo_config())
-    )
 
 
 @pytest.fixture(scope="module")
@@ -352,11 +346,7 @@ def test_rescale_leaves_a_quiet_recording_alone(tmp_path: Path, mono: Path, code
 @pytest.fixture
 def damaged(tmp_path: Path, coded: Path) -> Path:
     """`coded` with a byte of its second chunk of four changed."""
-    data = bytearray(coded.read_bytes())
-    data[len(data) * 3 // 8] ^= 0x40
-    path = tmp_path / "hurt.ecdc"
-    path.write_bytes(data)
-    return path
+    return damaged_copy(coded, tmp_path / "hurt.ecdc", Fraction(3, 8))
 
 
 def test_damage_without_conceal_fails_and_leaves_no_file(
@@ -391,9 +381,7 @@ def test_conceal_keeps_the_timing_and_exits_1(
 def test_conceal_of_a_segment_model_keeps_the_timing(tmp_path: Path, stereo: Path) -> None:
     source = write_audio(tmp_path / "a.wav", 150_000, rate=48_000, channels=2)
     run("encode", source, "-m", stereo).ok()
-    data = bytearray((tmp_path / "a.ecdc").read_bytes())
-    data[len(data) * 3 // 8] ^= 1
-    (tmp_path / "h.ecdc").write_bytes(data)
+    damaged_copy(tmp_path / "a.ecdc", tmp_path / "h.ecdc", Fraction(3, 8))
     run("decode", tmp_path / "a.ecdc", tmp_path / "whole.wav", "-m", stereo).ok()
     assert run("decode", tmp_path / "h.ecdc", "-m", stereo, "--conceal").code == 1
     whole, concealed = (soundfile.read(tmp_path / n)[0] for n in ("whole.wav", "h.wav"))

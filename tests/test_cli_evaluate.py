@@ -12,17 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from cli_samples import RATE, Result, make_model, mono_config, run, tone, write_audio, write_model
+from cli_samples import RATE, Result, run, tone, write_audio
 
 from encodec_cli.cli.recordings import decoded_files, find_recordings
 from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.judging.metric_names import METRICS
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    return write_model(path, make_model(mono_config()))
 
 
 @pytest.fixture
@@ -98,8 +92,8 @@ def test_decoded_files_have_the_names_of_their_sources(recordings: Path, tmp_pat
 # ---- what is printed
 
 
-def test_json_has_a_line_for_each_recording_and_bandwidth(model: Path, recordings: Path) -> None:
-    result = run("evaluate", recordings, "-r", "-m", model, "--bandwidths", "1.5,3", "--json")
+def test_json_has_a_line_for_each_recording_and_bandwidth(mono: Path, recordings: Path) -> None:
+    result = run("evaluate", recordings, "-r", "-m", mono, "--bandwidths", "1.5,3", "--json")
     rows = objects(result)
     assert [(Path(row["recording"]).name, row["bandwidth"]) for row in rows] == [
         (name, rate) for name in ("d.flac", "c.wav", "a.wav", "b.wav") for rate in (1.5, 3.0)
@@ -116,8 +110,8 @@ def test_json_has_a_line_for_each_recording_and_bandwidth(model: Path, recording
     assert result.stderr == ""
 
 
-def test_csv_says_the_same(model: Path, recordings: Path) -> None:
-    arguments = ("evaluate", recordings / "music" / "c.wav", "-m", model, "--no-speech")
+def test_csv_says_the_same(mono: Path, recordings: Path) -> None:
+    arguments = ("evaluate", recordings / "music" / "c.wav", "-m", mono, "--no-speech")
     (_, six) = objects(run(*arguments, "--json"))
     rows = list(csv.DictReader(io.StringIO(run(*arguments, "--csv").ok().text)))
     assert [row["bandwidth"] for row in rows] == ["1.5", "6.0"]
@@ -126,8 +120,8 @@ def test_csv_says_the_same(model: Path, recordings: Path) -> None:
             assert rows[1][name] == ("" if value is None else str(value))
 
 
-def test_tables_by_kind(model: Path, recordings: Path) -> None:
-    text = run("evaluate", recordings, "-r", "-m", model).ok().text
+def test_tables_by_kind(mono: Path, recordings: Path) -> None:
+    text = run("evaluate", recordings, "-r", "-m", mono).ok().text
     assert text.count("| tiny24 1.5 ") == text.count("| tiny24 6 ") == 3
     lines = text.splitlines()
     for title in ("1 recording", "music, 1 recording", "speech, 2 recordings"):
@@ -147,8 +141,8 @@ def test_tables_by_kind(model: Path, recordings: Path) -> None:
     assert "kb/s: bytes of tiny24, whole .ecdc files" in text.splitlines()
 
 
-def test_narrow_terminals_get_columns_for_lines(model: Path, recordings: Path) -> None:
-    arguments = ("evaluate", recordings / "d.flac", "-m", model, "--quiet")
+def test_narrow_terminals_get_columns_for_lines(mono: Path, recordings: Path) -> None:
+    arguments = ("evaluate", recordings / "d.flac", "-m", mono, "--quiet")
     for columns, first in (("200", "codec"), ("60", "kb/s")):
         text = run(*arguments, terminal=("stdout",), environment={"COLUMNS": columns}).ok().text
         text = re.sub(r"\x1b\[[0-9;]*m", "", text)
@@ -160,7 +154,7 @@ def test_narrow_terminals_get_columns_for_lines(model: Path, recordings: Path) -
 # ---- against others, and decoded already
 
 
-def test_decoded_folders_are_compared(model: Path, recordings: Path, tmp_path: Path) -> None:
+def test_decoded_folders_are_compared(mono: Path, recordings: Path, tmp_path: Path) -> None:
     for name, gain in (("half", 0.5), ("late", 1.0)):
         (tmp_path / name / "speech").mkdir(parents=True)
         for file in ("speech/a.wav", "speech/b.wav"):
@@ -170,7 +164,7 @@ def test_decoded_folders_are_compared(model: Path, recordings: Path, tmp_path: P
     (recordings / "d.flac").unlink()
     (recordings / "music" / "c.wav").unlink()
     folders = ("--decoded", tmp_path / "half", "--decoded", tmp_path / "late")
-    result = run("evaluate", "--reference", recordings, *folders, "-m", model, "--json")
+    result = run("evaluate", "--reference", recordings, *folders, "-m", mono, "--json")
     rows = objects(result)
     assert [row["codec"] for row in rows] == ["half", "late", "half", "late"]
     for row in rows:
@@ -179,15 +173,15 @@ def test_decoded_folders_are_compared(model: Path, recordings: Path, tmp_path: P
         assert {row[name] for name in ("bytes", "kbps", "bandwidth", "encode_speed")} == {None}
         assert row["kind"] == "speech"
     (tmp_path / "half" / "speech" / "b.wav").unlink()
-    result = run("evaluate", "--reference", recordings, *folders, "-m", model, "--json")
+    result = run("evaluate", "--reference", recordings, *folders, "-m", mono, "--json")
     assert result.code == 1
     assert len(result.text.splitlines()) == 2
     assert "b.wav: there is no file of this name in" in result.errors[0]
 
 
-def test_a_bad_file_does_not_stop_the_others(model: Path, recordings: Path) -> None:
+def test_a_bad_file_does_not_stop_the_others(mono: Path, recordings: Path) -> None:
     (recordings / "speech" / "a.wav").write_bytes(b"RIFF")
-    result = run("evaluate", recordings, "-r", "-m", model, "-b", "6", "--json")
+    result = run("evaluate", recordings, "-r", "-m", mono, "-b", "6", "--json")
     assert result.code == 1
     assert len(result.text.splitlines()) == 3
     assert len(result.errors) == 1
@@ -195,10 +189,10 @@ def test_a_bad_file_does_not_stop_the_others(model: Path, recordings: Path) -> N
 
 
 def test_without_the_extra_one_line_names_it(
-    model: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
+    mono: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pesq", None)
-    arguments = ("-r", "-m", model, "-b", "6", "--json")
+    arguments = ("-r", "-m", mono, "-b", "6", "--json")
     result = run("evaluate", recordings, *arguments)
     assert result.stderr.count("pip install 'encodec-cli[eval]'") == 1
     assert "without pesq;" in result.stderr
@@ -229,11 +223,11 @@ def test_without_the_extra_one_line_names_it(
 def test_wrong_usage(
     arguments: list[str],
     words: str,
-    model: Path,
+    mono: Path,
     recordings: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda program: f"/usr/bin/{program}")
     places = {"IN": str(recordings / "d.flac"), "DIR": str(recordings)}
     given = [places.get(argument, argument) for argument in arguments]
-    run("evaluate", *given, "-m", model).refused(2, words)
+    run("evaluate", *given, "-m", mono).refused(2, words)

@@ -3,45 +3,43 @@
 import hashlib
 import json
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import soundfile
-from cli_samples import RATE, make_model, mono_config, run, stereo_config, write_audio, write_model
+from cli_samples import (
+    RATE,
+    damaged_copy,
+    make_model,
+    run,
+    stereo_config,
+    write_audio,
+    write_model,
+)
 from safetensors.torch import load_file, save_file
 
 from encodec_cli.container import read_ecdc
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(
-        tmp_path_factory.mktemp("model") / "m.safetensors", make_model(mono_config())
-    )
-
-
-@pytest.fixture(scope="module")
-def coded(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+def coded(tmp_path_factory: pytest.TempPathFactory, mono: Path) -> Path:
     """Two seconds in 8 codebooks, two chunks, from 16 kHz stereo."""
     folder = tmp_path_factory.mktemp("coded")
     source = write_audio(folder / "speech.wav", 32_000, rate=16_000, channels=2)
-    run("encode", source, "-m", model).ok()
+    run("encode", source, "-m", mono).ok()
     return folder / "speech.ecdc"
 
 
 @pytest.fixture
 def hurt(tmp_path: Path, coded: Path) -> Path:
-    data = bytearray(coded.read_bytes())
-    data[len(data) * 3 // 4] ^= 1
-    path = tmp_path / "hurt.ecdc"
-    path.write_bytes(data)
-    return path
+    return damaged_copy(coded, tmp_path / "hurt.ecdc", Fraction(3, 4))
 
 
 # info
 
 
-def test_info_json_is_complete(coded: Path, model: Path) -> None:
+def test_info_json_is_complete(coded: Path, mono: Path) -> None:
     result = run("info", coded, "--json").ok()
     assert result.stderr == ""
     size = coded.stat().st_size
@@ -49,7 +47,7 @@ def test_info_json_is_complete(coded: Path, model: Path) -> None:
         "source": str(coded),
         "version": 1,
         "model": "tiny24",
-        "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "model_sha256": hashlib.sha256(mono.read_bytes()).hexdigest(),
         "sample_rate": RATE,
         "channels": 1,
         "hop": 320,
@@ -107,8 +105,8 @@ def test_info_of_damage_says_where_and_exits_1(hurt: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["info", "verify", "peel", "decode"])
-def test_inputs_that_are_not_there(tmp_path: Path, model: Path, name: str) -> None:
-    more = {"peel": (tmp_path / "o.wav", "--n-q", "2"), "decode": ("-m", model)}.get(name, ())
+def test_inputs_that_are_not_there(tmp_path: Path, mono: Path, name: str) -> None:
+    more = {"peel": (tmp_path / "o.wav", "--n-q", "2"), "decode": ("-m", mono)}.get(name, ())
     for source, words in ((tmp_path / "gone.ecdc", "No such file"), (tmp_path, "is a folder")):
         result = run(name, source, *more)
         assert result.code == (2 if name == "decode" and source == tmp_path else 1)
@@ -140,9 +138,9 @@ def test_verify_judges_each_file(tmp_path: Path, coded: Path, hurt: Path) -> Non
 # peel
 
 
-def test_peel_equals_encoding_with_fewer(tmp_path: Path, model: Path, coded: Path) -> None:
+def test_peel_equals_encoding_with_fewer(tmp_path: Path, mono: Path, coded: Path) -> None:
     source = coded.with_suffix(".wav")
-    run("encode", source, tmp_path / "direct.ecdc", "-m", model, "--n-q", "2").ok()
+    run("encode", source, tmp_path / "direct.ecdc", "-m", mono, "--n-q", "2").ok()
     result = run("peel", coded, tmp_path / "peeled.ecdc", "-b", "1.5").ok()
     assert (result.stdout, len(result.stderr.splitlines())) == (b"", 1)
     assert "2 codebooks, 1.5 kb/s" in result.stderr
@@ -188,10 +186,10 @@ def test_peel_in_place_with_force(tmp_path: Path, coded: Path) -> None:
 
 
 def test_models_list_names_what_is_bundled(
-    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mono: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("encodec_cli.model_file.checkpoints_folder", lambda: tmp_path)
-    (tmp_path / "ecli_24khz.safetensors").write_bytes(model.read_bytes())
+    (tmp_path / "ecli_24khz.safetensors").write_bytes(mono.read_bytes())
     write_model(tmp_path / "tiny48.safetensors", make_model(stereo_config()))
     text = run("models", "list").ok().text
     assert "48000 Hz" in text
@@ -211,14 +209,14 @@ def test_models_list_without_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     run("encode", source).refused(1, "ecli_24khz")
 
 
-def test_models_show_json(model: Path) -> None:
-    report = json.loads(run("models", "show", model, "--json").ok().text)
-    numbers = sum(t.numel() for t in load_file(model).values())
+def test_models_show_json(mono: Path) -> None:
+    report = json.loads(run("models", "show", mono, "--json").ok().text)
+    numbers = sum(t.numel() for t in load_file(mono).values())
     assert report == {
         "name": "tiny24",
-        "path": str(model),
-        "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
-        "bytes": model.stat().st_size,
+        "path": str(mono),
+        "sha256": hashlib.sha256(mono.read_bytes()).hexdigest(),
+        "bytes": mono.stat().st_size,
         "parameters": numbers,
         "dtype": "F32",
         "sample_rate": RATE,
@@ -239,7 +237,7 @@ def test_models_show_json(model: Path) -> None:
         "training_data": "none",
         "metrics": {},
     }
-    text = run("models", "show", model).ok().text
+    text = run("models", "show", mono).ok().text
     assert report["sha256"] in text
     assert "24000 Hz, mono" in text
     assert "1.5, 6 kb/s" in text
@@ -247,10 +245,10 @@ def test_models_show_json(model: Path) -> None:
     assert "13.3 ms at least (one frame); 1067 ms unless --latency says less" in text
 
 
-def test_metadata_cannot_talk_to_the_terminal_or_break_json(tmp_path: Path, model: Path) -> None:
+def test_metadata_cannot_talk_to_the_terminal_or_break_json(tmp_path: Path, mono: Path) -> None:
     import struct
 
-    data = model.read_bytes()
+    data = mono.read_bytes()
     [length] = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
     header["__metadata__"] |= {
@@ -283,26 +281,26 @@ def test_files_that_are_no_model(tmp_path: Path, content: bytes, words: str) -> 
         run(*arguments).refused(1, str(path), words)
 
 
-def test_convert_to_half_keeps_the_identity(tmp_path: Path, model: Path, coded: Path) -> None:
+def test_convert_to_half_keeps_the_identity(tmp_path: Path, mono: Path, coded: Path) -> None:
     target = tmp_path / "half.safetensors"
-    result = run("models", "convert", model, target, "--half", "--licence", "CC0").ok()
+    result = run("models", "convert", mono, target, "--half", "--licence", "CC0").ok()
     assert result.stdout == b""
-    assert f"{model} -> {target}: tiny24" in result.stderr
+    assert f"{mono} -> {target}: tiny24" in result.stderr
     report = json.loads(run("models", "show", target, "--json").ok().text)
     assert (report["dtype"], report["licence"]) == ("F16", "CC0")
-    assert report["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
-    assert target.stat().st_size < 0.6 * model.stat().st_size
+    assert report["sha256"] == hashlib.sha256(mono.read_bytes()).hexdigest()
+    assert target.stat().st_size < 0.6 * mono.stat().st_size
     run("decode", coded, tmp_path / "b.wav", "-m", target).ok()
     assert soundfile.info(tmp_path / "b.wav").frames == 48_000
 
 
-def test_convert_refuses(tmp_path: Path, model: Path) -> None:
-    run("models", "convert", model, tmp_path / "x.pt").refused(2, "end in .safetensors")
+def test_convert_refuses(tmp_path: Path, mono: Path) -> None:
+    run("models", "convert", mono, tmp_path / "x.pt").refused(2, "end in .safetensors")
     target = tmp_path / "x.safetensors"
     target.write_bytes(b"old")
-    run("models", "convert", model, target).refused(1, "use --force")
+    run("models", "convert", mono, target).refused(1, "use --force")
     assert target.read_bytes() == b"old"
-    run("models", "convert", model, target, "-f").ok()
-    save_file(load_file(model), tmp_path / "foreign.safetensors")
+    run("models", "convert", mono, target, "-f").ok()
+    save_file(load_file(mono), tmp_path / "foreign.safetensors")
     result = run("models", "convert", tmp_path / "foreign.safetensors", target, "-f")
     result.refused(1, "not a model of encodec-cli")

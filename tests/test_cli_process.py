@@ -15,6 +15,7 @@ from cli_samples import (
     environment,
     process,
     run,
+    shell,
     tone,
     write_audio,
 )
@@ -94,15 +95,8 @@ def test_ignored_signals_stay_ignored(tmp_path: Path, mono: Path, wav: bytes) ->
 def test_a_reader_that_leaves(tmp_path: Path, mono: Path, wav: bytes) -> None:
     source = tmp_path / "a.wav"
     source.write_bytes(wav)
-    shell = " ".join(command("encode", "-", "-", "-m", mono))
-    done = subprocess.run(
-        f"set -o pipefail; {shell} < {source} | head -c 10",
-        shell=True,
-        executable="/bin/bash",
-        capture_output=True,
-        env=environment(),
-        timeout=PATIENCE_SECONDS,
-    )
+    encode = " ".join(command("encode", "-", "-", "-m", mono))
+    done = shell(f"set -o pipefail; {encode} < {source} | head -c 10")
     assert done.stdout == b"ECDC\x01" + done.stdout[5:]
     assert len(done.stdout) == 10
     assert done.returncode == 1
@@ -114,14 +108,7 @@ def test_encode_pipes_into_decode(tmp_path: Path, mono: Path, wav: bytes) -> Non
     source.write_bytes(wav)
     encode = " ".join(command("encode", "-", "-m", mono, "-q"))
     decode = " ".join(command("decode", "-", "-m", mono, "-q"))
-    done = subprocess.run(
-        f"set -o pipefail; cat {source} | {encode} | {decode}",
-        shell=True,
-        executable="/bin/bash",
-        capture_output=True,
-        env=environment(),
-        timeout=PATIENCE_SECONDS,
-    )
+    done = shell(f"set -o pipefail; cat {source} | {encode} | {decode}")
     assert (done.returncode, done.stderr) == (0, b"")
     run("encode", source, "-m", mono).ok()
     files = run("decode", tmp_path / "a.ecdc", "-", "-m", mono).ok()
@@ -157,14 +144,7 @@ def test_streams_that_do_not_work(tmp_path: Path, wav: bytes, redirection: str, 
 
         packed.write_bytes(file_bytes(make_ecdc(small_header(), 20_000)))
     source = packed if ">" in redirection else "-"
-    done = subprocess.run(
-        " ".join(command("peel", source, "-", "--n-q", "1")) + f" {redirection}",
-        shell=True,
-        executable="/bin/bash",
-        capture_output=True,
-        env=environment(),
-        timeout=PATIENCE_SECONDS,
-    )
+    done = shell(" ".join(command("peel", source, "-", "--n-q", "1")) + f" {redirection}")
     [line] = done.stderr.decode().splitlines()
     assert line.startswith("encodec-cli: error: ")
     assert words in line

@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from cli_samples import RATE, make_model, mono_config, run, stereo_config, write_audio, write_model
+from cli_samples import (
+    RATE,
+    damaged_copy,
+    make_model,
+    mono_config,
+    run,
+    stereo_config,
+    write_audio,
+    write_model,
+)
 from ecdc_samples import Pipe
 from numpy.typing import NDArray
 
@@ -159,11 +168,7 @@ def test_with_an_index_the_rest_is_not_read(tmp_path: Path, mono: Path, coded: P
 @pytest.fixture
 def hurt(tmp_path: Path, coded: Path) -> Path:
     """Chunk 1, from 1.07 to 2.13 s, is damaged."""
-    data = bytearray(coded.read_bytes())
-    data[len(data) // 6] ^= 1
-    path = tmp_path / "hurt.ecdc"
-    path.write_bytes(data)
-    return path
+    return damaged_copy(coded, tmp_path / "hurt.ecdc", Fraction(1, 6))
 
 
 def test_damage_elsewhere_does_not_matter(

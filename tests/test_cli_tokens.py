@@ -25,7 +25,7 @@ from cli_samples import (
     mono_config,
     process,
     run,
-    stereo_config,
+    shell,
     write_audio,
     write_model,
 )
@@ -36,13 +36,6 @@ from encodec_cli.container import read_ecdc
 FORMATS = ("npz", "safetensors", "parquet", "webdataset")
 SHARDED = ("parquet", "webdataset")
 SUFFIX = {f: f".{f}" for f in FORMATS} | {"webdataset": ".tar"}
-
-
-@pytest.fixture(scope="module")
-def stereo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(
-        tmp_path_factory.mktemp("stereo") / "stereo.safetensors", make_model(stereo_config())
-    )
 
 
 @pytest.fixture(scope="module")
@@ -354,14 +347,7 @@ def test_a_full_disk_ends_the_run(coded: Path, tmp_path: Path) -> None:
     """A limit on file sizes stands for the disk."""
     out = tmp_path / "out"
     line = " ".join(command("tokens", coded, "--to", "webdataset", "-o", out))
-    done = subprocess.run(
-        f"ulimit -f 2; trap '' XFSZ; {line}",
-        shell=True,
-        executable="/bin/bash",
-        capture_output=True,
-        env=environment(),
-        timeout=PATIENCE_SECONDS,
-    )
+    done = shell(f"ulimit -f 2; trap '' XFSZ; {line}")
     assert done.returncode == 1
     assert b"cannot write: File too large" in done.stderr
     assert b"Traceback" not in done.stderr

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from encodec_cli.config import CodecConfig
 
-__all__ = ["fold_weight_norms", "folded_config", "unfold_weight"]
+__all__ = ["fold_weight_norms", "folded_config", "unfold_state", "unfold_weight"]
 
 _PARTS = (
     (".weight_g", ".weight_v"),
@@ -42,6 +42,26 @@ def fold_weight_norms(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             raise ValueError(f"{target}: there more than once")
         folded[target] = weight
     return folded
+
+
+def unfold_state(state: Mapping[str, Tensor], normed: tuple[str, ...]) -> dict[str, Tensor]:
+    """Folded weights as the fp32 state of networks that can be trained on.
+
+    Weights whose names end in one of `normed` become gain and direction, and codebooks get the
+    running sums behind them, as after one sight of each code.
+    """
+    made: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if name.endswith(normed):
+            made[f"{name}_g"], made[f"{name}_v"] = unfold_weight(value)
+        elif name.endswith("codebook.embed"):
+            codebook = name.removesuffix("embed")
+            made[f"{codebook}inited"] = torch.ones(1)
+            made[f"{codebook}cluster_size"] = torch.ones(value.shape[0])
+            made[name], made[f"{codebook}embed_avg"] = value.float(), value.float().clone()
+        else:
+            made[name] = value.float()
+    return made
 
 
 def unfold_weight(weight: Tensor) -> tuple[Tensor, Tensor]:

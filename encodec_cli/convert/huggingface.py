@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from encodec_cli.config import CodecConfig, Norm, PadMode
-from encodec_cli.convert.folding import fold_weight_norms, unfold_weight
+from encodec_cli.convert.folding import fold_weight_norms, unfold_state
 from encodec_cli.convert.identify import refuse_start
 from encodec_cli.convert.naming import with_name
 from encodec_cli.errors import CheckpointError, ConfigError, UsageError
@@ -249,17 +248,6 @@ def hub_state(config: CodecConfig, state: Mapping[str, Tensor]) -> dict[str, Ten
 
     Norms are written as `weight_g` and `weight_v`, which its versions of all years read.
     """
-    has_norms = config.seanet.norm == "none"
-    made: dict[str, Tensor] = {}
-    for name, value in state.items():
-        theirs = hub_name(name)
-        if has_norms and theirs.endswith(".conv.weight"):
-            made[f"{theirs}_g"], made[f"{theirs}_v"] = unfold_weight(value)
-        elif _CODEBOOK.match(theirs):
-            codebook = theirs.removesuffix("embed")
-            made[f"{codebook}inited"] = torch.ones(1)
-            made[f"{codebook}cluster_size"] = torch.ones(value.shape[0])
-            made[theirs], made[f"{codebook}embed_avg"] = value.float(), value.float().clone()
-        else:
-            made[theirs] = value.float()
+    normed = (".conv.weight",) if config.seanet.norm == "none" else ()
+    made = unfold_state({hub_name(name): value for name, value in state.items()}, normed)
     return {name: value.contiguous() for name, value in made.items()}

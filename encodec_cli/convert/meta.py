@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from encodec_cli.config import CodecConfig
-from encodec_cli.convert.folding import fold_weight_norms, unfold_weight
+from encodec_cli.convert.folding import fold_weight_norms, unfold_state
 from encodec_cli.convert.identify import describe_tensors
 from encodec_cli.convert.naming import META_MODELS, published_config, same_architecture
 from encodec_cli.convert.torch_file import plain_tensors
@@ -82,17 +81,8 @@ def meta_state(
             "the models of Meta's package; try --to hf"
         )
     has_norms = published_config(like).seanet.norm == "weight_norm"
-    made: OrderedDict[str, Tensor] = OrderedDict()
-    for name, value in state.items():
-        if has_norms and name.endswith((".conv.conv.weight", ".convtr.convtr.weight")):
-            made[f"{name}_g"], made[f"{name}_v"] = unfold_weight(value)
-        elif name.endswith("._codebook.embed"):
-            codebook = name.removesuffix("embed")
-            made[f"{codebook}inited"] = torch.ones(1)
-            made[f"{codebook}cluster_size"] = torch.ones(value.shape[0])
-            made[name], made[f"{codebook}embed_avg"] = value.float(), value.float().clone()
-        else:
-            made[name] = value.float()
+    normed = (".conv.conv.weight", ".convtr.convtr.weight") if has_norms else ()
+    made = OrderedDict(unfold_state(state, normed))
     if identity is not None:
         made._metadata = {"": {"version": 1, "identity": identity}}  # type: ignore[attr-defined]
     return made
