@@ -19,6 +19,7 @@ from encodec_cli.coder import grid_frames, stream_encoder
 from encodec_cli.container import Ecdc, Header
 from encodec_cli.errors import AudioError, UsageError
 from encodec_cli.frames import CodeChunk
+from encodec_cli.latency import decoder_lookahead, end_padding
 from encodec_cli.model import CompressionModel
 from encodec_cli.part import beyond_the_end, sample_range
 from encodec_cli.seek import decoded_from, first_chunk_for
@@ -72,6 +73,7 @@ def header_for(
         chunk_frames=chunk_frames or grid_frames(model),
         segment=segment,
         stride=config.stride_samples,
+        end_padding=end_padding(config),
         has_scale=config.normalize,
     )
 
@@ -93,6 +95,11 @@ def check_same_model(model: CompressionModel, header: Header) -> None:
     found = (header.sample_rate, header.channels, header.hop, header.bits)
     if found != (config.sample_rate, config.channels, config.hop_length, config.quantizer.bits):
         raise UsageError(f"rates of the file do not fit model {config.name}; is it damaged?")
+    if header.end_padding > decoder_lookahead(config.decoder):
+        raise UsageError(
+            f"has {header.end_padding} samples of end padding, more than model {config.name} "
+            "looks ahead; is it damaged?"
+        )
 
 
 def encode(
@@ -107,7 +114,7 @@ def encode(
 
     `bandwidth` in kb/s or `n_q` codebooks; 6 kb/s if neither. `search` is how many partial code
     sequences the encoder keeps, see `stream_encoder`: more are slower, nearer to the latents. The
-    codes are `.codes`, uint16 `[K, T]`.
+    codes are `.codes`, uint16 `[K, T]`, T = ceil((N + `.header.end_padding`) / hop).
 
     Raises:
         UsageError: wrong shape, a bandwidth the model cannot code, or `search` out of range.
@@ -141,7 +148,8 @@ def decode(
     """Audio `[C, N]` of what `encode` or `read_ecdc` returned, or of bare codes `[K, T]`.
 
     `n_q` uses only that many of the stored codebooks. Bare codes of a segment model are not
-    enough, they lack scales and boundaries. N is the encoded length, or T * hop for bare codes.
+    enough, they lack scales and boundaries. N is the encoded length, or T * hop for bare codes:
+    all that the frames hold, `end_padding` included.
 
     `start` and `duration`, in seconds, decode only that part, see `sample_range`; it differs from
     the same part of the whole by less than -60 dB, for how long a model remembers see `seek`.
@@ -168,7 +176,7 @@ def decode(
                 f"0 to {bins - 1}; were these made by another model?"
             )
         samples = array.shape[1] * model.config.hop_length
-        header = replace(header_for(model, array.shape[0]), num_samples=samples)
+        header = replace(header_for(model, array.shape[0]), num_samples=samples, end_padding=0)
         scales = None
     if n_q is not None and not 1 <= n_q <= array.shape[0]:
         raise UsageError(f"{n_q} codebooks: only 1 to {array.shape[0]} are stored")

@@ -19,7 +19,7 @@ from torch import Tensor
 from encodec_cli.container import default_chunk_frames
 from encodec_cli.errors import UsageError
 from encodec_cli.frames import CodeChunk
-from encodec_cli.latency import encoder_lookahead
+from encodec_cli.latency import encoder_lookahead, end_padding
 from encodec_cli.model import CompressionModel
 from encodec_cli.nn.search import MOST_BEAMS
 
@@ -35,14 +35,14 @@ class StreamEncoder(Protocol):
         """Take samples `[C, n]` at the model's rate, linear range [-1, 1]; give full chunks."""
 
     def finish(self) -> list[CodeChunk]:
-        """End the stream: the chunks still to come. Mandatory, and the last call."""
+        """End the stream (with `end_padding`): the chunks still to come. Mandatory, last call."""
 
 
 class StreamDecoder(Protocol):
     """Decodes one stream of chunks.
 
-    Together `push` and `finish` give a multiple of the hop, at most a hop more than was encoded:
-    the caller knows the true length and trims.
+    Together `push` and `finish` give all that the frames hold, of a whole signal T * hop samples:
+    the caller knows the true length and trims what is more, up to a hop and the `end_padding`.
     """
 
     def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
@@ -113,10 +113,12 @@ class _WholeEncoder:
         self._network = model.engine().encoder(chunk_frames)
         self._state = self._network.new_state()
         self._samples = torch.zeros(model.channels, 0)
+        self._began = False
         self._latents: Tensor | None = None
 
     def push(self, samples: Samples) -> list[CodeChunk]:
         self._samples = torch.cat((self._samples, _tensor(samples, self._model.channels)), dim=1)
+        self._began |= samples.shape[1] > 0
         chunks: list[CodeChunk] = []
         start = 0
         while self._samples.shape[1] - start >= self._wanted:
@@ -127,7 +129,9 @@ class _WholeEncoder:
         return chunks
 
     def finish(self) -> list[CodeChunk]:
-        return self._step(self._samples, last=True)
+        padding = end_padding(self._model.config) if self._began else 0
+        chunks = self.push(_silence(self._model, padding))
+        return chunks + self._step(self._samples, last=True)
 
     @torch.inference_mode()
     def _step(self, samples: Tensor, *, last: bool) -> list[CodeChunk]:

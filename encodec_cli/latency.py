@@ -22,6 +22,7 @@ __all__ = [
     "decoder_history",
     "decoder_lookahead",
     "encoder_lookahead",
+    "end_padding",
     "timing_ms",
 ]
 
@@ -43,6 +44,19 @@ def decoder_lookahead(config: SEANetDecoderConfig) -> int:
     for stage, ratio in _upsampling(config):
         lag = lag * ratio + _trim_left(config, ratio) + _residual_padding(config, stage)[1]
     return lag + _right(config, config.last_kernel_size)
+
+
+def end_padding(config: CodecConfig) -> int:
+    """Samples of silence that encoding a whole signal appends, so that its end decodes in full.
+
+    At most a hop, where a causal decoder looks ahead: its frames overlap like an MDCT's, and the
+    last one needs a successor. More than one changes the end no further, even if the decoder sees
+    more (measured, see docs/streaming.md). Centred networks and segments end as they were trained
+    to, and Meta's codes stay Meta's.
+    """
+    if config.decoder.trim_right_ratio == 1.0 or config.segment_samples is not None:
+        return 0
+    return min(config.hop_length, decoder_lookahead(config.decoder))
 
 
 def decoder_history(config: SEANetDecoderConfig) -> int:

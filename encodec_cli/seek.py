@@ -50,7 +50,7 @@ def first_chunk_for(config: CodecConfig, header: Header, first: int) -> int:
 def decoded_from(
     model: CompressionModel, header: Header, chunks: Iterable[Chunk], first: int, notes: list[str]
 ) -> Iterator[Samples]:
-    """Blocks `[C, n]` at the model's rate from sample `first` on, to the end of the last frame.
+    """Blocks `[C, n]` at the model's rate from sample `first` on, to less than a hop past the end.
 
     `chunks` are those from number `first_chunk_for(...)` on; damaged ones become near silence. If
     the decoder still remembers what came before the longest warm-up, `notes` gets a line.
@@ -66,7 +66,8 @@ def decoded_from(
         _, pieces = _take(pieces, begin - number * header.chunk_frames)
         past, pieces = _take(pieces, target - begin)
         decoder, position = _warmed_up(model, header, past, begin, notes)
-    for block in chain((_push(decoder, piece) for piece in pieces), _finish(decoder)):
+    end = _finish(decoder, header.end_padding)
+    for block in chain((_push(decoder, piece) for piece in pieces), end):
         drop = min(max(0, first - position), block.shape[1])
         position += block.shape[1]
         if drop < block.shape[1]:
@@ -132,8 +133,10 @@ def _push(decoder: StreamDecoder, piece: Chunk) -> Samples:
     return decoder.push(piece.codes, piece.scale)
 
 
-def _finish(decoder: StreamDecoder) -> Iterator[Samples]:
-    yield decoder.finish()
+def _finish(decoder: StreamDecoder, end_padding: int) -> Iterator[Samples]:
+    """The samples still to come, but the padding, which lies in what the decoder looks ahead."""
+    block = decoder.finish()
+    yield block[:, : max(0, block.shape[1] - end_padding)]
 
 
 def _take(pieces: Iterator[Chunk], frames: int) -> tuple[list[Chunk], Iterator[Chunk]]:

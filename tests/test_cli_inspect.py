@@ -56,6 +56,7 @@ def test_info_json_is_complete(coded: Path, mono: Path) -> None:
         "chunk_frames": 80,
         "segment": None,
         "stride": None,
+        "end_padding": 0,
         "has_scale": False,
         "source_sample_rate": 16_000,
         "source_channels": 2,

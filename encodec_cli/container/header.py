@@ -15,6 +15,9 @@ stride, 2 * stride, ... below the number of samples:
 
 When the last segment begins within the overlap, the one before it is cut by the recording's end
 as well, so at most the last two chunks are shorter than `chunk_frames`.
+
+Where a decoder looks ahead, the codes go on after the recording's end, for `end_padding` samples,
+none of which is played: a whole signal of N samples has ceil((N + end_padding) / hop) frames.
 """
 
 import re
@@ -30,6 +33,16 @@ MAX_CHUNK_FRAMES = 4096
 MAX_CODEBOOKS = 128
 MAX_SAMPLES = 1 << 48
 _KEPT = ("model_sha256", "source_sample_rate", "source_channels", "source_num_samples", "tags")
+_V0_IMPLIED = (
+    "sample_rate",
+    "channels",
+    "hop",
+    "bits",
+    "segment",
+    "stride",
+    "end_padding",
+    "has_scale",
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BOUNDS = {
     "version": (0, 1),
@@ -41,6 +54,7 @@ _BOUNDS = {
     "chunk_frames": (1, MAX_CHUNK_FRAMES),
     "segment": (1, 1 << 32),
     "stride": (1, 1 << 32),
+    "end_padding": (0, 1 << 24),
     "source_sample_rate": (1, 1 << 24),
     "source_channels": (1, 1 << 16),
     "num_samples": (1, MAX_SAMPLES),
@@ -64,6 +78,7 @@ class Header:
         chunk_frames: frames in a full chunk.
         segment: samples in a full segment, or None for whole-signal models.
         stride: samples from one segment's start to the next one's; None like `segment`.
+        end_padding: samples coded after the end of a whole signal, not to be played.
         has_scale: whether every chunk carries a loudness.
         source_sample_rate: of the audio that was encoded, in Hz, or None if not kept.
         source_channels: of the audio that was encoded, or None if not kept.
@@ -90,6 +105,7 @@ class Header:
     chunk_frames: int
     segment: int | None = None
     stride: int | None = None
+    end_padding: int = 0
     has_scale: bool = False
     source_sample_rate: int | None = None
     source_channels: int | None = None
@@ -141,6 +157,8 @@ class Header:
             raise ContainerError("header: segment and stride go together; give both or neither")
         if self.segment is None or self.stride is None:
             return
+        if self.end_padding:
+            raise ContainerError("header: end_padding is for whole signals, not for segments")
         # More than two short chunks would be possible with an overlap over half a segment.
         if not self.segment <= 2 * self.stride <= 2 * self.segment:
             raise ContainerError(
@@ -161,7 +179,7 @@ class Header:
                 f"format 0 knows only {' and '.join(META_MODELS)}, not {_short(self.model)}; "
                 "use format 1 for other models"
             )
-        for name in ("sample_rate", "channels", "hop", "bits", "segment", "stride", "has_scale"):
+        for name in _V0_IMPLIED:
             if getattr(self, name) != getattr(model, name):
                 raise ContainerError(
                     f"header: {self.model} has {name} {getattr(model, name)}, "
@@ -203,13 +221,13 @@ class Header:
     def chunk_count(self, num_samples: int) -> int:
         """Chunks in a recording of `num_samples` (>= 1) samples per channel."""
         if self.stride is None:
-            return -(-num_samples // (self.hop * self.chunk_frames))
+            return -(-(num_samples + self.end_padding) // (self.hop * self.chunk_frames))
         return -(-num_samples // self.stride)
 
     def frames_in_chunk(self, index: int, num_samples: int) -> int:
         """Frames in chunk `index` of a recording of `num_samples` samples per channel."""
         if self.segment is None or self.stride is None:
-            frames = -(-num_samples // self.hop)
+            frames = -(-(num_samples + self.end_padding) // self.hop)
             return min(self.chunk_frames, frames - index * self.chunk_frames)
         return -(-min(self.segment, num_samples - index * self.stride) // self.hop)
 
@@ -234,6 +252,7 @@ class _MetaModel:
     chunk_frames: int
     hop: int = 320
     bits: int = 10
+    end_padding: int = 0
 
 
 META_MODELS: Mapping[str, _MetaModel] = MappingProxyType(

@@ -176,7 +176,7 @@ class EcdcWriter:
 
         Args:
             num_samples: per channel at the model's rate, at least 1. It fixes the number of
-                frames: ceil(num_samples / hop) of a whole-signal model, see `Header` for others.
+                frames, see `Header`.
             source_num_samples: per channel at the source's rate; format 0 has no place for it.
 
         Raises:

@@ -42,7 +42,8 @@ class Summary:
             return known
         reach = self.header.chunk_seconds(self.chunks)
         if self.header.segment is None:
-            reach = self.frames / self.header.frame_rate
+            samples = self.frames * self.header.hop - self.header.end_padding
+            reach = max(0, samples) / self.header.sample_rate
         return reach if known is None else min(known, reach)
 
     @property

@@ -69,6 +69,7 @@ _KEYS = {
     "chunk_frames": "f",
     "segment": "g",
     "stride": "s",
+    "end_padding": "e",
     "has_scale": "x",
     "source_sample_rate": "sr",
     "source_channels": "sc",
@@ -127,7 +128,7 @@ def build_header(header: Header) -> bytes:
     content: dict[str, Any] = {}
     for entry in fields(header):
         value = getattr(header, entry.name)
-        if entry.name in _KEYS and value is not None and value is not False and value != {}:
+        if entry.name in _KEYS and value not in (None, False, 0, {}):
             content[_KEYS[entry.name]] = value
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
     if len(text) > MAX_JSON_BYTES:

@@ -35,6 +35,7 @@ def ecdc_item(reader: EcdcReader, key: str, source: str, codebooks: int | None =
     info |= {
         "num_samples": reader.num_samples,
         "source_num_samples": reader.source_num_samples,
+        "end_padding": header.end_padding or None,
     }
     return TokenItem(
         key=key,
@@ -64,7 +65,7 @@ def item_ecdc(item: TokenItem, model: Header) -> Ecdc:
     said = {name: getattr(info, name) for name in INFO_FIELDS if name != "source"}
     said = {name: value for name, value in said.items() if value is not None}
     codebooks, frames = item.codes.shape
-    header = replace(model, **(said | {"codebooks": codebooks}))
+    header = replace(model, **({"end_padding": 0} | said | {"codebooks": codebooks}))
     if header.num_samples is None:
         if header.segment is not None:
             raise ContainerError(f"num_samples: missing; {header.model} codes segments")

@@ -44,6 +44,7 @@ class TokenInfo:
         num_samples: per channel at the codec's rate.
         segment: samples in a segment, where the codec works in segments.
         stride: samples from one segment's start to the next one's.
+        end_padding: samples coded after the recording's end; None where there are none.
         source_sample_rate: of what was encoded, in Hz.
         source_channels: of what was encoded.
         source_num_samples: per channel at the source's rate.
@@ -62,6 +63,7 @@ class TokenInfo:
     num_samples: int | None = None
     segment: int | None = None
     stride: int | None = None
+    end_padding: int | None = None
     source_sample_rate: int | None = None
     source_channels: int | None = None
     source_num_samples: int | None = None
