@@ -98,6 +98,8 @@ def open_input(source: Path | Literal["-"]) -> Iterator[BinaryIO]:
         return
     try:
         file = source.open("rb")
+    except FileNotFoundError as error:
+        raise EncodecCliError(f"{source}: no such file; check the name") from error
     except IsADirectoryError as error:
         raise EncodecCliError(f"{source}: is a folder; name a file") from error
     except OSError as error:

@@ -99,9 +99,19 @@ def section(name: str, command: Any) -> list[str]:
         names = ", ".join([*option.opts, *option.secondary_opts])
         value = "" if option.is_flag else f" {option.make_metavar(context)}"
         lines += [".TP", f".B {escaped(names + value)}", escaped(option.help or "")]
+        default = default_words(option)
+        if default:
+            lines[-1] += escaped(f" Default: {default}.")
         if option.envvar:
             lines[-1] += escaped(f" Also set by {option.envvar}.")
     return lines
+
+
+def default_words(option: Any) -> str:
+    """What an option is if it is not given; empty where that goes without saying."""
+    if isinstance(option.show_default, str):
+        return option.show_default
+    return "" if option.is_flag or option.default is None else str(option.default)
 
 
 def paragraphs(text: str | None, *, first: str | None = None) -> list[str]:

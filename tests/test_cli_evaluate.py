@@ -64,7 +64,7 @@ def test_kinds_of_a_manifest(recordings: Path) -> None:
 
 
 def test_inputs_that_are_none(recordings: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="standard input can be read only once"):
+    with pytest.raises(UsageError, match="-: a stream can be read only once"):
         find_recordings(["-"], recursive=False)
     with pytest.raises(UsageError, match="is a folder; add --recursive"):
         find_recordings([str(recordings)], recursive=False)
@@ -124,7 +124,7 @@ def test_tables_by_kind(mono: Path, recordings: Path) -> None:
     text = run("evaluate", recordings, "-r", "-m", mono).ok().text
     assert text.count("| tiny24 1.5 ") == text.count("| tiny24 6 ") == 3
     lines = text.splitlines()
-    for title in ("1 recording", "music, 1 recording", "speech, 2 recordings"):
+    for title in ("others, 1 recording", "music, 1 recording", "speech, 2 recordings"):
         assert title in lines
     speech = text[text.index("speech, 2 recordings") :]
     head, six = (

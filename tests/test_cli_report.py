@@ -10,6 +10,7 @@ import pytest
 from cli_samples import RATE, run, write_audio
 from report_samples import EVIL
 
+from encodec_cli.cli.report import short_names
 from encodec_cli.judging.other_codecs import CODECS
 from encodec_cli.report import open_excerpt
 
@@ -81,7 +82,7 @@ def test_refusals_come_before_the_work(tmp_path: Path, mono: Path) -> None:
     run(*common, "-o", tmp_path / "no" / "p.html").refused(1, "does not exist")
     run("report", tmp_path, "-o", page, "-f", "-m", mono).refused(2, "--recursive")
     missing = ("report", tmp_path / "no.wav", "-o", page, "-f", "-m", tmp_path / "no.safetensors")
-    run(*missing).refused(1, "no.wav: cannot read")  # before the model is looked for
+    run(*missing).refused(1, "no.wav: no such file")  # before the model is looked for
     assert page.read_text() == "mine"
     run(*common, "-o", page, "-f", "-b", "3").ok()
     assert names(page) == ["a.wav"]
@@ -122,15 +123,27 @@ def test_an_excerpt_is_the_beginning_and_goes_with_its_context(tmp_path: Path) -
 
 
 def test_folders_and_kinds(tmp_path: Path, mono: Path) -> None:
-    for name in ("speech/a.wav", "music/b.wav"):
-        (tmp_path / name).parent.mkdir()
+    for name in ("speech/a.wav", "music/b.wav", "c.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         write_audio(tmp_path / name, 6000)
     page = tmp_path / "p.html"
     run("report", tmp_path, "-r", "-o", page, "-m", mono, "-b", "6").ok()
-    assert names(page) == ["music/b.wav", "speech/a.wav"]
+    assert names(page) == ["c.wav", "music/b.wav", "speech/a.wav"]
     overview = page.read_text(encoding="utf-8").split("<article")[0]
     assert "<caption>music, 1 recording</caption>" in overview
     assert "<caption>speech, 1 recording</caption>" in overview
+    assert "<caption>others, 1 recording</caption>" in overview
+
+
+def test_names_without_the_folders_that_tell_nothing() -> None:
+    root = Path(Path.cwd().anchor)
+    far = [root / "data" / "a" / "1.wav", root / "home" / "b" / "2.wav"]
+    assert list(short_names(far).values()) == ["1.wav", "2.wav"]
+    twins = [root / "data" / "a" / "1.wav", root / "home" / "b" / "1.wav"]
+    assert list(short_names(twins).values()) == ["a/1.wav", "b/1.wav"]
+    near = [root / "data" / "a" / "1.wav", root / "data" / "b" / "c" / "2.wav"]
+    assert list(short_names(near).values()) == ["a/1.wav", "b/c/2.wav"]
+    assert list(short_names([root / "1.wav"]).values()) == ["1.wav"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="such names are impossible there")

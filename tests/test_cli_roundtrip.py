@@ -1,6 +1,7 @@
 """`roundtrip`: numbers that agree with encode and decode, words, a picture where one fits."""
 
 import json
+import os
 import re
 from pathlib import Path
 from unittest import mock
@@ -67,7 +68,29 @@ def test_roundtrip_of_very_short_sound_has_no_warnings(
 def test_roundtrip_of_silence(tmp_path: Path, mono: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(30_000), RATE)
     report = json.loads(run("roundtrip", tmp_path / "a.wav", "-m", mono, "--json").ok().text)
-    assert not {"estoi", "pesq"} & report.keys()
+    assert not {"estoi", "pesq", "si_sdr", "level_db"} & report.keys()
+    text = run("roundtrip", tmp_path / "a.wav", tmp_path / "b.wav", "-m", mono).ok().text
+    decoded = soundfile.read(tmp_path / "b.wav")[0]
+    level = float(re.search(r"level +of silence +decoded to (\S+) dBFS", text)[1])
+    assert level == pytest.approx(10 * np.log10((decoded**2).mean()), abs=0.1)
+
+
+def test_what_a_manifest_calls_music_is_not_judged_as_speech(tmp_path: Path, mono: Path) -> None:
+    source = write_audio(tmp_path / "a.wav", RATE)
+    (tmp_path / "manifest.csv").write_text("file,kind\na.wav,music\n")
+    text = run("roundtrip", source, "-m", mono).ok().text
+    assert "SI-SDR" in text
+    assert "PESQ" not in text
+    assert "PESQ" in run("roundtrip", source, "-m", mono, "--speech").ok().text
+
+
+def test_streams_are_refused_before_they_are_read(tmp_path: Path, mono: Path) -> None:
+    """They would be read again and again: a pipe would be waited for without end."""
+    os.mkfifo(tmp_path / "fifo")
+    words = "a stream can be read only once; save it as a file"
+    for command in (("roundtrip",), ("evaluate",), ("report", "-o", tmp_path / "r.html")):
+        for name in (tmp_path / "fifo", "-", "/dev/null"):
+            run(command[0], name, *command[1:], "-m", mono).refused(2, f"{name}: {words}")
 
 
 def test_json_says_in_words_what_it_says_in_numbers(tmp_path: Path, mono: Path) -> None:

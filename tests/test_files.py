@@ -101,7 +101,7 @@ def test_names_as_long_as_the_system_allows(tmp_path: Path, name: str) -> None:
 def test_inputs_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EncodecCliError, match="is a folder"), open_input(tmp_path):
         pass
-    with pytest.raises(EncodecCliError, match="No such file"), open_input(tmp_path / "a"):
+    with pytest.raises(EncodecCliError, match="no such file; check"), open_input(tmp_path / "a"):
         pass
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(EncodecCliError, match="stdin: is closed"), open_input("-"):

@@ -9,6 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import typer
+from rich.text import Text
+
+from encodec_cli.cli.app import app
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "man" / "encodec-cli.1"
@@ -38,6 +42,25 @@ def test_every_command_has_a_section_with_its_options(script: ModuleType) -> Non
     assert "Also set by ENCODEC_CLI_MIRROR." in sections["models pull"]
     for name in script.ENVIRONMENT:
         assert f".B {name}\n" in page
+
+
+def test_help_in_brackets_is_not_taken_for_rich_markup(script: ModuleType) -> None:
+    """rich drops [words] from help; defaults in other words belong in `show_default`."""
+    root = typer.main.get_command(app)
+    texts = {
+        f"{name} {parameter.name}": getattr(parameter, "help", None) or ""
+        for name, command in script.commands(root, ())
+        for parameter in command.params
+    }
+    texts |= {name: command.help for name, command in script.commands(root, ())}
+    assert len(texts) > 100
+    assert {name: Text.from_markup(text).plain for name, text in texts.items()} == texts
+
+
+def test_defaults_are_told(script: ModuleType) -> None:
+    page = script.man_page()
+    assert "Rates in kb/s, or none. Default: the model's.\n" in page
+    assert "Lower the level rather than clip peaks.\n" in page
 
 
 def test_nothing_of_the_text_is_taken_for_markup(script: ModuleType) -> None:

@@ -11,7 +11,14 @@ from torch import Tensor
 
 from encodec_cli.errors import UsageError
 from encodec_cli.judging.metric_names import METRICS
-from encodec_cli.judging.metrics import estoi, measure, missing_packages, pesq_wb, si_sdr
+from encodec_cli.judging.metrics import (
+    estoi,
+    level_dbfs,
+    measure,
+    missing_packages,
+    pesq_wb,
+    si_sdr,
+)
 
 RATE = 16_000
 ALWAYS = {"si_sdr", "mel", "mel_dac", "stft_dac", "level_db"}
@@ -117,6 +124,14 @@ def test_measure_names_what_it_can_tell(speech: Tensor) -> None:
     assert measure(speech, speech, RATE, speech=False).keys() == ALWAYS
     short = measure(speech[:500], speech[:500], RATE, speech=True)
     assert short.keys() == ALWAYS
+
+
+def test_silence_has_no_level_to_keep_and_no_waveform_to_follow() -> None:
+    silence, hiss = torch.zeros(RATE), 1e-4 * torch.randn(RATE)
+    assert measure(silence, hiss, RATE, speech=True).keys() == ALWAYS - {"si_sdr", "level_db"}
+    assert measure(hiss, silence, RATE, speech=False)["level_db"] == pytest.approx(-40, abs=0.5)
+    assert level_dbfs(silence) == pytest.approx(-120)
+    assert level_dbfs(hiss) == pytest.approx(-80, abs=0.2)
 
 
 def test_without_the_eval_extra(speech: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:

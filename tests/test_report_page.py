@@ -1,6 +1,7 @@
 """The page of `report`: complete, self-contained, and safe whatever the files are called."""
 
 import base64
+import dataclasses
 import hashlib
 import io
 import re
@@ -16,6 +17,7 @@ from report_samples import EVIL, recording
 
 import encodec_cli.report
 from encodec_cli.audio import flac_bytes
+from encodec_cli.judging.evaluate import Evaluated
 from encodec_cli.model import CompressionModel
 from encodec_cli.report import Recording, Report
 from encodec_cli.report.template import asset, escaped
@@ -238,18 +240,27 @@ def test_any_length(page: Page, seconds: float) -> None:
     assert len(parsed.source) < 20_000_000
 
 
-def test_silence(page: Page) -> None:
-    assert len(sounds(page(silent(np.zeros((1, 5000), np.float32))))) == 2
+def test_silence_is_drawn_as_such(page: Page) -> None:
+    """What a codec makes of it is far too quiet to hear, and must not look like noise."""
+    one = silent(np.zeros((1, 5000), np.float32))
+    hiss = 1e-4 * np.sin(np.arange(5000, dtype=np.float32))[None]
+    row = dataclasses.replace(one.results[0].row, metrics={"mel": 0.7})
+    parsed = page(dataclasses.replace(one, results=[Evaluated(row, hiss)]))
+    assert len(sounds(parsed)) == 2
+    assert "Against the original: mel distance 0.70" in parsed.source
+    for path in re.findall(r' d="(M[^"]*Z)"', parsed.source):
+        points = np.array([p.split() for p in path.strip("MZ").split("L")], int)
+        assert np.abs(points[:, 1]).max() <= 1
 
 
 def silent(audio: np.ndarray) -> Recording:
-    from dataclasses import replace
-
-    from encodec_cli.judging.evaluate import Evaluated
-
     one = recording(bandwidths=(6,))
-    result = Evaluated(replace(one.results[0].row, seconds=audio.shape[1] / RATE), audio)
-    return replace(one, reference=replace(one.reference, audio=audio), results=[result])
+    result = Evaluated(
+        dataclasses.replace(one.results[0].row, seconds=audio.shape[1] / RATE), audio
+    )
+    return dataclasses.replace(
+        one, reference=dataclasses.replace(one.reference, audio=audio), results=[result]
+    )
 
 
 def test_the_files_of_the_page_are_packaged() -> None:
@@ -286,13 +297,11 @@ def test_flac_is_lossless_and_clamps() -> None:
 
 def test_stereo(model: CompressionModel, page: Page) -> None:
     one = recording(bandwidths=(6,))
-    from dataclasses import replace
-
-    from encodec_cli.judging.evaluate import Evaluated
-
     pair = tone(1.0, channels=2).T
     result = Evaluated(one.results[0].row, pair)
-    both = replace(one, reference=replace(one.reference, audio=pair), results=[result])
+    both = dataclasses.replace(
+        one, reference=dataclasses.replace(one.reference, audio=pair), results=[result]
+    )
     parsed = page(both)
     assert all(sound.shape == (RATE, 2) for sound in sounds(parsed))
     assert "24 kHz, stereo" in parsed.source

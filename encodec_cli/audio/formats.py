@@ -62,6 +62,7 @@ def _by_suffix(target: Path) -> AudioFormat:
     if container is None:
         allowed = ", ".join(_SUFFIXES)
         raise UsageError(
-            f"{target}: unknown suffix {target.suffix!r}; use one of {allowed}, or --audio-format"
+            f"{target}: unknown suffix {target.suffix!r}; use one of {allowed}, "
+            "or decode's --audio-format"
         )
     return container

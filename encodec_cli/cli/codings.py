@@ -33,7 +33,7 @@ def parse_bandwidths(text: str | None) -> list[float] | None:
     """
     if text is None:
         return None
-    return [] if text == "none" else _parse_rates("--bandwidths", text)
+    return [] if text == "none" else _parse_rates(text, f"--bandwidths {text}", "3,6")
 
 
 def parse_against(texts: Sequence[str] | None) -> "list[tuple[OtherCodec, float]]":
@@ -49,19 +49,20 @@ def parse_against(texts: Sequence[str] | None) -> "list[tuple[OtherCodec, float]
 
     found = []
     for text in texts:
-        name, _, rates = text.partition(":")
+        name, _, numbers = text.partition(":")
         codec = find_codec(name)
-        found += [(codec, rate) for rate in _parse_rates("--against", rates or text)]
+        rates = _parse_rates(numbers, f"--against {text}", f"{name}:6,12")
+        found += [(codec, rate) for rate in rates]
     return found
 
 
-def _parse_rates(option: str, text: str) -> list[float]:
+def _parse_rates(text: str, where: str, example: str) -> list[float]:
     try:
         rates = [float(part) for part in text.split(",")]
     except ValueError:
         rates = [math.nan]
     if not all(0 < rate < math.inf for rate in rates):
-        raise UsageError(f"{option} {text}: give kb/s with commas between, such as 3,6")
+        raise UsageError(f"{where}: give kb/s with commas between, such as {example}")
     return list(dict.fromkeys(rates))
 
 

@@ -65,14 +65,19 @@ def decode(
     model: options.Model = DEFAULT_MODEL,
     sample_rate: Annotated[
         str | None,
-        typer.Option(metavar="HZ|source", help="'source' restores its rate and length. [model's]"),
+        typer.Option(
+            metavar="HZ|source",
+            help="'source' restores its rate and length.",
+            show_default="the model's",
+        ),
     ] = None,
     audio_format: Annotated[
         AudioFormatName | None,
         typer.Option(help="Format of the audio; by OUT's suffix unless given, else wav."),
     ] = None,
     encoding: Annotated[
-        EncodingName | None, typer.Option(help="Sample format of WAV and FLAC. [pcm16]")
+        EncodingName | None,
+        typer.Option(help="Sample format of WAV and FLAC.", show_default="pcm16"),
     ] = None,
     rescale: Annotated[
         bool, typer.Option("--rescale", help="Lower the level rather than clip peaks.")
@@ -83,10 +88,11 @@ def decode(
     ] = False,
     start: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Decode from here on: seconds, or [hh:]mm:ss.s."),
+        typer.Option(metavar="TIME", help="Decode from here on: seconds, mm:ss or hh:mm:ss."),
     ] = None,
     duration: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Decode that much. [to the end]")
+        str | None,
+        typer.Option(metavar="TIME", help="Decode that much.", show_default="to the end"),
     ] = None,
     lm: options.LanguageModel = None,
     legacy: Annotated[

@@ -47,7 +47,9 @@ def encode(
     latency: Annotated[
         float | None,
         typer.Option(
-            metavar="MS", help="For live pipes: shorter chunks, which leave sooner. [about 1000]"
+            metavar="MS",
+            help="For live pipes: shorter chunks, which leave sooner.",
+            show_default="about 1000",
         ),
     ] = None,
     lm: options.LanguageModel = None,

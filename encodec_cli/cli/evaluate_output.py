@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -57,11 +57,12 @@ def print_summary(rows: "Sequence[Row]", others: "Sequence[OtherCodec]") -> None
 
     summaries = summarize(rows)
     console = output()
-    for kind in dict.fromkeys(summary.kind for summary in summaries):
+    kinds = list(dict.fromkeys(summary.kind for summary in summaries))
+    for kind in kinds:
         group = [summary for summary in summaries if summary.kind == kind]
         recordings = count(max(summary.recordings for summary in group), "recording")
-        title = recordings if kind is None else f"{printable(kind)}, {recordings}"
-        console.print(title, style="bold")
+        name = "others" if kind is None and len(kinds) > 1 else printable(kind or "")
+        console.print(f"{name}, {recordings}" if name else recordings, style="bold")
         console.print(_table(group, console.width))
         console.print()
     console.print(_legend(summaries, others), soft_wrap=True)
@@ -113,6 +114,17 @@ def _interval(mean: "Mean | None", digits: int) -> str:
     return f"{_mean(mean, digits)} ±{mean.half_width:.{digits}f}"
 
 
+def _directions(measured: Collection[str]) -> str:
+    """Which way each metric is better."""
+    ways = {"high": "higher is better", "low": "lower is better", "zero": "nearer 0 is better"}
+    words = []
+    for best, way in ways.items():
+        labels = [m.label for name, m in METRICS.items() if m.best == best and name in measured]
+        if labels:
+            words.append(f"{', '.join(labels)}: {way}")
+    return "; ".join(words)
+
+
 def _legend(summaries: "Sequence[Summary]", others: "Sequence[OtherCodec]") -> str:
     parts = []
     if any(m.half_width is not None for summary in summaries for m in summary.means.values()):
@@ -124,6 +136,7 @@ def _legend(summaries: "Sequence[Summary]", others: "Sequence[OtherCodec]") -> s
             f"of {printable(name)}, {counted.get(name, 'whole .ecdc files')}" for name in sizes
         )
         parts.append(f"kb/s: bytes {'; '.join(words)}")
+    parts.append(_directions({name for summary in summaries for name in summary.means}))
     parts.append("clipped: samples at full scale, in all")
     if any("encode_speed" in summary.means for summary in summaries):
         parts.append("encoding, decoding: times real time, with files")

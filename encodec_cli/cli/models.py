@@ -123,7 +123,10 @@ def convert(
     ] = Target.ours,
     half: Annotated[bool, typer.Option("--half", help="fp16: half the size.")] = False,
     licence: Annotated[
-        str | None, typer.Option(help="Licence to state. [MIT for Meta's EnCodec weights]")
+        str | None,
+        typer.Option(
+            help="Licence to state.", show_default="what IN states; MIT for Meta's EnCodec weights"
+        ),
     ] = None,
     force: options.Force = False,
 ) -> None:

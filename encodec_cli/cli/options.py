@@ -41,7 +41,11 @@ Bandwidth = Annotated[
 Bandwidths = Annotated[
     str | None,
     typer.Option(
-        "--bandwidths", "-b", metavar="KBPS,...", help="Rates in kb/s, or none. [model's]"
+        "--bandwidths",
+        "-b",
+        metavar="KBPS,...",
+        help="Rates in kb/s, or none.",
+        show_default="the model's",
     ),
 ]
 Against = Annotated[
@@ -55,7 +59,8 @@ Speech = Annotated[
     bool | None,
     typer.Option(
         "--speech/--no-speech",
-        help="ESTOI and PESQ for all, or none. [all but music, sound and noise]",
+        help="ESTOI and PESQ for all, or none.",
+        show_default="all but music, sound and noise",
     ),
 ]
 NQ = Annotated[int | None, typer.Option("--n-q", metavar="N", help="Number of codebooks instead.")]
@@ -86,8 +91,8 @@ Search = Annotated[
         min=1,
         max=256,
         metavar="N",
-        help="Encoder keeps the N best code sequences: more are slower, a little better; "
-        "by default as many as the model's config says.",
+        help="Encoder keeps the N best code sequences: more are slower, a little better.",
+        show_default="the model's",
     ),
 ]
 Device = Annotated[
@@ -98,7 +103,7 @@ DType = Annotated[
     typer.Option("--dtype", help="bf16: half precision, faster where the device has it."),
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="CPU threads; all cores if not given.")
+    int | None, typer.Option(min=1, metavar="N", help="CPU threads.", show_default="all cores")
 ]
 OutputDir = Annotated[
     Path | None, typer.Option("--output-dir", "-o", help="Folder for the outputs of many inputs.")

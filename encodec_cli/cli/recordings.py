@@ -8,7 +8,7 @@ from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.files import open_input
 from encodec_cli.manifest import read_manifest_rows
 
-__all__ = ["decoded_files", "find_recordings"]
+__all__ = ["decoded_files", "find_recordings", "kind_of", "refuse_stream"]
 
 _MANIFEST = "manifest.csv"
 
@@ -20,16 +20,15 @@ def find_recordings(inputs: list[str], *, recursive: bool) -> dict[Path, str | N
     sub-folder in which a folder holds the file; else None.
 
     Raises:
-        UsageError: standard input; a folder without `recursive`; nothing found.
+        UsageError: standard input, a pipe or device; a folder without `recursive`; nothing found.
         EncodecCliError: the only recording cannot be opened. Of many, each is reported in its turn.
         ConfigError: see `read_manifest_rows`.
     """
     found: dict[Path, str | None] = {}
     kinds_in = cache(_kinds)
     for argument in inputs:
-        if argument == "-":
-            raise UsageError("-: standard input can be read only once; name a file")
         path = Path(argument)
+        refuse_stream(path)
         if path.suffix.lower() == ".csv":
             rows = read_manifest_rows(path, ("file", "kind"))
             found |= {path.parent / row["file"]: row["kind"] for row in rows}
@@ -46,6 +45,21 @@ def find_recordings(inputs: list[str], *, recursive: bool) -> dict[Path, str | N
         with open_input(*found):
             pass
     return found
+
+
+def refuse_stream(path: Path) -> None:
+    """Refuse what cannot be read from its start again, as a recording is for each bandwidth.
+
+    Raises:
+        UsageError: standard input, a pipe or a device.
+    """
+    if str(path) == "-" or (path.exists() and not path.is_dir() and not path.is_file()):
+        raise UsageError(f"{path}: a stream can be read only once; save it as a file first")
+
+
+def kind_of(path: Path) -> str | None:
+    """The kind that a `manifest.csv` beside the file `path` gives it, if any."""
+    return _kinds(path.parent).get(path.name)
 
 
 def _kinds(folder: Path) -> dict[str, str]:

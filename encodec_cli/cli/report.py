@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from encodec_cli.model import CompressionModel
     from encodec_cli.report import Recording
 
-__all__ = ["report"]
+__all__ = ["report", "short_names"]
 
 _DEFAULT_SECONDS = 30.0
 _MOST_SECONDS = 600.0
@@ -86,7 +86,7 @@ def report(
     loaded = load(model, device, threads, dtype)
     codings = codings_of(loaded, rates, others, search=search)
     warn_of_missing_packages(kinds.values(), speech)
-    names = _short_names(list(kinds))
+    names = short_names(list(kinds))
     with Report(loaded) as page:
 
         def work(job: Job) -> bool:
@@ -109,11 +109,19 @@ def report(
         raise typer.Exit(code)
 
 
-def _short_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """What to call files: without the folders that all of them lie in."""
+def short_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """What to call files: without the folders that all of them lie in.
+
+    Where these have nothing but the root in common, by as few folders as tell them apart.
+    """
     absolute = {path: path.absolute() for path in paths}
     common = Path(os.path.commonpath([path.parent for path in absolute.values()]))
-    return {path: str(whole.relative_to(common)) for path, whole in absolute.items()}
+    if common != Path(common.anchor):
+        return {path: str(whole.relative_to(common)) for path, whole in absolute.items()}
+    parts = 1
+    while len({whole.parts[-parts:] for whole in absolute.values()}) < len(absolute):
+        parts += 1
+    return {path: str(Path(*whole.parts[-parts:])) for path, whole in absolute.items()}
 
 
 def _recording(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
 from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES
@@ -11,6 +12,7 @@ from encodec_cli.cli.codings import warn_of_missing_packages
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, output, print_json, printable, rounded
 from encodec_cli.cli.loading import load
+from encodec_cli.cli.recordings import kind_of, refuse_stream
 from encodec_cli.cli.tables import facts_table, print_facts
 from encodec_cli.errors import UsageError
 from encodec_cli.files import check_writable
@@ -64,24 +66,29 @@ def roundtrip(
         if target.exists() and source.exists() and target.samefile(source):
             raise UsageError(f"{target}: is the input; name another output")
         check_writable(target, force=force)
+    refuse_stream(source)
     loaded = load(model, device, threads, dtype)
 
     from encodec_cli.api import choose_codebooks
     from encodec_cli.judging.evaluate import judge, read_reference, through_model, warm_up
 
     codebooks = choose_codebooks(loaded, bandwidth, n_q)
-    reference = read_reference(source, loaded.sample_rate, loaded.channels)
+    kind = kind_of(source)
+    reference = read_reference(source, loaded.sample_rate, loaded.channels, kind=kind)
     warm_up(loaded)
-    rate = loaded.config.bandwidth_kbps(codebooks)
-    coded = through_model(loaded, reference, rate, search=search)
+    bandwidth = loaded.config.bandwidth_kbps(codebooks)
+    coded = through_model(loaded, reference, bandwidth, search=search)
     if target is not None:
         _keep(coded.audio, target, loaded.sample_rate, force=force)
-    warn_of_missing_packages([None], speech)
+    warn_of_missing_packages([kind], speech)
     row = judge(reference, coded, speech=speech)
     if json:
         print_json(_as_dict(row, loaded.config.name, codebooks, source, target))
     else:
-        _print_facts(row, source, target, codebooks)
+        table = _facts(row, coded, codebooks)
+        if target is not None:
+            table.add_row("kept in", printable(str(target)), "")
+        print_facts(str(source), table)
         _print_pictures(reference, coded)
 
 
@@ -117,27 +124,35 @@ def _as_dict(
     )
 
 
-def _print_facts(row: "Row", source: Path, target: Path | None, codebooks: int) -> None:
+def _facts(row: "Row", coded: "Coded", codebooks: int) -> Table:
     """Sizes first, then how near it is: what of it, a word, the number behind it."""
     assert row.bytes is not None
-    source_bytes = source.stat().st_size
+    source_bytes = Path(row.recording).stat().st_size
     table = facts_table(columns=3)
     sizes = f"{source_bytes:,} -> {row.bytes:,} bytes"
     table.add_row("size", f"{source_bytes / row.bytes:.1f} times smaller", sizes)
-    length = f"{count(codebooks, 'codebook')}, {row.seconds:.2f} s"
-    table.add_row("rate", f"{row.kbps:.2f} kb/s", length)
+    codes = f"{row.bandwidth:g} kb/s of codes, {count(codebooks, 'codebook')}, {row.seconds:.2f} s"
+    table.add_row("rate", f"{row.kbps:.2f} kb/s", codes)
     for name, word in verdicts(row.metrics).items():
         metric = METRICS[name]
         label = "" if metric.label == _ASPECTS[name] else f"{metric.label} "
         number = f"{label}{row.metrics[name]:.{metric.digits}f} {metric.unit}".rstrip()
         table.add_row(_ASPECTS[name], word, f"{number}{_SCALES.get(name, '')}")
+    if "level_db" not in row.metrics:
+        table.add_row(_ASPECTS["level_db"], "of silence", f"decoded to {_dbfs(coded):.1f} dBFS")
     if row.clipped:
         table.add_row("clipped", count(row.clipped, "sample"), "")
     speeds = f"decoded {row.decode_speed:.1f} times"
     table.add_row("speed", f"encoded {row.encode_speed:.1f} times", f"{speeds} real time")
-    if target is not None:
-        table.add_row("kept in", printable(str(target)), "")
-    print_facts(str(source), table)
+    return table
+
+
+def _dbfs(coded: "Coded") -> float:
+    import torch
+
+    from encodec_cli.judging.metrics import level_dbfs
+
+    return level_dbfs(torch.from_numpy(coded.audio))
 
 
 def _print_pictures(reference: "Reference", coded: "Coded") -> None:

@@ -17,7 +17,7 @@ PICTURE_ROWS = 12
 """Lines of text; with half blocks, each shows two rows of a picture."""
 
 _RANGE_DB = 70.0
-_QUIETEST_TOP_DB = -60.0
+_QUIETEST_TOP_DB = -20.0
 _LEAST_WIDTH = 30
 _MOST_WIDTH = 72
 _GAP = 2

@@ -61,7 +61,8 @@ def tokens(
         float | None,
         typer.Option(
             metavar="MB",
-            help="Codes in a shard (parquet, webdataset): MB at two bytes each. [100]",
+            help="Codes in a shard (parquet, webdataset): MB at two bytes each.",
+            show_default=f"{_DEFAULT_SHARD_MB:g}",
         ),
     ] = None,
     recursive: options.Recursive = False,

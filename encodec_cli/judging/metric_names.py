@@ -23,7 +23,7 @@ class MetricName:
 METRICS = {
     "pesq": MetricName("PESQ-WB", "", 2, "high", "quality of speech, 1 to 4.6"),
     "estoi": MetricName("ESTOI", "", 3, "high", "intelligibility of speech, up to 1"),
-    "si_sdr": MetricName("SI-SDR", "dB", 1, "high", "higher is nearer to the waveform"),
+    "si_sdr": MetricName("SI-SDR", "dB", 1, "high", "how closely the waveform is followed"),
     "mel": MetricName(
         "mel distance", "", 2, "low", "0 is equal; speech through Opus at 6 kb/s has about 3.0"
     ),

@@ -16,7 +16,7 @@ from encodec_cli.errors import UsageError
 from encodec_cli.judging.distances import dac_mel_distance, dac_stft_distance, mel_distance
 from encodec_cli.torchaudio_import import import_torchaudio
 
-__all__ = ["estoi", "measure", "missing_packages", "pesq_wb", "si_sdr"]
+__all__ = ["estoi", "level_dbfs", "measure", "missing_packages", "pesq_wb", "si_sdr"]
 
 _PESQ_RATE = 16000
 _PESQ_SECONDS = 15
@@ -28,18 +28,18 @@ def measure(
 ) -> dict[str, float]:
     """Metrics of an estimate `[N]` of `reference` `[N]`, by the names of `METRICS`.
 
-    Always `si_sdr` and `level_db` (dB, level of the estimate over the reference's) and the
-    distances `mel`, `mel_dac` and `stft_dac`; for `speech` also `estoi` and `pesq`, where
-    installed and where they find enough speech.
+    Always the distances `mel`, `mel_dac` and `stft_dac`; unless the reference is silent, of which
+    nothing is a share, `si_sdr` and `level_db` (dB, level of the estimate over the reference's);
+    for `speech` also `estoi` and `pesq`, where installed and where they find enough speech.
     """
-    powers = [float(x.double().pow(2).mean()) + 1e-12 for x in (estimate, reference)]
     scores = {
-        "si_sdr": si_sdr(reference, estimate),
         "mel": mel_distance(reference, estimate, sample_rate),
         "mel_dac": dac_mel_distance(reference, estimate, sample_rate),
         "stft_dac": dac_stft_distance(reference, estimate, sample_rate),
-        "level_db": 10 * math.log10(powers[0] / powers[1]),
     }
+    if bool(reference.any()):
+        scores["si_sdr"] = si_sdr(reference, estimate)
+        scores["level_db"] = level_dbfs(estimate) - level_dbfs(reference)
     if speech:
         for name, metric in (("estoi", estoi), ("pesq", pesq_wb)):
             try:
@@ -60,6 +60,11 @@ def missing_packages() -> list[str]:
         except UsageError:
             missing.append(name)
     return missing
+
+
+def level_dbfs(x: Tensor) -> float:
+    """Root mean square in dB of full scale, from -120 on: far below what 16 bits hold."""
+    return 10 * math.log10(float(x.double().pow(2).mean()) + 1e-12)
 
 
 def si_sdr(reference: Tensor, estimate: Tensor) -> float:

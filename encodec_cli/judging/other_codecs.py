@@ -88,14 +88,18 @@ def find_codec(name: str) -> OtherCodec:
         UsageError: unknown, or not installed.
     """
     if name not in CODECS:
-        raise UsageError(f"{name}: no codec to compare with; known are {', '.join(CODECS)}")
+        raise UsageError(
+            f"--against {name}: no codec to compare with; known are {', '.join(CODECS)}"
+        )
     programs = []
     for codec in CODECS[name]:
         needed = dict.fromkeys((codec.encode[0], codec.decode[0]))
         if all(shutil.which(program) for program in needed):
             return codec
         programs.append(" and ".join(needed))
-    raise UsageError(f"{name}: needs {', or '.join(programs)}; install that, or do without it")
+    raise UsageError(
+        f"--against {name}: needs {', or '.join(programs)}; install that, or do without it"
+    )
 
 
 def through_codec(codec: OtherCodec, reference: Reference, kbps: float) -> Coded:

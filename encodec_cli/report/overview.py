@@ -30,14 +30,16 @@ def overview_html(recordings: Sequence[Sequence[Row]], model: str) -> str:
 def _summaries(summaries: Sequence[Summary], model: str) -> str:
     """A table for each kind."""
     tables = []
-    for kind in dict.fromkeys(s.kind for s in summaries):
+    kinds = list(dict.fromkeys(s.kind for s in summaries))
+    unnamed = "Means" if len(kinds) == 1 else "others"
+    for kind in kinds:
         group = [s for s in summaries if s.kind == kind]
         names = [name for name in METRICS if any(name in s.means for s in group)]
         count = max(s.recordings for s in group)
         tables.append(
             filled(
                 "summary.html",
-                caption=escaped(f"{kind or 'Means'}, {_recordings(count)}"),
+                caption=escaped(f"{kind or unnamed}, {_recordings(count)}"),
                 metrics=metric_headings(names),
                 rows="\n".join(_summary_row(s, names, model) for s in group),
             )

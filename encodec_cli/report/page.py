@@ -20,7 +20,8 @@ _SCRIPTS = ("deck.js", "transport.js", "card.js", "blind.js", "main.js")
 _TERMS = {
     "Pictures": "Time runs to the right, pitch upwards on a mel scale. Differences are orange "
     "where a version is louder than the original, blue where it is quieter.",
-    "kb/s": "Thousands of bits per second of sound, from the size of the .ecdc file.",
+    "kb/s": "Thousands of bits per second of sound, from the bytes of the file; "
+    "of Ogg files only the audio packets count.",
     "of PCM": "Size against the same sound as plain 16-bit samples.",
     "clipped": "Decoded samples beyond full scale.",
 }

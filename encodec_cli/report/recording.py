@@ -27,7 +27,9 @@ __all__ = ["Recording", "metric_headings", "recording_html", "version_label"]
 
 _MELS = 128
 _COLUMNS = 720
-_QUIETEST_TOP_DB = -60.0
+# What is quieter throughout is drawn darker and flatter, not as loud as anything else.
+_QUIETEST_TOP_DB = -20.0
+_LEAST_PEAK = 0.01
 _MOST_TICKS = 6
 _CAPTION = ("pesq", "estoi", "si_sdr")
 
@@ -96,7 +98,7 @@ def _versions(recording: Recording, number: int, labels: Sequence[str]) -> Itera
     reference = recording.reference
     original = _levels(reference.audio, reference.sample_rate)
     top = max(float(original.max()), _QUIETEST_TOP_DB)
-    peak = float(abs(reference.audio).max())
+    peak = max(float(abs(reference.audio).max()), _LEAST_PEAK)
     rate = f"{reference.sample_rate / 1000:g} kHz"
     channels = {1: "mono", 2: "stereo"}.get(len(reference.audio), f"{len(reference.audio)} ch")
     audios = [reference.audio, *(result.audio for result in recording.results)]
@@ -154,8 +156,8 @@ def _size_words(row: Row) -> str:
 
 def _caption(row: Row) -> str:
     """The metrics that a listener wants first."""
-    shown = (_value(row, name, unit=True) for name in _CAPTION if name in row.metrics)
-    return "Against the original: " + ", ".join(shown)
+    names = [name for name in _CAPTION if name in row.metrics] or ["mel"]
+    return "Against the original: " + ", ".join(_value(row, name, unit=True) for name in names)
 
 
 def _value(row: Row, name: str, *, unit: bool = False) -> str:
