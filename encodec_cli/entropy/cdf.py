@@ -20,12 +20,10 @@ def stable_cdf(probabilities: NDArray[np.float32]) -> NDArray[np.int32]:
     rounding puts the probabilities' sum above 1). Every step is an IEEE operation in fp32, so
     equal probabilities give equal bounds on every machine.
     """
-    size = probabilities.shape[-1]
-    scaled = probabilities / _ROUNDOFF
+    scaled = np.divide(probabilities, _ROUNDOFF, order="C")
     np.floor(scaled, out=scaled)
     scaled *= _ROUNDOFF
-    scaled *= np.float32((1 << RANGE_BITS) - _LEAST * size)
-    shares = scaled.astype(np.int32, order="C")  # truncates, and nothing here is negative
-    bounds = np.add.accumulate(shares, axis=-1, out=shares)
-    bounds += np.arange(_LEAST, _LEAST * size + 1, _LEAST, dtype=np.int32)
-    return bounds
+    scaled *= np.float32((1 << RANGE_BITS) - _LEAST * probabilities.shape[-1])
+    shares = scaled.astype(np.int32)  # truncates, and nothing here is negative
+    shares += _LEAST
+    return np.add.accumulate(shares, axis=-1, out=shares)
