@@ -23,36 +23,38 @@ def test_a_row_gets_the_bits_of_the_plain_product(rows: int, width: int) -> None
 
     for row, among_several in zip(x, several, strict=True):
         expected = torch.addmm(bias, row[None], weight.t())
-        assert torch.equal(product(row[None]), expected)
+        assert torch.equal(product(row), expected[0])
         assert torch.equal(among_several, expected[0])
 
 
-@pytest.mark.parametrize("parts", [1, 16])
-def test_a_last_row_gets_the_bits_it_has_after_others(parts: int) -> None:
-    weight, bias, x = matrix(400, 200)
-    product = LastRowProduct(weight, bias, rows=4, parts=parts)
+@pytest.mark.parametrize("width", [200, 48, 7])
+def test_a_last_row_gets_the_bits_it_has_after_others(width: int) -> None:
+    weight, bias, x = matrix(400, width)
+    product = LastRowProduct(weight, bias, [2, 200])
     in_fast_memory([product])
-    block = torch.cat([torch.zeros(3, 200), x[:1]])
+    out = torch.zeros(2, 200, 3)
 
-    got = product(x[:1], torch.zeros(4, 200))
+    product(x[4], out[:, :, 1])
 
-    assert got.shape == (parts, 400 // parts)
-    assert torch.equal(got.reshape(-1), torch.addmm(bias, block, weight.t())[-1])
+    assert torch.equal(out[:, :, 1].flatten(), torch.addmm(bias, x, weight.t())[4])
+    assert not out[:, :, ::2].any()
 
 
 def test_where_parts_round_otherwise_the_matrix_stays_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     weight, bias, x = matrix(64, 200)
-    honest = torch.baddbmm
-    monkeypatch.setattr(torch, "baddbmm", lambda *args: honest(*args).add_(1))
-    row = RowProduct(weight, bias)
-    last = LastRowProduct(weight, bias, rows=4, parts=2)
+    baddbmm, embedding_bag = torch.baddbmm, torch.embedding_bag
+    monkeypatch.setattr(torch, "baddbmm", lambda *args: baddbmm(*args).add_(1))
+    monkeypatch.setattr(torch, "embedding_bag", lambda *args: [embedding_bag(*args)[0].add_(1)])
+    row, last = RowProduct(weight, bias), LastRowProduct(weight, bias, [64])
+    out = torch.empty(64)
+    last(x[0], out)
 
     expected = torch.addmm(bias, x[:1], weight.t())
-    assert torch.equal(row(x[:1]), expected)
+    assert torch.equal(row(x[0]), expected[0])
     assert torch.equal(row.rows(x)[:1], expected)
-    torch.testing.assert_close(last(x[:1], torch.zeros(4, 200)).view(1, -1), expected)
+    assert torch.equal(out, torch.addmm(bias, x[:1].expand(4, -1), weight.t())[0])
 
 
 def test_copies_in_big_pages_keep_shape_strides_and_values() -> None:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from encodec_cli.errors import CheckpointError, UsageError
-from encodec_cli.nn.lm_frame import FrameStep
+from encodec_cli.nn.lm_frame import FrameStep, LmInput
 from encodec_cli.nn.lm_layer import LmLayer
 from encodec_cli.nn.lm_memory import FIRST, HEADS, LmMemory
 from encodec_cli.nn.row_product import RowProduct, in_fast_memory
@@ -68,12 +68,11 @@ class LanguageModel:
         _check_shapes(state, shapes)
         weights = {name: value.detach().float().contiguous() for name, value in state.items()}
         books = range(self.codebooks)
-        self.tables = torch.cat([weights[f"emb.{k}.weight"] for k in books])
-        """`[K * (N + 1), D]`"""
+        self._tables = torch.cat([weights[f"emb.{k}.weight"] for k in books])
         self._heads_weight = torch.stack([weights[f"linears.{k}.weight"] for k in books], dim=1)
         self._heads_bias = torch.stack([weights[f"linears.{k}.bias"] for k in books], dim=1)
         self._steps: dict[int, FrameStep] = {}
-        self.norm = (weights["transformer.norm_in.weight"], weights["transformer.norm_in.bias"])
+        self._norm = (weights["transformer.norm_in.weight"], weights["transformer.norm_in.bias"])
         with _one_thread():
             self.layers = [LmLayer(weights, f"transformer.layers.{i}.") for i in range(layers)]
             in_fast_memory(self.layers)
@@ -101,7 +100,8 @@ class LanguageModel:
             with _one_thread():
                 heads = RowProduct(weight, bias)
                 in_fast_memory([heads])
-            self._steps[codebooks] = FrameStep(self.layers, heads, codebooks)
+            embed = LmInput(self._tables, self._norm, codebooks)
+            self._steps[codebooks] = FrameStep(embed, self.layers, heads, codebooks)
         return self._steps[codebooks]
 
 
@@ -109,47 +109,49 @@ class CodePredictor:
     """Runs a `LanguageModel` frame by frame; see `entropy.Predictor`."""
 
     def __init__(self, model: LanguageModel, codebooks: int) -> None:
-        self._model = model
-        self._tables = model.tables.numpy()
-        self._rows = np.arange(codebooks) * (model.bins + 1)
+        self._first_rows = np.arange(codebooks) * (model.bins + 1)
+        self._code_rows = self._first_rows + 1
+        self._dim = model.dim
         self._step = model.step(codebooks)
         self._memory = LmMemory(len(model.layers), model.dim, model.past_context)
-        self._positions = np.empty((0, model.dim), np.float32)
-        self._frame = 0
+        self._positions = torch.empty(0, model.dim)
+        self._number = 0  # of the next frame, counted from the first of the positions
+        self._passed = 0
 
-    @torch.inference_mode()
     def __call__(self, previous: NDArray[np.uint16] | None) -> NDArray[np.float32]:
         """Probabilities `[T, K, N]` of the frames after `previous` `[K, T]`, None at the start."""
-        rows = self._rows[None] if previous is None else previous.T + (self._rows + 1)
-        with _one_thread():
-            # numpy adds such rows one by one, like Meta's program; torch in another order.
-            x = torch.from_numpy(np.add.reduce(self._tables[rows], axis=1))
-            x = torch.layer_norm(x, x.shape[1:], *self._model.norm)
-            for row in x.numpy():
-                row += self._position()
-            probabilities: NDArray[np.float32] = self._probabilities(x).transpose(1, 2).numpy()
-        return probabilities
+        rows = self._first_rows[None] if previous is None else previous.T + self._code_rows
+        with torch.inference_mode(), _one_thread():
+            probabilities: NDArray[np.float32] = self._probabilities(rows).numpy()
+        return probabilities.transpose(0, 2, 1)
 
-    def _probabilities(self, x: Tensor) -> Tensor:
-        """`[T, D] -> [T, N, K]`"""
+    def _probabilities(self, rows: NDArray[np.int64]) -> Tensor:
+        """`[T, K] -> [T, N, K]`"""
         memory, step = self._memory, self._step
-        alone = len(x) if len(x) == 1 else max(0, FIRST - memory.end)
-        parts = [step.one(row, memory) for row in x[:alone, None]]
-        if alone < len(x):
-            parts.append(step.several(x[alone:], memory))
+        if self._number + len(rows) > len(self._positions):
+            self._passed += self._number
+            self._number = 0
+            self._positions = _position_embeddings(self._passed, self._dim)
+        alone = 1 if len(rows) == 1 else max(0, FIRST - memory.end)
+        parts = []
+        for row in rows[:alone]:
+            parts.append(step.one(torch.from_numpy(row), self._positions, self._number, memory))
+            self._number += 1
+        rest = rows[alone:]
+        if len(rest):
+            positions = self._positions[self._number : self._number + len(rest)]
+            parts.append(step.several(torch.from_numpy(rest.reshape(-1)), positions, memory))
+            self._number += len(rest)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _position(self) -> NDArray[np.float32]:
-        """Embedding `[D]` of the next frame's number."""
-        row = self._frame % _ROWS
-        if row == 0:
-            half = self._model.dim // 2
-            numbers = torch.arange(self._frame, self._frame + _ROWS).view(-1, 1)
-            phase = numbers / (_MAX_PERIOD ** (torch.arange(half) / (half - 1)))
-            self._positions = torch.cat([torch.cos(phase), torch.sin(phase)], dim=1).numpy()
-        self._frame += 1
-        position: NDArray[np.float32] = self._positions[row]
-        return position
+
+def _position_embeddings(first: int, dim: int) -> Tensor:
+    """Embeddings `[_ROWS, D]` of the numbers of frames from `first` on."""
+    half = dim // 2
+    phase = torch.arange(first, first + _ROWS).view(-1, 1) / (
+        _MAX_PERIOD ** (torch.arange(half) / (half - 1))
+    )
+    return torch.cat([torch.cos(phase), torch.sin(phase)], dim=1)
 
 
 def _shapes(

@@ -15,37 +15,73 @@ from encodec_cli.nn.lm_layer import LmLayer
 from encodec_cli.nn.lm_memory import LmMemory
 from encodec_cli.nn.row_product import RowProduct
 
-__all__ = ["FrameStep", "LmFrame"]
+__all__ = ["FrameStep", "LmFrame", "LmInput"]
+
+
+class LmInput(nn.Module):
+    """From the codes before a frame to its input.
+
+    Args:
+        tables: embeddings of all codebooks `[rows, D]`.
+        norm: weight and bias `[D]`.
+        codebooks: K.
+    """
+
+    def __init__(self, tables: Tensor, norm: tuple[Tensor, Tensor], codebooks: int) -> None:
+        super().__init__()
+        self._tables, self._norm, self._codebooks = tables, norm, codebooks
+
+    def forward(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """`-> [T, D]`
+
+        Args:
+            rows: of the tables, `[T * K]`.
+            positions: embeddings of the frames' numbers, `[T, D]`, or `[D]` of one.
+        """
+        # Adds the rows one by one, like Meta's program; `torch.sum` would in another order.
+        starts = torch.arange(0, rows.size(0), self._codebooks)
+        x = torch.embedding_bag(self._tables, rows, starts, False, 0, False)[0]
+        return torch.layer_norm(x, x.shape[1:], self._norm[0], self._norm[1]) + positions
 
 
 class LmFrame(nn.Module):
-    """From the inputs of a frame to its probabilities.
+    """From the codes before a frame to its probabilities.
 
     Args:
+        embed: of the model.
         layers: of the model.
         heads: the product that makes the logits of K codebooks, in the order `[N, K]`.
         codebooks: K.
     """
 
-    def __init__(self, layers: list[LmLayer], heads: RowProduct, codebooks: int) -> None:
+    def __init__(
+        self, embed: LmInput, layers: list[LmLayer], heads: RowProduct, codebooks: int
+    ) -> None:
         super().__init__()
+        self.embed = embed
         self.layers = nn.ModuleList(layers)
         self.heads = heads
         self._codebooks = codebooks
 
     def forward(
         self,
-        x: Tensor,
+        rows: Tensor,
+        positions: Tensor,
+        number: int,
         kept: list[Tensor],
         first: list[Tensor],
-        block: Tensor,
         start: int,
         end: int,
     ) -> Tensor:
-        """`[1, D] -> [1, N, K]`; see `LmLayer` and `LmMemory`."""
+        """`-> [1, N, K]`; see `LmInput`, `LmLayer` and `LmMemory`.
+
+        Args:
+            number: of the frame among `positions`.
+        """
+        x = self.embed(rows, positions[number]).view(-1)
         for i, layer in enumerate(self.layers):
-            x = layer(x, kept[i], first[i], block, start, end)
-        return self.probabilities(self.heads(x))
+            x = layer(x, kept[i], first[i], start, end)
+        return self.probabilities(self.heads(x).view(1, -1))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """`[T, N * K] -> [T, N, K]`"""
@@ -57,34 +93,38 @@ class FrameStep:
     """Runs frames through the layers and heads, each run with its own memory.
 
     Args:
-        layers: see `LmFrame`.
+        embed: see `LmFrame`.
+        layers: see there.
         heads: see there.
         codebooks: see there.
     """
 
-    def __init__(self, layers: list[LmLayer], heads: RowProduct, codebooks: int) -> None:
-        self._layers, self._heads = layers, heads
-        self._frame = LmFrame(layers, heads, codebooks).eval()
-        self._compiled: nn.Module = self._frame
+    def __init__(
+        self, embed: LmInput, layers: list[LmLayer], heads: RowProduct, codebooks: int
+    ) -> None:
+        self._embed, self._layers, self._heads = embed, layers, heads
+        self._frame = LmFrame(embed, layers, heads, codebooks).eval()
+        self._run = self._frame.forward
         # torch offers no TorchScript from Python 3.14 on: slower there, and the same bits.
         if sys.version_info < (3, 14):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
-                self._compiled = torch.jit.freeze(torch.jit.script(self._frame))
+                self._run = torch.jit.freeze(torch.jit.script(self._frame)).forward
 
-    def one(self, x: Tensor, memory: LmMemory) -> Tensor:
-        """`[1, D] -> [1, N, K]`, the next frame."""
+    def one(self, rows: Tensor, positions: Tensor, number: int, memory: LmMemory) -> Tensor:
+        """The next frame, `-> [1, N, K]`; see `LmFrame`."""
         memory.extend(1)
         start = memory.start(memory.end)
         # Optimizing takes the first two calls a tenth of a second and gains nothing here.
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            probabilities: Tensor = self._compiled(
-                x, memory.kept, memory.first, memory.block, start, memory.end
+            probabilities: Tensor = self._run(
+                rows, positions, number, memory.kept, memory.first, start, memory.end
             )
         return probabilities
 
-    def several(self, x: Tensor, memory: LmMemory) -> Tensor:
-        """`[T, D] -> [T, N, K]`, the next frames, which come after the first ones."""
+    def several(self, rows: Tensor, positions: Tensor, memory: LmMemory) -> Tensor:
+        """The next T frames, which come after the first ones, `-> [T, N, K]`; see `LmInput`."""
+        x = self._embed(rows, positions)
         memory.extend(len(x))
         for number, layer in enumerate(self._layers):
             x = layer.several(x, memory, number)

@@ -5,11 +5,11 @@ is part of the format. That program projects keys and values of the whole contex
 frame, as one matrix product; here they are kept:
 
     rows of the product   1     2 or 3     4 and more
-    kernel                A     B          C             each rounds in its own way
+    kernel                A     B          C             each adds up in its own order
 
-With 4 rows or more a row's result does not depend on the others. So the newest row is projected in
-a block of 4 rows, the others zeros, and the first frames, whose contexts are smaller, as Meta's
-program does it: all rows anew. All other products have one row there, and here.
+With 4 rows or more a row's result does not depend on the others. So the newest row is projected
+alone in the order of kernel C (see `LastRowProduct`), and the first frames, whose contexts are
+smaller, as Meta's program does it: all rows anew. All other products have one row there, and here.
 
 `forward` is written for TorchScript as well; see `LmFrame`.
 
@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from encodec_cli.nn.lm_memory import BLOCK, HEADS, LmMemory
-from encodec_cli.nn.row_product import LastRowProduct, RowProduct
+from encodec_cli.nn.lm_memory import HEADS, LmMemory
+from encodec_cli.nn.row_product import MANY_ROWS, LastRowProduct, RowProduct
 
 __all__ = ["LmLayer"]
 
@@ -45,7 +45,7 @@ class LmLayer(nn.Module):
         weight, bias = pair("self_attn.in_proj_")
         self._dim = dim = weight.shape[1]
         self.queries = RowProduct(weight[:dim], bias[:dim])
-        self.kept = LastRowProduct(weight[dim:], bias[dim:], rows=BLOCK, parts=2 * HEADS)
+        self.kept = LastRowProduct(weight[dim:], bias[dim:], [2, 1, HEADS, dim // HEADS])
         self.out = RowProduct(*pair("self_attn.out_proj."))
         self.widen = RowProduct(*pair("linear1."))
         self.narrow = RowProduct(*pair("linear2."))
@@ -67,30 +67,27 @@ class LmLayer(nn.Module):
             **{f"norm{i}.{part}": (dim,) for i in (1, 2) for part in ("weight", "bias")},
         }
 
-    def forward(
-        self, x: Tensor, kept: Tensor, first: Tensor, block: Tensor, start: int, end: int
-    ) -> Tensor:
-        """`[1, D] -> [1, D]`, one frame.
+    def forward(self, x: Tensor, kept: Tensor, first: Tensor, start: int, end: int) -> Tensor:
+        """`[D] -> [D]`, one frame.
 
         Args:
             x: the frame's input.
             kept: keys and values, see `LmMemory`; this frame's are put before `end`.
             first: inputs of the first frames; this one's is put there if it is one of them.
-            block: see `LastRowProduct`.
             start: the first row in sight.
             end: of the rows.
         """
         heads = kept.size(2)
         if end <= first.size(0):  # results change with the number of rows while they are few
-            first[end - 1] = x[0]
+            first[end - 1] = x
             anew = torch.addmm(self.kept.bias, first[:end], self.kept.weight.t())
             rows = anew.view(end, 2, 1, heads, -1).permute(1, 2, 3, 0, 4)
             kept.narrow(3, 0, end).copy_(rows)
         else:
-            kept.select(3, end - 1).copy_(self.kept(x, block).view(2, 1, heads, -1))
+            self.kept(x, kept.select(3, end - 1))
         query = self.queries(x).view(1, heads, 1, -1)
-        seen = kept.narrow(3, start, end - start)
-        mixed = F.scaled_dot_product_attention(query, seen[0], seen[1]).view(1, -1)
+        keys, values = kept.narrow(3, start, end - start).unbind()
+        mixed = F.scaled_dot_product_attention(query, keys, values).view(-1)
         x = torch.layer_norm(x + self.out(mixed), [self._dim], self.norm1[0], self.norm1[1])
         wide = F.gelu(self.widen(x))
         return torch.layer_norm(x + self.narrow(wide), [self._dim], self.norm2[0], self.norm2[1])
@@ -105,8 +102,8 @@ class LmLayer(nn.Module):
         """
         kept, count = memory.kept[number], len(x)
         first = memory.end - count
-        block = F.pad(x, (0, 0, BLOCK - 1, 0))
-        new = torch.addmm(self.kept.bias, block, self.kept.weight.t())[BLOCK - 1 :]
+        block = F.pad(x, (0, 0, MANY_ROWS - 1, 0))
+        new = torch.addmm(self.kept.bias, block, self.kept.weight.t())[MANY_ROWS - 1 :]
         rows = new.view(count, 2, 1, HEADS, -1).permute(1, 2, 3, 0, 4)
         kept[:, :, :, first : memory.end] = rows
         queries = self.queries.rows(x).view(count, 1, HEADS, 1, -1)

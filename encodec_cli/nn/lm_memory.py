@@ -6,11 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["BLOCK", "FIRST", "HEADS", "LmMemory"]
+__all__ = ["FIRST", "HEADS", "LmMemory"]
 
 HEADS = 8
-BLOCK = 4
-"""Rows of a product in which the newest row gets the bits that it has among many."""
 FIRST = 16
 """Rows that are projected anew for every frame, the zero vector among them."""
 
@@ -28,7 +26,6 @@ class LmMemory:
         kept: of each layer, keys and values `[2, 1, HEADS, rows, D / HEADS]`.
         first: of each layer, inputs of the first frames `[FIRST, D]`; the first is the zero vector
             before them.
-        block: zeros `[BLOCK, D]` and the newest row.
         end: rows taken.
     """
 
@@ -40,7 +37,6 @@ class LmMemory:
         floats = 2 * strides[0]
         self.kept = [torch.empty(floats).as_strided(shape, strides) for _ in range(layers)]
         self.first = [torch.zeros(FIRST, dim) for _ in range(layers)]
-        self.block = torch.zeros(BLOCK, dim)
         self.end = 1
 
     def extend(self, count: int) -> None:

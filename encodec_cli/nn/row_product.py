@@ -24,7 +24,10 @@ from torch import Tensor, nn
 
 from encodec_cli.nn.big_pages import in_big_pages
 
-__all__ = ["LastRowProduct", "RowProduct", "in_fast_memory"]
+__all__ = ["MANY_ROWS", "LastRowProduct", "RowProduct", "in_fast_memory"]
+
+MANY_ROWS = 4
+"""Rows of a product from which on a row's bits do not depend on their number."""
 
 _STREAMS = 4
 _PIECE_ROWS = 1024  # of a matrix; what stays in the cache for several rows of x
@@ -57,11 +60,11 @@ class RowProduct(nn.Module):
                 self.pieces = torch.empty(0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[1, A] -> [1, B]`"""
+        """`[A] -> [B]`"""
         count = self.pieces.size(0)
         if count == 0:
-            return torch.addmm(self.bias, x, self.weight.t())
-        return torch.baddbmm(self._pieces_bias, x.expand(count, 1, -1), self.pieces).view(1, -1)
+            return torch.addmm(self.bias, x.view(1, -1), self.weight.t()).view(-1)
+        return torch.baddbmm(self._pieces_bias, x.expand(count, 1, -1), self.pieces).view(-1)
 
     def rows(self, x: Tensor) -> Tensor:
         """`[T, A] -> [T, B]`, each row as if it came alone."""
@@ -80,39 +83,48 @@ class RowProduct(nn.Module):
 
 
 class LastRowProduct(nn.Module):
-    """`bias + weight @ x` with the bits that it has as the last row of a product of several rows.
+    """`bias + weight @ x` with the bits that it has as the last row of a product of many rows.
 
-    The weights of each part lie together as that product reads them, all columns of a row of x.
+    MKL adds up each half of such a row by itself, one fused multiply-add after the other, as rows
+    of 1, 2^k and -2^k show. `embedding_bag` does so too, and takes x alone, while MKL must be given
+    four rows and copies the matrix first.
 
     Args:
         weight: `[B, A]`, fp32.
         bias: `[B]`.
-        rows: of the product; those before the last are zeros.
-        parts: P, pieces of B.
+        shape: of a result, B elements.
 
     Attributes:
-        pieces: the weight in parts `[P, A, B / P]`; empty where it stays in one piece.
+        pieces: the weight turned, `[A, B]`; empty where sums of halves have other bits.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, *, rows: int, parts: int) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, shape: list[int]) -> None:
         super().__init__()
-        self.weight, self.bias, self._parts = weight.contiguous(), bias.contiguous(), parts
-        self.pieces, self._pieces_bias = torch.empty(0), torch.empty(0)
+        self.weight, self.bias = weight.contiguous(), bias.contiguous()
+        self.pieces = torch.empty(0)
+        self._bias, self._shape, self._rows = bias.reshape(shape), shape, MANY_ROWS
+        self._parts = [2, *shape]
         width = weight.shape[1]
-        probe, block = _probe(width), torch.zeros(rows, width)
-        expected = self(probe, block)
-        self.pieces = self.weight.view(parts, -1, width).transpose(1, 2).contiguous()
-        self._pieces_bias = self.bias.view(parts, 1, -1).repeat(1, rows, 1)
-        if not torch.equal(self(probe, block), expected):
+        self._columns = torch.arange(width, dtype=torch.int32)
+        self._halves = torch.tensor([0, width // 2], dtype=torch.int32)
+        probe, expected, found = _probe(width), torch.empty(shape), torch.empty(shape)
+        self(probe, expected)
+        self.pieces = self.weight.t().contiguous()
+        self(probe, found)
+        if not torch.equal(found, expected):
             self.pieces = torch.empty(0)
 
-    def forward(self, x: Tensor, block: Tensor) -> Tensor:
-        """`[1, A] -> [P, B / P]`; `block` are the rows `[rows, A]`, x becomes the last of them."""
-        block[-1:].copy_(x)
+    def forward(self, x: Tensor, out: Tensor) -> None:
+        """`[A]`, the result goes to `out`."""
         if self.pieces.size(0) == 0:
-            return torch.addmm(self.bias, block, self.weight.t())[-1].view(self._parts, -1)
-        products = torch.baddbmm(self._pieces_bias, block.expand(self._parts, -1, -1), self.pieces)
-        return products[:, -1]
+            products = torch.addmm(self.bias, x.expand(self._rows, -1), self.weight.t())
+            out.copy_(products[0].view(self._shape))
+        else:
+            halves = torch.embedding_bag(
+                self.pieces, self._columns, self._halves, False, 0, False, x
+            )[0]
+            first, second = halves.view(self._parts).unbind()
+            torch.add(self._bias + first, second, out=out)
 
 
 def in_fast_memory(modules: Iterable[nn.Module]) -> None:
@@ -125,5 +137,5 @@ def in_fast_memory(modules: Iterable[nn.Module]) -> None:
 
 
 def _probe(width: int) -> Tensor:
-    """A row `[1, width]` to try products with."""
-    return torch.linspace(-1, 1, width)[None]
+    """A row to try products with."""
+    return torch.linspace(-1, 1, width)
