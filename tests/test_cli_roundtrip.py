@@ -185,7 +185,9 @@ def test_a_pair_of_half_block_pictures_fits_the_terminal() -> None:
     assert "38;2;0;0;4;48;2;183;55;121m" in lines[-1]  # and 35 dB less, half way down the scale
 
 
-@pytest.mark.parametrize("changes", [{"no_color": True}, {"color_system": None}])
+@pytest.mark.parametrize(
+    "changes", [{"no_color": True}, {"color_system": None}, {"color_system": "standard"}]
+)
 def test_without_colour_there_are_shades(changes: dict[str, object]) -> None:
     lines = drawn(console(**changes))
     assert len(lines) == 1 + PICTURE_ROWS
@@ -203,11 +205,17 @@ def test_no_picture_where_it_has_no_place(changes: dict[str, object]) -> None:
 
 def test_pictures_go_to_terminals_only(tmp_path: Path, mono: Path) -> None:
     source = write_audio(tmp_path / "a.wav", 36_000)
-    wide = run("roundtrip", source, "-m", mono, terminal=("stdout",)).ok()
+    coloured = {"TERM": "xterm-256color"}
+    wide = run("roundtrip", source, "-m", mono, terminal=("stdout",), environment=coloured).ok()
     assert "▀" in wide.text
     assert "▀" not in run("roundtrip", source, "-m", mono).ok().text
     plain = run(
-        "roundtrip", source, "-m", mono, terminal=("stdout",), environment={"NO_COLOR": "1"}
+        "roundtrip",
+        source,
+        "-m",
+        mono,
+        terminal=("stdout",),
+        environment={**coloured, "NO_COLOR": "1"},
     )
     assert "▒" in plain.ok().text
     assert "38;2" not in plain.text

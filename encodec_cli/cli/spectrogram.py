@@ -1,4 +1,4 @@
-"""Spectrograms drawn with characters: half blocks in colour, or shades where colour is unwanted."""
+"""Spectrograms drawn with characters: half blocks in 256 colours or more, else shades."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -46,7 +46,9 @@ def picture_pair(console: Console, titles: Sequence[str], pictures: Sequence[Lev
     """Two pictures side by side on one scale, which the first one sets."""
     top = max(float(pictures[0].max()), _QUIETEST_TOP_DB)
     drawn = [np.clip((p[::-1] - top) / _RANGE_DB + 1, 0, 1) for p in pictures]
-    draw = _in_shades if console.color_system is None or console.no_color else _in_colour
+    # Sixteen colours have no order from quiet to loud.
+    coloured = console.color_system in ("256", "truecolor") and not console.no_color
+    draw = _in_colour if coloured else _in_shades
     table = Table.grid(padding=(0, _GAP, 0, 0))
     table.add_row(*(Text(title, style="dim") for title in titles))
     table.add_row(*(Text("\n").join(draw(picture)) for picture in drawn))
