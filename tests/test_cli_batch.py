@@ -183,7 +183,7 @@ def test_a_folder_without_recordings(tmp_path: Path, mono: Path) -> None:
 
 def test_standard_input_is_not_one_of_many(tmp_path: Path, mono: Path) -> None:
     result = run("encode", "-", "-m", mono, "-o", tmp_path / "o")
-    result.refused(2, "standard input cannot be one of many inputs")
+    result.refused(2, "-: standard input has no name to give its output")
 
 
 @pytest.mark.parametrize("name", ["out.ecdc", "out.WAV"])

@@ -68,7 +68,9 @@ def plan_jobs(
     jobs = []
     for argument in arguments:
         if argument == "-":
-            raise UsageError("-: standard input cannot be one of many inputs")
+            raise UsageError(
+                "-: standard input has no name to give its output; save it as a file first"
+            )
         path = Path(argument)
         if not path.is_dir():
             folder = path.parent if output_dir is None else output_dir

@@ -15,7 +15,9 @@ def pull(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", autocompletion=complete_published, help="A name of models list."
+            metavar="NAME",
+            autocompletion=complete_published,
+            help="As models list says, such as encodec_24khz.",
         ),
     ],
     mirror: Annotated[

@@ -78,7 +78,7 @@ def meta_state(
     if like is None:
         raise UsageError(
             f"--to meta: {config.name} is not built like {' or '.join(META_MODELS)}, "
-            "the models of Meta's package; try --to hf"
+            "the models of Meta's package; --to hf takes some others"
         )
     has_norms = published_config(like).seanet.norm == "weight_norm"
     normed = (".conv.conv.weight", ".convtr.convtr.weight") if has_norms else ()

@@ -74,6 +74,8 @@ def read_items(path: Path) -> Iterator[TokenItem | BadItem]:
             yield from read_tar(path)
     except ContainerError as error:
         raise ContainerError(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise ContainerError(f"{path}: no such file; check the name") from error
     except OSError as error:
         raise ContainerError(f"{path}: cannot read: {error.strerror or error}") from error
 
