@@ -108,7 +108,7 @@ def test_info_of_damage_says_where_and_exits_1(hurt: Path) -> None:
 @pytest.mark.parametrize("name", ["info", "verify", "peel", "decode"])
 def test_inputs_that_are_not_there(tmp_path: Path, mono: Path, name: str) -> None:
     more = {"peel": (tmp_path / "o.wav", "--n-q", "2"), "decode": ("-m", mono)}.get(name, ())
-    for source, words in ((tmp_path / "gone.ecdc", "No such file"), (tmp_path, "is a folder")):
+    for source, words in ((tmp_path / "gone.ecdc", "no such file"), (tmp_path, "is a folder")):
         result = run(name, source, *more)
         assert result.code == (2 if name == "decode" and source == tmp_path else 1)
         [error] = result.errors
