@@ -2,6 +2,7 @@
 
 import copy
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from encodec_cli.config import SEANetConfig, SEANetDecoderConfig
 from encodec_cli.engine.network import CompiledNetwork, can_compile
+from encodec_cli.latency import decoder_lookahead
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder
 
 
@@ -40,8 +42,26 @@ def random_config(rng: random.Random) -> dict[str, Any]:
     }
 
 
-def cut(x: Tensor, block: int) -> list[Tensor]:
-    return list(x.split(block))
+def random_networks(rng: random.Random) -> tuple[SEANetEncoder, SEANetDecoder]:
+    """Both of a random config in fp64; half of the decoders look ahead."""
+    config = random_config(rng)
+    ahead = SEANetDecoderConfig(**config, trim_right_ratio=rng.choice([1.0, 1.0, 0.0, 0.4]))
+    return (
+        SEANetEncoder(config=SEANetConfig(**config)).double().eval(),
+        SEANetDecoder(config=ahead).double().eval(),
+    )
+
+
+def rows_of(network: SEANetEncoder | SEANetDecoder) -> tuple[int, int]:
+    """Rows in a frame of the input, and their width."""
+    if isinstance(network, SEANetEncoder):
+        return network.hop_length, network.config.channels
+    return 1, network.config.dimension
+
+
+def cut(x: Tensor, block: int, *, after: bool = False) -> list[Tensor]:
+    """Blocks of `x`; with `after`, nothing at all comes after the last whole one."""
+    return [*x.split(block), *([x[:0]] if after and x.shape[0] % block == 0 else [])]
 
 
 def run(compiled: CompiledNetwork, x: Tensor, block: int) -> Tensor:
@@ -55,17 +75,9 @@ def run(compiled: CompiledNetwork, x: Tensor, block: int) -> Tensor:
 def test_random_networks_are_those_of_the_modules(seed: int) -> None:
     """Whatever the blocks and the end: equal to the whole signal's in fp64, near in fp32."""
     rng = random.Random(seed)
-    config = random_config(rng)
-    networks = (
-        SEANetEncoder(config=SEANetConfig(**config)).double().eval(),
-        SEANetDecoder(config=SEANetDecoderConfig(**config)).double().eval(),
-    )
-    for network in networks:
+    for network in random_networks(rng):
         assert can_compile(network)
-        hop = network.hop_length if isinstance(network, SEANetEncoder) else 1
-        width = (
-            network.config.channels if hop > 1 or network is networks[0] else config["dimension"]
-        )
+        hop, width = rows_of(network)
         compiled = CompiledNetwork(network)
         for frames in (compiled.least_frames, compiled.least_frames + 30):
             for rows in (1, rng.randint(1, 3 * hop), rng.randint(1, 5 * frames * hop)):
@@ -84,19 +96,16 @@ def test_random_networks_are_those_of_the_modules(seed: int) -> None:
 def test_streams_of_any_lengths_go_together(seed: int) -> None:
     """They begin and end at other times than their neighbours, and give what they give alone."""
     rng = random.Random(100 + seed)
-    config = random_config(rng)
-    encoder = SEANetEncoder(config=SEANetConfig(**config)).double().eval()
-    decoder = SEANetDecoder(config=SEANetDecoderConfig(**config)).double().eval()
-    for network, hop, width in (
-        (encoder, encoder.hop_length, config["channels"]),
-        (decoder, 1, config["dimension"]),
-    ):
+    for network in random_networks(rng):
+        hop, width = rows_of(network)
         compiled = CompiledNetwork(network)
         block = compiled.least_frames * hop * rng.randint(1, 2)
-        signals = [
-            torch.randn(rng.randint(1, 6 * block), width, dtype=torch.float64) for _ in range(7)
+        lengths = [rng.randint(1, 6 * block) for _ in range(5)] + [2 * block, 3 * block]
+        rng.shuffle(lengths)
+        signals = [torch.randn(n, width, dtype=torch.float64) for n in lengths]
+        waiting = [
+            (i, cut(x, block, after=rng.choice([True, False]))) for i, x in enumerate(signals)
         ]
-        waiting = [(i, cut(x, block)) for i, x in enumerate(signals)]
         active: dict[int, Any] = {}
         found: dict[int, list[Tensor]] = {i: [] for i in range(len(signals))}
         while waiting or active:
@@ -126,7 +135,6 @@ def test_streams_of_any_lengths_go_together(seed: int) -> None:
         {"activation": "ReLU", "activation_params": {}},
         {"activation_params": {"alpha": 0.5}},
         {"activation": "LeakyReLU", "activation_params": {"negative_slope": 2.0}},
-        {"decoder": {"trim_right_ratio": 0.0}},
         {"decoder": {"final_activation": "Tanh"}},
     ],
 )
@@ -144,6 +152,37 @@ def test_blocks_too_short_to_reflect_run_as_modules() -> None:
     assert isinstance(
         tiny_model(seanet={"pad_mode": "constant"}).engine().encoder(1), CompiledNetwork
     )
+    # 16 samples that the layers before look ahead come on top of the 7 that the last one reflects.
+    for trim_right_ratio, least in ((1.0, 1), (0.0, 2)):
+        ahead = {"kernel_size": 1, "decoder": {"trim_right_ratio": trim_right_ratio}}
+        assert CompiledNetwork(tiny_model(seanet=ahead).decoder).least_frames == least
+
+
+@pytest.mark.parametrize("pad_mode", ["reflect", "constant", "replicate"])
+@pytest.mark.parametrize("ratios", [[1, 2, 3], [4, 3], [1, 2, 6]])
+@pytest.mark.parametrize("lstm", [0, 1])
+@torch.no_grad()
+def test_what_looks_ahead_lags_by_that_and_no_more(
+    ratios: list[int], pad_mode: str, lstm: int
+) -> None:
+    """From blocks so short that the first ones complete nothing, to the last, empty or not."""
+    seanet = {"ratios": ratios, "pad_mode": pad_mode, "lstm": lstm, "n_residual_layers": 2}
+    model = tiny_model(seanet={**seanet, "decoder": {"trim_right_ratio": 0.0}}).double()
+    hop, lag = model.config.hop_length, decoder_lookahead(model.config.decoder)
+    compiled = CompiledNetwork(model.decoder)
+    least = compiled.least_frames
+    for block in (least, least + 1, least + 5):
+        for rows in (1, 2, block, 2 * block, 3 * block + 1):
+            x = torch.randn(rows, 6, dtype=torch.float64)
+            state, found, given = compiled.new_state(), x.new_zeros(0, 1), 0
+            blocks = cut(x, block, after=True)
+            for i, part in enumerate(blocks):
+                last = i == len(blocks) - 1
+                found = torch.cat((found, compiled.step([part], [state], [last])[0]))
+                given += part.shape[0]
+                assert found.shape[0] == max(0, given * hop - (0 if last else lag))
+            expected = model.decoder(x.t()[None])[0].t()
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
 
 
 def test_a_stream_may_end_with_its_last_whole_block() -> None:
@@ -156,6 +195,39 @@ def test_a_stream_may_end_with_its_last_whole_block() -> None:
         assert nothing.shape == (0, first.shape[1])
         torch.testing.assert_close(alone, first)
         torch.testing.assert_close(first, network(x.t()[None])[0].t())
+
+
+@pytest.mark.parametrize("trim_right_ratio", [1.0, 0.0])
+def test_a_stream_of_nothing_gives_nothing(trim_right_ratio: float) -> None:
+    model = tiny_model(seanet={"decoder": {"trim_right_ratio": trim_right_ratio}})
+    compiled = CompiledNetwork(model.decoder)
+    x, states = torch.randn(10, 6), [compiled.new_state() for _ in range(2)]
+    nothing, all_of_it = compiled.step([x[:0], x], states, [True, True])
+    assert nothing.shape == (0, 1)
+    torch.testing.assert_close(all_of_it, model.decoder(x.t()[None])[0].t())
+
+
+@pytest.fixture
+def memory_of_nan() -> Iterator[None]:
+    """Memory that nobody has written is NaN."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("memory_of_nan")
+@pytest.mark.parametrize("trim_right_ratio", [1.0, 0.0])
+@pytest.mark.parametrize("ratios", [[3, 4], [1, 2, 3], [3]])
+@torch.no_grad()
+def test_what_was_in_memory_does_not_matter(ratios: list[int], trim_right_ratio: float) -> None:
+    config = {"dimension": 6, "n_filters": 4, "ratios": ratios, "causal": True}
+    decoder = SEANetDecoder(
+        **config, pad_mode="replicate", trim_right_ratio=trim_right_ratio
+    ).double()
+    for rows, block in ((1, 1), (5, 1), (20, 8)):
+        x = torch.randn(rows, 6, dtype=torch.float64)
+        found = run(CompiledNetwork(decoder), x, block)
+        torch.testing.assert_close(found, decoder(x.t()[None])[0].t(), rtol=0, atol=1e-9)
 
 
 def test_the_engine_follows_the_weights() -> None:

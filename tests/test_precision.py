@@ -18,6 +18,11 @@ from encodec_cli.precision import check_bf16, set_precision
 MODELS: list[Any] = [
     pytest.param(tiny_model, {}, id="compiled"),
     pytest.param(tiny_model, {"seanet": {"lstm": 2}}, id="compiled-lstm"),
+    pytest.param(
+        tiny_model,
+        {"seanet": {"lstm": 1, "decoder": {"trim_right_ratio": 0.0}}},
+        id="compiled-ahead",
+    ),
     pytest.param(tiny_model, {"seanet": {"lstm": 1, "causal": False}}, id="modules-lstm"),
     pytest.param(segment_model, {}, id="segments"),
 ]

@@ -44,10 +44,11 @@ def all_of(model: CompressionModel, jobs: list[Callable[..., Any]], streams: int
     "model",
     [
         lambda: tiny_model(seanet={"lstm": 2}),
+        lambda: tiny_model(seanet={"lstm": 1, "decoder": {"trim_right_ratio": 0.0}}),
         lambda: tiny_model(seanet={"causal": False}),
         segment_model,
     ],
-    ids=["compiled", "modules", "segments"],
+    ids=["compiled", "ahead", "modules", "segments"],
 )
 def test_files_of_any_lengths_are_those_done_one_by_one(
     model: Callable[[], CompressionModel],

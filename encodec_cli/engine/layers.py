@@ -2,7 +2,8 @@
 
 Each layer has `step(x, states, scratch)`: `x` are the streams' next rows, `states[b]` is what
 stream b left behind (None before its first rows) and is replaced. All layers are causal: what they
-need of the past are rows in front of the new ones. Between layers, activations are in `UNIT`s.
+need of the past are rows in front of the new ones. To look ahead is to drop the first rows of a
+stream, and to make as many more at its end. Between layers, activations are in `UNIT`s.
 """
 
 from typing import Protocol
@@ -69,8 +70,9 @@ class CompiledConv:
         frames = self._windows.fill(x, states, scratch)
         out = self._products.over(frames, batch, self._name, scratch)
         out = out.view(batch, -1, self._outputs)
-        lengths = [-(-n // self._stride) for n in x.lengths]
-        return x.with_data(out[:, : -(-rows // self._stride)], lengths)
+        # Only decoders have starts, and their convolutions no stride.
+        stops = [-(-n // self._stride) for n in x.stops]
+        return x.with_data(out[:, : -(-rows // self._stride)], stops=stops)
 
 
 def _several_rows(
@@ -85,10 +87,10 @@ def _several_rows(
 
 
 class CompiledUpsampling:
-    """Causal transposed convolution of twice its stride, after an activation.
+    """Transposed convolution of twice its stride, after an activation.
 
     Each input row and the one before it make `stride` output rows: a convolution of 2 taps with
-    `stride * C'` outputs.
+    `stride * C'` outputs. One that looks ahead drops `trim_left` of a stream's first.
     """
 
     reflected = 0
@@ -104,17 +106,26 @@ class CompiledUpsampling:
         if bias is not None:
             bias = bias.repeat(self._stride)
         self._products = Products(weight, bias, 1, 1)
-        self._windows = Windows(1, 1, 1, "constant", act)
+        self._trimmed = conv.trim_left
+        self._windows = Windows(1, 1, 1, "constant", act, after=1 if self._trimmed else 0)
         self._name = name
 
     def step(self, x: Rows, states: list[State], scratch: Scratch) -> Rows:
-        """`[B, T, C] -> [B, T * stride, C']`."""
+        """`[B, T, C] -> [B, T * stride, C']`, or more where a stream ends."""
+        # No more than what one row makes is trimmed: all of it where the first one comes.
+        starts = [
+            start * self._stride + (self._trimmed if s is None and start < stop else 0)
+            for s, start, stop in zip(states, x.starts, x.stops, strict=True)
+        ]
+        stops = [
+            stop * self._stride + (self._trimmed if last else 0)
+            for stop, last in zip(x.stops, x.last, strict=True)
+        ]
         frames = self._windows.fill(x, states, scratch)
         out = self._products.over(frames, x.data.shape[0], self._name, scratch)
         data = out.view(out.shape[0], out.shape[1] * self._stride, self._outputs)
-        return x.with_data(
-            data[:, : x.data.shape[1] * self._stride], [n * self._stride for n in x.lengths]
-        )
+        rows = max(x.data.shape[1] * self._stride, *stops)
+        return x.with_data(data[:, :rows], starts, stops)
 
 
 class CompiledResidual:

@@ -29,6 +29,8 @@ class CompiledLSTM:
 
     def step(self, x: Rows, states: list[State], scratch: Scratch) -> Rows:
         """`[B, T, C] -> [B, T, C]`; streams that go on have T rows."""
+        if not x.data.shape[1]:  # all streams end, with nothing more to come
+            return x
         if x.data.dtype != self._dtype:  # the layers around compute in half precision
             exact = self.step(x.with_data(x.data.to(self._dtype)), states, scratch)
             return exact.with_data(exact.data.to(x.data.dtype))

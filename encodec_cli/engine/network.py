@@ -40,6 +40,11 @@ class NetworkState:
 
     layers: list[State]
 
+    @property
+    def begun(self) -> bool:
+        """Whether there were rows; a network that looks ahead remembers the last one."""
+        return any(state is not None for state in self.layers)
+
 
 def can_compile(network: SEANetEncoder | SEANetDecoder) -> bool:
     """Whether `CompiledNetwork` has all that `network` is made of; others run as modules."""
@@ -48,22 +53,31 @@ def can_compile(network: SEANetEncoder | SEANetDecoder) -> bool:
         c.causal
         and c.norm in ("none", "weight_norm")
         and compiled_activation(network.new_activation()) is not None
-        and getattr(c, "trim_right_ratio", 1.0) == 1.0
         and getattr(c, "final_activation", None) is None
     )
 
 
 @dataclass
 class _Placed:
-    """A layer, and how many rows a frame is before and after it."""
+    """A layer, and how many rows a frame is before and after it.
+
+    `lag` counts the rows that the layers before it keep back, because they look ahead.
+    """
 
     layer: Layer
     rows_in: int
     rows_out: int
+    lag: int
 
     @property
     def deep(self) -> bool:
         return max(self.rows_in, self.rows_out) <= _DEEP_ROWS
+
+    @property
+    def least_frames(self) -> int:
+        """Frames that a first block must have for the rows that the layer reflects."""
+        reflected = self.layer.reflected
+        return -(-(self.lag + reflected + 1) // self.rows_in) if reflected else 1
 
 
 class CompiledNetwork:
@@ -74,13 +88,14 @@ class CompiledNetwork:
         self._decodes = isinstance(network, SEANetDecoder)
         self._channels_out = c.channels if self._decodes else c.dimension
         placed = list(_compile(network))
+        self._lag = placed[-1].lag
         self._layers = [p.layer for p in placed]
         deep = [i for i, p in enumerate(placed) if p.deep]
         count = len(placed)
         front = range(deep[-1] + 1, count) if self._decodes else range(deep[0])
         self._front, self._deep = front, range(deep[0], deep[-1] + 1)
         self._front_scratch, self._deep_scratch = Scratch(), Scratch()
-        self.least_frames = max(-(-(p.layer.reflected + 1) // p.rows_in) for p in placed)
+        self.least_frames = max(p.least_frames for p in placed)
         """Frames that a stream's first block must have unless it is also its last."""
 
     def new_state(self) -> NetworkState:
@@ -97,8 +112,13 @@ class CompiledNetwork:
         at most as many. Moves each stream's state on.
         """
         outputs = [x.new_zeros(0, self._channels_out) for x in inputs]
-        # A causal stream that ends with a whole block has nothing left for its last step.
-        some = [i for i, x in enumerate(inputs) if x.shape[0]]
+        # A stream that ends with a whole block has no rows left for its last step: only what looks
+        # ahead then owes outputs.
+        some = [
+            i
+            for i, (x, state, ends) in enumerate(zip(inputs, states, last, strict=True))
+            if x.shape[0] or (self._lag and ends and state.begun)
+        ]
         if some:
             found = self._step(
                 [inputs[i] for i in some], [states[i] for i in some], [last[i] for i in some]
@@ -117,10 +137,9 @@ class CompiledNetwork:
         return [x.clone() for x in self._run_deep(rows, states, last)]
 
     def _run_front(self, x: Tensor, state: NetworkState, last: bool) -> Tensor:
-        rows = self._run(
-            self._front, Rows(x[None], [x.shape[0]], [last]), [state], self._front_scratch
-        )
-        return rows.data[0, : rows.lengths[0]].clone()
+        rows = Rows.whole(x[None], [x.shape[0]], [last])
+        [found] = self._run(self._front, rows, [state], self._front_scratch).valid()
+        return found.clone()
 
     def _run_deep(
         self, inputs: list[Tensor], states: list[NetworkState], last: list[bool]
@@ -136,8 +155,8 @@ class CompiledNetwork:
             for x, place in zip(inputs, data, strict=True):
                 place[: x.shape[0]] = x
                 place[x.shape[0] :] = 0
-        rows = self._run(self._deep, Rows(data, lengths, last), states, self._deep_scratch)
-        return [x[:length] for x, length in zip(rows.data, rows.lengths, strict=True)]
+        rows = Rows.whole(data, lengths, last)
+        return self._run(self._deep, rows, states, self._deep_scratch).valid()
 
     def _run(self, layers: range, rows: Rows, states: list[NetworkState], scratch: Scratch) -> Rows:
         for i in layers:
@@ -151,13 +170,14 @@ class CompiledNetwork:
 def _compile(network: SEANetEncoder | SEANetDecoder) -> Iterator[_Placed]:
     """The layers of `network`; each writes to other memory than the one before it."""
     rows = 1 if isinstance(network, SEANetDecoder) else network.hop_length
+    lag = 0
     between = network.new_activation()
     activation = compiled_activation(between)
     assert activation is not None  # see can_compile
     act: Activation | None = None
     for i, module in enumerate(network.model):
         name = f"out{i % 2}"
-        after = rows
+        after, lag_after = rows, lag
         layer: Layer
         if isinstance(module, type(between)):
             act = activation
@@ -170,7 +190,8 @@ def _compile(network: SEANetEncoder | SEANetDecoder) -> Iterator[_Placed]:
             after = rows // module.stride
         elif isinstance(module, StreamableConvTranspose1d):
             layer = CompiledUpsampling(module, act, name)
-            after = rows * module.convtr.convtr.stride[0]
+            stride = module.convtr.convtr.stride[0]
+            after, lag_after = rows * stride, lag * stride + module.trim_left
         elif isinstance(module, SEANetResnetBlock):
             layer = CompiledResidual(module, activation, name)
         elif isinstance(module, StreamableLSTM):
@@ -178,5 +199,5 @@ def _compile(network: SEANetEncoder | SEANetDecoder) -> Iterator[_Placed]:
         else:
             raise TypeError(f"{type(module).__name__} has no compiled form")
         act = None
-        yield _Placed(layer, rows, after)
-        rows = after
+        yield _Placed(layer, rows, after, lag)
+        rows, lag = after, lag_after

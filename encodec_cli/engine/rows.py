@@ -22,17 +22,35 @@ __all__ = ["Rows", "Scratch"]
 class Rows:
     """The next rows of each stream of a batch.
 
-    `data` is `[B, T, C]`; of stream b, the first `lengths[b]` rows are valid (all of them unless
-    it ends) and `last[b]` says that none follow.
+    `data` is `[B, T, C]`; of stream b, rows `starts[b]` to `stops[b]` are valid, and `last[b]` says
+    that none follow. Streams that go on stop at the same row, those that end sooner, or later by
+    what a layer has looked ahead. Where they begin, that much is dropped: all before their start.
     """
 
     data: Tensor
-    lengths: list[int]
+    starts: list[int]
+    stops: list[int]
     last: list[bool]
 
-    def with_data(self, data: Tensor, lengths: list[int] | None = None) -> "Rows":
+    @classmethod
+    def whole(cls, data: Tensor, lengths: list[int], last: list[bool]) -> "Rows":
+        """The first `lengths[b]` rows of each stream."""
+        return cls(data, [0] * len(lengths), lengths, last)
+
+    def with_data(
+        self, data: Tensor, starts: list[int] | None = None, stops: list[int] | None = None
+    ) -> "Rows":
         """Other rows of the same streams."""
-        return Rows(data, self.lengths if lengths is None else lengths, self.last)
+        return Rows(
+            data,
+            self.starts if starts is None else starts,
+            self.stops if stops is None else stops,
+            self.last,
+        )
+
+    def valid(self) -> list[Tensor]:
+        """`[n, C]` of each stream."""
+        return [x[i:j] for x, i, j in zip(self.data, self.starts, self.stops, strict=True)]
 
 
 class Scratch(threading.local):
