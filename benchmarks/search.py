@@ -18,6 +18,7 @@ from encodec_cli.api import decode
 from encodec_cli.judging.evaluate import is_speech, read_reference
 from encodec_cli.judging.metric_names import METRICS
 from encodec_cli.judging.metrics import measure
+from encodec_cli.latency import end_padding
 from encodec_cli.manifest import read_manifest_rows
 from encodec_cli.model import CompressionModel
 from encodec_cli.resources import DEFAULT_MODEL
@@ -45,7 +46,8 @@ def main() -> None:
         reference = read_reference(arguments.manifest.parent / line["file"], model.sample_rate)
         wav = torch.from_numpy(reference.audio)
         with torch.inference_mode():
-            latents = model.encoder(wav[None])
+            padded = torch.nn.functional.pad(wav[None], (0, end_padding(model.config)))
+            latents = model.encoder(padded)
         for bandwidth in arguments.bandwidths:
             for beams in arguments.beams:
                 started = time.process_time()

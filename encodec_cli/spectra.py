@@ -8,7 +8,7 @@ from torch import Tensor
 
 from encodec_cli.torchaudio_import import import_torchaudio
 
-__all__ = ["log_mel", "mel_filterbank", "mel_magnitudes", "picture_levels", "stft"]
+__all__ = ["log_mel", "mel_filterbank", "mel_magnitudes", "picture_levels", "stft", "third_octaves"]
 
 
 @lru_cache(maxsize=64)
@@ -30,6 +30,19 @@ def mel_filterbank(bins: int, mels: int, sample_rate: int, device: torch.device)
             bins, 0.0, sample_rate / 2, mels, sample_rate, norm="slaney", mel_scale="slaney"
         )
     return filters.to(device)
+
+
+@lru_cache(maxsize=8)
+def third_octaves(bins: int, sample_rate: int, lowest: float, device: torch.device) -> Tensor:
+    """Bins 0 or 1 of thirds of octaves, `[bands, bins]`, centred at `lowest` Hz and above.
+
+    Up to those that end below half of `sample_rate`.
+    """
+    hz = torch.linspace(0, sample_rate / 2, bins)
+    bands = math.floor(3 * math.log2(sample_rate / 2 / lowest) - 0.5) + 1
+    centres = lowest * 2 ** (torch.arange(bands) / 3)
+    low, high = centres * 2 ** (-1 / 6), centres * 2 ** (1 / 6)
+    return ((hz >= low[:, None]) & (hz < high[:, None])).float().to(device)
 
 
 def stft(x: Tensor, size: int, hop: int, *, reflect: bool = False) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from encodec_cli.spectra import log_mel, mel_filterbank, stft
+from encodec_cli.spectra import log_mel, mel_filterbank, stft, third_octaves
 from encodec_cli.torchaudio_import import import_torchaudio
 
 CPU = torch.device("cpu")
@@ -52,3 +52,14 @@ def test_tenfold_amplitude_is_one_more() -> None:
     x = torch.randn(1, 4000)
     loud, soft = (log_mel(g * x, 16_000, 512, 40, floor=1e-12) for g in (1.0, 0.1))
     torch.testing.assert_close(loud - soft, torch.ones_like(loud), rtol=0, atol=1e-4)
+
+
+def test_thirds_of_octaves_share_the_spectrum_between_them() -> None:
+    bands = third_octaves(513, 24_000, 150.0, CPU)
+    hz = torch.linspace(0, 12_000, 513)
+    assert bands.shape == (19, 513)
+    assert float(bands.sum(0).max()) == 1
+    inside = (hz > 150 * 2 ** (-1 / 6)) & (hz < 150 * 2 ** (18 / 3 + 1 / 6))
+    assert torch.equal(bands.sum(0) == 1, inside)
+    centres = (bands * hz).sum(1) / bands.sum(1)
+    torch.testing.assert_close(centres[9] / centres[6], torch.tensor(2.0), rtol=0.02, atol=0)

@@ -22,6 +22,7 @@ from encodec_cli.train.losses import (
     discriminator_loss,
     feature_loss,
     generator_loss,
+    level_loss,
     spectral_loss,
     waveform_loss,
 )
@@ -110,7 +111,7 @@ def test_balancer_goes_on_from_its_state() -> None:
     output = torch.zeros(1, 3)
     for _ in range(3):
         gradient_of(one, {"a": torch.randn(1, 3)}, output)
-    other.load_state_dict(one.state_dict())  # type: ignore[arg-type]
+    other.load_state_dict(one.state_dict())
     loss = {"a": torch.randn(1, 3)}
     torch.testing.assert_close(
         gradient_of(one, loss, output), gradient_of(other, loss, output), rtol=0, atol=0
@@ -142,6 +143,37 @@ def test_the_complex_distance_sees_what_magnitudes_do_not() -> None:
     mel = spectral_loss(-x, x, RATE, (256,), 1e-3, 0.0)
     assert float(mel) == pytest.approx(0, abs=1e-6)
     assert float(spectral_loss(-x, x, RATE, (256,), 1e-3, 1.0)) > 1
+
+
+def test_the_level_of_noise_is_met_by_other_noise_of_that_level() -> None:
+    torch.manual_seed(4)
+    x, other = torch.randn(2, 8, 24_000)
+    by_chance = float(level_loss(other, x, 24_000))
+    assert float(level_loss(x, x, 24_000)) == 0
+    # 3 dB are 0.3 bel, everywhere.
+    assert by_chance < 0.12 < 0.28 < float(level_loss(0.7 * x, x, 24_000)) < 0.33
+    # The top quarter 6 dB down: a quarter of the narrow bands and 2 of 18 thirds of octaves.
+    spectrum = torch.fft.rfft(x)
+    spectrum[:, 9000:] *= 0.5
+    dull = float(level_loss(torch.fft.irfft(spectrum), x, 24_000))
+    assert dull == pytest.approx(0.6 * (1 / 4 + 1.3 / 18) / 2, rel=0.2)
+
+
+def test_lines_in_noise_are_out_of_level() -> None:
+    """What is left of an up-sampling by 40 sounds every 600 Hz."""
+    torch.manual_seed(5)
+    x, other = torch.randn(2, 8, 24_000)
+    t = torch.arange(24_000) / 24_000
+    lines = torch.stack([torch.sin(2 * torch.pi * 600 * k * t + k * k) for k in range(10, 20)])
+    buzz = 0.8 * other + 0.3 * lines.sum(0)
+    buzz /= buzz.square().mean(1, keepdim=True).sqrt()
+    assert float(level_loss(buzz, x, 24_000)) > 1.3 * float(level_loss(other, x, 24_000))
+
+
+def test_level_and_its_gradient_are_finite_of_silence() -> None:
+    y = torch.zeros(1, 2_000, requires_grad=True)
+    (gradient,) = torch.autograd.grad(level_loss(y, torch.randn(1, 2_000), 24_000), [y])
+    assert bool(gradient.isfinite().all())
 
 
 def test_adversarial_losses_by_hand() -> None:

@@ -77,7 +77,7 @@ class LossConfig:
 
     The spectral loss is taken of signals scaled to unit RMS: log-mel L1, with `floor` the least
     mel energy that counts, plus `complex` times a distance of compressed complex spectra.
-    `intelligibility` and `loudness` are those of `perception`.
+    `intelligibility` and `loudness` are those of `perception`; `level` is that of bands.
     """
 
     spectral: float = 1.0
@@ -85,6 +85,7 @@ class LossConfig:
     complex: float = 0.0
     intelligibility: float = 0.0
     loudness: float = 0.0
+    level: float = 0.0
     adversarial: float = 1.0
     feature: float = 1.0
     commitment: float = 1.0
@@ -107,9 +108,10 @@ class TrainConfig:
     """One run. `model` is a model config beside this file; `output` the folder it fills.
 
     The learning rate rises over `warmup` steps, stays, and falls to zero over the last `decay`
-    steps. `warm_start` names a checkpoint (ours) whose weights the run begins with; its optimizer
-    state is not needed. `precision` "auto" is bf16 where the device computes in it, else fp32.
-    `compile` spends a minute or two at the start on networks that then run faster on a GPU.
+    steps. `warm_start` names checkpoints (ours) whose weights the run begins with, their mean if
+    there are several (model soups, Wortsman et al. 2022); no optimizer state is needed. With
+    `decoder_only` encoder and codebooks stay, and so do the codes. `precision` "auto" is bf16 where
+    the device computes in it, else fp32.
     """
 
     model: str
@@ -120,7 +122,8 @@ class TrainConfig:
     name: str | None = None
     licence: str = "unstated"
     training_data: str = "unstated"
-    warm_start: str | None = None
+    warm_start: tuple[str, ...] = ()
+    decoder_only: bool = False
     seed: int = 0
     steps: int = 100_000
     batch: int = 16
@@ -136,7 +139,6 @@ class TrainConfig:
     validate_every: int = 1000
     save_every_seconds: float = 180.0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    compile: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "kmeans_batches", "validate_every"):
@@ -146,6 +148,10 @@ class TrainConfig:
             raise ConfigError(f"learning_rate: {self.learning_rate}: give 0 to 1")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay: {self.ema_decay}: give 0 <= ema_decay < 1")
+        if self.decoder_only and not self.warm_start:
+            raise ConfigError(
+                "decoder_only: needs warm_start, a model whose codes are to be decoded"
+            )
         if len(self.betas) != 2:
             raise ConfigError(f"betas: {list(self.betas)}: give two numbers")
 

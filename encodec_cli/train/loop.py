@@ -63,11 +63,13 @@ def train(
         corpus = Corpus(config.data, trainer.model.sample_rate, on_file, device)
         progress.remove_task(reading)
         task = progress.add_task("training", total=config.steps, completed=trainer.step)
-        for record in trainer.run(corpus):
-            words = "  ".join(f"{k} {v:.3g}" for k, v in record.items() if isinstance(v, float))
-            progress.update(task, completed=trainer.step, description=words[:100])
-            if "validation" in record:
-                console.print(f"step {trainer.step}: {json.dumps(record['validation'])}")
+        # All steps have the same shapes: worth choosing the fastest kernels for.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+            for record in trainer.run(corpus):
+                words = "  ".join(f"{k} {v:.3g}" for k, v in record.items() if isinstance(v, float))
+                progress.update(task, completed=trainer.step, description=words[:100])
+                if "validation" in record:
+                    console.print(f"step {trainer.step}: {json.dumps(record['validation'])}")
     console.print(f"wrote {trainer.checkpoint}")
     return trainer.checkpoint
 
@@ -88,8 +90,8 @@ class Trainer:
         if config.name is not None:
             codec = replace(codec, name=config.name)
         self.model = CompressionModel(codec)
-        if config.warm_start is not None:
-            _warm_start(self.model, Path(config.warm_start))
+        if config.warm_start:
+            _warm_start(self.model, [Path(p) for p in config.warm_start])
         self.model.to(device)
         self.average = {k: v.clone() for k, v in _floats(self.model).items()}
         self.take = TrainingStep(self.model, config, device)
@@ -110,7 +112,7 @@ class Trainer:
         first = self.step
         while self.step < c.steps:
             rng = self._reseed(self.step)
-            if self.step == 0 and c.warm_start is None:
+            if self.step == 0 and not c.warm_start:
                 initialize(self.model, self._batches(corpus, rng))
                 self._restart_average("")
             if self.step == c.quantizer_start and not self._quantizer_inited():
@@ -281,11 +283,16 @@ def _floats(model: nn.Module) -> dict[str, Tensor]:
     return {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
 
 
-def _warm_start(model: CompressionModel, path: Path) -> None:
-    source = load_model_file(path)
-    if source.config.to_dict() | {"name": ""} != model.config.to_dict() | {"name": ""}:
-        raise ConfigError(f"warm_start: {path}: was made with another model config")
-    model.load_state_dict(source.state_dict())
+def _warm_start(model: CompressionModel, paths: list[Path]) -> None:
+    """Give `model` the mean of the weights of checkpoints."""
+    sums: dict[str, Tensor] = {}
+    for path in paths:
+        source = load_model_file(path)
+        if source.config.to_dict() | {"name": ""} != model.config.to_dict() | {"name": ""}:
+            raise ConfigError(f"warm_start: {path}: was made with another model config")
+        for name, value in source.state_dict().items():
+            sums[name] = sums.get(name, torch.zeros_like(value)) + value
+    model.load_state_dict({name: value / len(paths) for name, value in sums.items()})
     for book in model.quantizer.codebooks:
         # Checkpoints do not say how much each code is used: enough that none counts as dead.
         book.cluster_size.fill_(max(1.0, 2 * book.threshold_ema_dead_code))

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from encodec_cli.spectra import stft
+from encodec_cli.spectra import stft, third_octaves
 
 __all__ = ["intelligibility_loss", "loudness_loss"]
 
@@ -34,7 +34,7 @@ def intelligibility_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> 
     Crops shorter than a segment (0.4 s) count as one.
     """
     size = round(0.025 * sample_rate)
-    filters = _third_octaves(size // 2 + 1, sample_rate, target.device)
+    filters = third_octaves(size // 2 + 1, sample_rate, _LOWEST_HZ, target.device)[:_BANDS]
     powers = [_powers(x, size) for x in (estimate, target)]
     envelopes = [torch.matmul(filters, p).clamp(min=1e-6).sqrt() for p in powers]
     frames = envelopes[0].shape[-1]
@@ -84,15 +84,6 @@ def _normalized(segments: Tensor) -> Tensor:
         norm = (segments.square().sum(axis, keepdim=True) + 1e-8).sqrt()
         segments = segments / norm
     return segments
-
-
-@lru_cache(maxsize=8)
-def _third_octaves(bins: int, sample_rate: int, device: torch.device) -> Tensor:
-    """`[bands, bins]` of 0 and 1."""
-    hz = torch.linspace(0, sample_rate / 2, bins)
-    centres = _LOWEST_HZ * 2 ** (torch.arange(_BANDS) / 3)
-    low, high = centres * 2 ** (-1 / 6), centres * 2 ** (1 / 6)
-    return ((hz >= low[:, None]) & (hz < high[:, None])).float().to(device)
 
 
 @lru_cache(maxsize=8)

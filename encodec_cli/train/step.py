@@ -22,6 +22,7 @@ from encodec_cli.train.losses import (
     discriminator_loss,
     feature_loss,
     generator_loss,
+    level_loss,
     spectral_loss,
     waveform_loss,
 )
@@ -42,7 +43,8 @@ class TrainingStep:
             [c.codebooks_for(kbps) for kbps in c.target_bandwidths], device=device
         )
         # The codebooks are buffers with averages of their own, not parameters.
-        self.optimizer = self._adamw(model, config.learning_rate)
+        trained = model.decoder if config.decoder_only else model
+        self.optimizer = self._adamw(trained, config.learning_rate)
         self.discriminator: MultiScaleSTFTDiscriminator | None = None
         adversary = config.adversary
         if adversary.start is not None:
@@ -57,14 +59,11 @@ class TrainingStep:
                 "waveform": weights.waveform,
                 "intelligibility": weights.intelligibility,
                 "loudness": weights.loudness,
+                "level": weights.level,
                 "adversarial": weights.adversarial,
                 "feature": weights.feature,
             }
         )
-        if config.compile:
-            for network in (model.encoder, model.decoder, self.discriminator):
-                if network is not None:
-                    network.compile()
         self._phases: dict[tuple[bool, bool], Replayed] = {}
 
     def __call__(self, x: Tensor, level: Tensor, step: int) -> dict[str, Tensor]:
@@ -84,6 +83,7 @@ class TrainingStep:
         if phase not in self._phases:
             self._phases[phase] = Replayed(partial(self._take, *phase))
         self.model.train()
+        self.model.quantizer.train(not c.decoder_only)
         return self._phases[phase](x, level)
 
     def _learning_rate_factor(self, step: int) -> float:
@@ -95,14 +95,8 @@ class TrainingStep:
     def _take(
         self, quantized: bool, adversarial: bool, x: Tensor, level: Tensor
     ) -> dict[str, Tensor]:
-        with self._autocast():
-            latents = self.model.encoder(x)
-        latents = latents.float()  # the nearest of 1024 codes is a matter of small differences
-        penalty = latents.new_zeros(())
-        if quantized:
-            n_q = self._n_q[torch.randint(len(self._n_q), (len(x),), device=self.device)]
-            result = self.model.quantizer(latents, self.model.frame_rate, n_q)
-            latents, penalty = result.x, result.penalty
+        with torch.set_grad_enabled(not self.config.decoder_only):
+            latents, penalty = self._latents(x, quantized)
         with self._autocast():
             y = self.model.decoder(latents)[..., : x.shape[-1]]
         y = y.float()
@@ -127,6 +121,17 @@ class TrainingStep:
         self._apply(self.model, self.optimizer)
         return {k: v.detach() for k, v in (losses | extra).items()}
 
+    def _latents(self, x: Tensor, quantized: bool) -> tuple[Tensor, Tensor]:
+        """Of crops, quantized with a random number of codebooks each; and the commitment."""
+        with self._autocast():
+            latents = self.model.encoder(x)
+        latents = latents.float()  # the nearest of 1024 codes is a matter of small differences
+        if not quantized:
+            return latents, latents.new_zeros(())
+        n_q = self._n_q[torch.randint(len(self._n_q), (len(x),), device=self.device)]
+        result = self.model.quantizer(latents, self.model.frame_rate, n_q)
+        return result.x, latents.new_zeros(()) if result.penalty is None else result.penalty
+
     def _reconstruction_losses(self, estimate: Tensor, target: Tensor) -> dict[str, Tensor]:
         c, rate = self.config.loss, self.model.sample_rate
         losses = {
@@ -137,6 +142,8 @@ class TrainingStep:
             losses["intelligibility"] = intelligibility_loss(estimate, target, rate)
         if c.loudness > 0:
             losses["loudness"] = loudness_loss(estimate, target, rate)
+        if c.level > 0:
+            losses["level"] = level_loss(estimate, target, rate)
         return losses
 
     def _adversarial_losses(self, estimate: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -5,9 +5,11 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
 from encodec_cli.audio import read_mono
 from encodec_cli.judging.metrics import measure
+from encodec_cli.latency import end_padding
 from encodec_cli.model import CompressionModel
 from encodec_cli.train.cache import read_manifest
 
@@ -29,7 +31,7 @@ def validate(
     for recording in read_manifest(manifest):
         x = torch.from_numpy(read_mono(manifest.parent / recording.file, model.sample_rate))
         with torch.inference_mode():
-            latents = model.encoder(x[None, None])
+            latents = model.encoder(pad(x[None, None], (0, end_padding(model.config))))
             if quantized:
                 codes = model.quantizer.encode(latents)[:, :n_q]
                 for k in range(n_q):
