@@ -2,6 +2,8 @@
 
 import importlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,17 +48,29 @@ class FakeModel:
         self.rows = np.random.default_rng(seed).random((64, 1024)).astype(np.float32) ** 6
         self.rows /= self.rows.sum(1, keepdims=True)
 
-    def predictor(self, codebooks: int) -> Any:
-        calls = 0
+    def predictor(self, codebooks: int) -> "FakePredictor":
+        return FakePredictor(self.rows, codebooks)
 
-        def predict(previous: NDArray[np.uint16] | None) -> NDArray[np.float32]:
-            nonlocal calls
-            calls += 1
-            assert (previous is None) == (calls == 1)
-            seen = np.array([7]) if previous is None else previous.sum(0, dtype=int)
-            return self.rows[(seen[:, None] + 3 * np.arange(codebooks)) % 64]
 
-        return predict
+class FakePredictor:
+    def __init__(self, rows: NDArray[np.float32], codebooks: int) -> None:
+        self.rows = rows
+        self.books = np.arange(codebooks)
+        self.calls = 0
+        self.working = False
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        self.working = True
+        yield
+        self.working = False
+
+    def __call__(self, previous: NDArray[np.uint16] | None) -> NDArray[np.float32]:
+        self.calls += 1
+        assert self.working
+        assert (previous is None) == (self.calls == 1)
+        seen = np.array([7]) if previous is None else previous.sum(0, dtype=int)
+        return self.rows[(seen[:, None] + 3 * self.books) % 64]
 
 
 def lm_ecdc(model: str, samples: int, *, codebooks: int = 2) -> Ecdc:

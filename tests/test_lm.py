@@ -152,6 +152,22 @@ def test_probabilities_are_the_same_with_more_threads() -> None:
     np.testing.assert_array_equal(got, expected)
 
 
+def test_at_work_the_bits_are_the_same_and_torch_is_left_as_it_was() -> None:
+    model = LanguageModel(meta_lm().state_dict(), past_context=30)
+    codes = random_codes(3, 25, 64)
+    expected = ours_frames(model, codes)
+    predict = model.predictor(3)
+    torch.set_num_threads(2)
+    try:
+        with predict.at_work():
+            got = [predict(None), *(predict(codes[:, t : t + 1]) for t in range(24))]
+        assert torch.get_num_threads() == 2
+        assert not torch.is_inference_mode_enabled()
+    finally:
+        torch.set_num_threads(1)
+    np.testing.assert_array_equal(np.concatenate(got), expected)
+
+
 def test_more_codebooks_than_there_are_is_refused() -> None:
     model = LanguageModel(meta_lm().state_dict(), past_context=30)
 

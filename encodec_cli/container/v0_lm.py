@@ -135,9 +135,10 @@ class V0LmReader:
             if self._run is None or self.header.segment is not None:
                 predictor = self._model.predictor(self.header.codebooks)
                 self._run = CodeDecoder(predictor, self._next_byte)
-            for _ in range(frames):
-                done.append(self._run.pull())
-                self._frame += 1
+            with self._run.at_work():
+                for _ in range(frames):
+                    done.append(self._run.pull())
+                    self._frame += 1
             self._next += 1
             if self.header.segment is not None or self._next == self._chunks:
                 self._run.finish()

@@ -1,6 +1,7 @@
 """Frames of codes through a model of their probabilities and the arithmetic coder."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +28,10 @@ class Predictor(Protocol):
         """
         ...
 
+    def at_work(self) -> AbstractContextManager[None]:
+        """Around calls that follow each other: what each would otherwise set up for itself."""
+        ...
+
 
 class CodeModel(Protocol):
     """What knows how probable codes are."""
@@ -50,6 +55,11 @@ class CodeEncoder:
         Raises:
             ContainerError: see `ArithmeticEncoder.push`.
         """
+        with self._predict.at_work():
+            self._push(codes)
+        return self._coder.take()
+
+    def _push(self, codes: NDArray[np.uint16]) -> None:
         start = 0
         while start < codes.shape[1]:
             known = self._previous
@@ -61,7 +71,6 @@ class CodeEncoder:
                     self._coder.push(cdf[code - 1] if code else 0, cdf[code])
             self._previous = codes[:, stop - 1 : stop]
             start = stop
-        return self._coder.take()
 
     def finish(self) -> bytes:
         """The rest of the run."""
@@ -75,6 +84,10 @@ class CodeDecoder:
         self._predict = predictor
         self._coder = ArithmeticDecoder(next_byte)
         self._previous: NDArray[np.uint16] | None = None
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Around calls of `pull` that follow each other, which it makes faster."""
+        return self._predict.at_work()
 
     def pull(self) -> NDArray[np.uint16]:
         """The codes `[K]` of the next frame."""

@@ -117,12 +117,27 @@ class CodePredictor:
         self._positions = torch.empty(0, model.dim)
         self._number = 0  # of the next frame, counted from the first of the positions
         self._passed = 0
+        self._at_work = False
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Around calls that follow each other: to set this up takes a tenth of a frame's time."""
+        # Optimizing takes the first two frames a tenth of a second and gains nothing here.
+        plain = torch.jit.optimized_execution(False)  # type: ignore[attr-defined]
+        with torch.inference_mode(), _one_thread(), plain:
+            self._at_work = True
+            try:
+                yield
+            finally:
+                self._at_work = False
 
     def __call__(self, previous: NDArray[np.uint16] | None) -> NDArray[np.float32]:
         """Probabilities `[T, K, N]` of the frames after `previous` `[K, T]`, None at the start."""
+        if not self._at_work:
+            with self.at_work():
+                return self(previous)
         rows = self._first_rows[None] if previous is None else previous.T + self._code_rows
-        with torch.inference_mode(), _one_thread():
-            probabilities: NDArray[np.float32] = self._probabilities(rows).numpy()
+        probabilities: NDArray[np.float32] = self._probabilities(rows).numpy()
         return probabilities.transpose(0, 2, 1)
 
     def _probabilities(self, rows: NDArray[np.int64]) -> Tensor:

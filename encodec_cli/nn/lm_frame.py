@@ -115,11 +115,9 @@ class FrameStep:
         """The next frame, `-> [1, N, K]`; see `LmFrame`."""
         memory.extend(1)
         start = memory.start(memory.end)
-        # Optimizing takes the first two calls a tenth of a second and gains nothing here.
-        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            probabilities: Tensor = self._run(
-                rows, positions, number, memory.kept, memory.first, start, memory.end
-            )
+        probabilities: Tensor = self._run(
+            rows, positions, number, memory.kept, memory.first, start, memory.end
+        )
         return probabilities
 
     def several(self, rows: Tensor, positions: Tensor, memory: LmMemory) -> Tensor:
