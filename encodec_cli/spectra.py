@@ -8,7 +8,15 @@ from torch import Tensor
 
 from encodec_cli.torchaudio_import import import_torchaudio
 
-__all__ = ["log_mel", "mel_filterbank", "mel_magnitudes", "picture_levels", "stft", "third_octaves"]
+__all__ = [
+    "log_mel",
+    "mel_filterbank",
+    "mel_magnitudes",
+    "picture_levels",
+    "squared_magnitudes",
+    "stft",
+    "third_octaves",
+]
 
 
 @lru_cache(maxsize=64)
@@ -58,6 +66,11 @@ def stft(x: Tensor, size: int, hop: int, *, reflect: bool = False) -> Tensor:
         return_complex=True,
         pad_mode="reflect" if reflect else "constant",
     )
+
+
+def squared_magnitudes(z: Tensor) -> Tensor:
+    """Powers of an STFT, without a root on the way, whose gradient has no value at zero."""
+    return z.real.square() + z.imag.square()
 
 
 def mel_magnitudes(magnitudes: Tensor, sample_rate: int, mels: int) -> Tensor:

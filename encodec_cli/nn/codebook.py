@@ -130,9 +130,9 @@ class EuclideanCodebook(nn.Module):
         if isinstance(self.embed, nn.Parameter):  # an optimizer may have moved it
             self.embed_avg.copy_(self.embed * self._weights()[:, None])
         dead = self.cluster_size < self.threshold_ema_dead_code
-        fresh = vectors[
-            torch.randint(len(vectors), (self.codebook_size,), device=vectors.device)
-        ]  # the few that are needed may repeat; a permutation would be sorted for nothing
+        # The few that are needed may repeat; a permutation would be sorted for nothing.
+        index = torch.randint(len(vectors), (self.codebook_size,), device=vectors.device)
+        fresh = vectors[index]
         # A fresh vector starts with the weight of one that is alive: it neither dies again at
         # once, nor drags along the average of the one it replaces.
         alive = max(2 * self.threshold_ema_dead_code, 1.0)

@@ -67,9 +67,7 @@ def initialize(model: CompressionModel, batches: Iterable[Tensor]) -> None:
 
     activations = [first(x) for x in batches]
     signals = model.channels
-    basis = torch.eye(signals, device=copy.device)[
-        ..., None
-    ]  # what each stands for, [signals, channels, samples]
+    basis = copy  # what each signal stands for, [signals, channels, samples]
     ups = iter(reversed(_ups(model)))
     for layer in list(model.encoder.model)[1:]:
         if layer is last:

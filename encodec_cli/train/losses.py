@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from encodec_cli.spectra import mel_filterbank, stft, third_octaves
+from encodec_cli.spectra import mel_filterbank, squared_magnitudes, stft, third_octaves
 
 __all__ = [
     "discriminator_loss",
@@ -49,7 +49,7 @@ def spectral_loss(
     for size in windows:
         norm = (0.375 * size) ** 0.5  # that of a Hann window: white noise of unit level gets 1
         both = [stft(x, size, size // 2) / norm for x in (estimate, target)]
-        powers = [z.real.square() + z.imag.square() + _POWER_FLOOR for z in both]
+        powers = [squared_magnitudes(z) + _POWER_FLOOR for z in both]
         mels = min(160, int(size / 12.8))
         filters = mel_filterbank(size // 2 + 1, mels, sample_rate, estimate.device).t() * norm
         logs = [torch.matmul(filters, p.sqrt()).clamp(min=floor).log10() for p in powers]
@@ -83,7 +83,7 @@ def level_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:
 def _levels(x: Tensor, size: int, bands: Tensor, samples: float) -> Tensor:
     """log10 of powers in `bands` `[bands, bins]`, over patches of `samples` that lap by half."""
     z = stft(x, size, size // 2) / (0.375 * size) ** 0.5
-    powers = torch.matmul(bands, z.real.square() + z.imag.square())
+    powers = torch.matmul(bands, squared_magnitudes(z))
     frames = min(powers.shape[-1], max(2, round(samples / (size // 2))))
     patches = F.avg_pool1d(powers, frames, stride=frames // 2)
     return (patches + _POWER_FLOOR * bands.sum(1)[:, None]).log10()

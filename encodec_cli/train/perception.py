@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from encodec_cli.spectra import stft, third_octaves
+from encodec_cli.spectra import squared_magnitudes, stft, third_octaves
 
 __all__ = ["intelligibility_loss", "loudness_loss"]
 
@@ -73,8 +73,7 @@ def loudness_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:
 
 def _powers(x: Tensor, size: int) -> Tensor:
     """Power spectra `[B, size // 2 + 1, frames]` of `[B, N]`, half a window apart."""
-    z = stft(x, size, size // 2)
-    return z.real.square() + z.imag.square()
+    return squared_magnitudes(stft(x, size, size // 2))
 
 
 def _normalized(segments: Tensor) -> Tensor:
