@@ -19,7 +19,7 @@ from encodec_cli.coder import grid_frames, stream_encoder
 from encodec_cli.container import Ecdc, Header
 from encodec_cli.errors import AudioError, UsageError
 from encodec_cli.frames import CodeChunk
-from encodec_cli.latency import decoder_lookahead, end_padding
+from encodec_cli.latency import carries_scale, decoder_lookahead, end_padding
 from encodec_cli.model import CompressionModel
 from encodec_cli.part import beyond_the_end, sample_range
 from encodec_cli.seek import decoded_from, first_chunk_for
@@ -61,6 +61,8 @@ def header_for(
     segment = config.segment_samples
     if segment is not None:
         chunk_frames = config.frames(segment)
+    elif chunk_frames is None:
+        chunk_frames = grid_frames(model)
     return Header(
         version=version,
         model=config.name,
@@ -70,11 +72,11 @@ def header_for(
         hop=config.hop_length,
         codebooks=n_q,
         bits=config.quantizer.bits,
-        chunk_frames=chunk_frames or grid_frames(model),
+        chunk_frames=chunk_frames,
         segment=segment,
         stride=config.stride_samples,
         end_padding=end_padding(config),
-        has_scale=config.normalize,
+        has_scale=carries_scale(config, chunk_frames),
     )
 
 
@@ -95,6 +97,10 @@ def check_same_model(model: CompressionModel, header: Header) -> None:
     found = (header.sample_rate, header.channels, header.hop, header.bits)
     if found != (config.sample_rate, config.channels, config.hop_length, config.quantizer.bits):
         raise UsageError(f"rates of the file do not fit model {config.name}; is it damaged?")
+    if header.has_scale and not carries_scale(config, header.chunk_frames):
+        raise UsageError(
+            f"carries scales, which model {config.name} has no use for; is it damaged?"
+        )
     if header.end_padding > decoder_lookahead(config.decoder):
         raise UsageError(
             f"has {header.end_padding} samples of end padding, more than model {config.name} "
@@ -176,7 +182,8 @@ def decode(
                 f"0 to {bins - 1}; were these made by another model?"
             )
         samples = array.shape[1] * model.config.hop_length
-        header = replace(header_for(model, array.shape[0]), num_samples=samples, end_padding=0)
+        header = header_for(model, array.shape[0])
+        header = replace(header, num_samples=samples, end_padding=0, has_scale=False)
         scales = None
     if n_q is not None and not 1 <= n_q <= array.shape[0]:
         raise UsageError(f"{n_q} codebooks: only 1 to {array.shape[0]} are stored")

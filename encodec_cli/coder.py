@@ -4,12 +4,10 @@
     CodeChunk [K, T] --push--> RVQ, re-blocked to a fixed grid --decoder--> samples [C, n]
 
 The network always runs on the same grid of blocks, whatever the caller pushes, so results do not
-depend on the pushes. Whole-signal models carry each layer's state from block to block; segment
-models (those with a time norm: EnCodec 48 kHz) code each segment by itself and are put together
-by overlap-add.
+depend on the pushes. Whole-signal models carry each layer's state from block to block, and around
+them the level of each chunk may be evened out (level.py); segment models (those with a time norm:
+EnCodec 48 kHz) code each segment by itself and are put together by overlap-add.
 """
-
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,40 +17,13 @@ from torch import Tensor
 from encodec_cli.container import default_chunk_frames
 from encodec_cli.errors import UsageError
 from encodec_cli.frames import CodeChunk
-from encodec_cli.latency import encoder_lookahead, end_padding
+from encodec_cli.latency import carries_scale, encoder_lookahead, end_padding
+from encodec_cli.level import LevellingDecoder, LevellingEncoder
 from encodec_cli.model import CompressionModel
 from encodec_cli.nn.search import MOST_BEAMS
+from encodec_cli.streams import Samples, StreamDecoder, StreamEncoder, check_samples
 
 __all__ = ["StreamDecoder", "StreamEncoder", "grid_frames", "stream_decoder", "stream_encoder"]
-
-Samples = NDArray[np.float32]
-
-
-class StreamEncoder(Protocol):
-    """Codes one stream; the model's weights are shared, the state is its own."""
-
-    def push(self, samples: Samples) -> list[CodeChunk]:
-        """Take samples `[C, n]` at the model's rate, linear range [-1, 1]; give full chunks."""
-
-    def finish(self) -> list[CodeChunk]:
-        """End the stream (with `end_padding`): the chunks still to come. Mandatory, last call."""
-
-
-class StreamDecoder(Protocol):
-    """Decodes one stream of chunks.
-
-    Together `push` and `finish` give all that the frames hold, of a whole signal T * hop samples:
-    the caller knows the true length and trims what is more, up to a hop and the `end_padding`.
-    """
-
-    def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
-        """Take codes `[K, T]` (and the segment's scale); give the samples `[C, n]` now complete."""
-
-    def push_lost(self, frames: int) -> Samples:
-        """Go on after `frames` lost frames, with zero latents (near silence) in their place."""
-
-    def finish(self) -> Samples:
-        """End the stream: the samples still to come. Mandatory, and the last call."""
 
 
 def stream_encoder(
@@ -81,7 +52,11 @@ def stream_encoder(
         raise UsageError(f"search {search}: the encoder keeps 1 to {MOST_BEAMS} sequences")
     if model.config.segment_samples is not None:
         return _SegmentEncoder(model, n_q, search)
-    return _WholeEncoder(model, n_q, chunk_frames or grid_frames(model), search)
+    chunk_frames = chunk_frames or grid_frames(model)
+    encoder = _WholeEncoder(model, n_q, chunk_frames, search)
+    if carries_scale(model.config, chunk_frames):
+        return LevellingEncoder(model.config, encoder, chunk_frames)
+    return encoder
 
 
 def stream_decoder(model: CompressionModel, *, block_frames: int | None = None) -> StreamDecoder:
@@ -93,7 +68,9 @@ def stream_decoder(model: CompressionModel, *, block_frames: int | None = None) 
     """
     if model.config.segment_samples is not None:
         return _SegmentDecoder(model)
-    return _WholeDecoder(model, min(block_frames or grid_frames(model), grid_frames(model)))
+    block_frames = min(block_frames or grid_frames(model), grid_frames(model))
+    decoder = _WholeDecoder(model, block_frames)
+    return decoder if model.config.level_db is None else LevellingDecoder(model.config, decoder)
 
 
 def grid_frames(model: CompressionModel) -> int:
@@ -272,8 +249,7 @@ def _segment_and_stride(model: CompressionModel) -> tuple[int, int]:
 
 
 def _tensor(samples: Samples, channels: int) -> Tensor:
-    if samples.ndim != 2 or samples.shape[0] != channels:
-        raise UsageError(f"samples of shape {samples.shape}: this model codes [{channels}, n]")
+    check_samples(samples, channels)
     return torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
 
 

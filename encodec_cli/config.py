@@ -194,7 +194,9 @@ class CodecConfig:
     trained to code (None: the whole signal) and `overlap` the share of a segment that adjacent
     ones have in common; `normalize` divides each segment by its RMS and stores that scale;
     `target_bandwidths` in kb/s are those the model was trained for. `search` is how many partial
-    code sequences encoding keeps unless told otherwise (see nn/search.py); 1 is greedy.
+    code sequences encoding keeps unless told otherwise (see nn/search.py); 1 is greedy. `level_db`
+    is the RMS level, in dBFS, that every second of a whole signal is brought to, see level.py; None
+    leaves it as it is.
     """
 
     name: str
@@ -208,6 +210,7 @@ class CodecConfig:
     segment_seconds: float | None = None
     overlap: float = 0.01
     search: int = 1
+    level_db: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name.isprintable() or not 1 <= len(self.name) <= 200:
@@ -217,6 +220,11 @@ class CodecConfig:
         if self.segment_seconds is not None and not 0.01 <= self.segment_seconds <= 3600:
             raise ConfigError(f"segment_seconds: {self.segment_seconds}: give 0.01 to 3600")
         check_at_least(self, "search", 1)
+        if self.level_db is not None:
+            if not -60 <= self.level_db <= 0:
+                raise ConfigError(f"level_db: {self.level_db}: give -60 to 0")
+            if self.segment_seconds is not None:
+                raise ConfigError("level_db: is for whole signals; segments have normalize")
         segment, stride = self.segment_samples, self.stride_samples
         # With more, a file's end could cut more than its last two segments short.
         if not 0.0 <= self.overlap <= 0.5 or (segment and stride and segment > 2 * stride):

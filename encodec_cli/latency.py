@@ -19,6 +19,7 @@ from encodec_cli.errors import UsageError
 __all__ = [
     "algorithmic_latency_ms",
     "block_frames_for",
+    "carries_scale",
     "decoder_history",
     "decoder_lookahead",
     "encoder_lookahead",
@@ -57,6 +58,17 @@ def end_padding(config: CodecConfig) -> int:
     if config.decoder.trim_right_ratio == 1.0 or config.segment_samples is not None:
         return 0
     return min(config.hop_length, decoder_lookahead(config.decoder))
+
+
+def carries_scale(config: CodecConfig, chunk_frames: int) -> bool:
+    """Whether chunks of so many frames have a scale: those of a second, and segments.
+
+    In the short chunks of live streams scales would take more than codes do (4 bytes a chunk), and
+    a level cannot be told from them.
+    """
+    if config.segment_samples is not None:
+        return config.normalize
+    return config.level_db is not None and chunk_frames == block_frames_for(config, None)
 
 
 def decoder_history(config: SEANetDecoderConfig) -> int:

@@ -83,6 +83,8 @@ def _warm_up_frames(config: CodecConfig, header: Header, first: int) -> tuple[in
     frame = first // header.hop
     target = frame // block * block
     begin = (frame - decoder_history(config.decoder)) // block * block
+    if header.has_scale:  # on its way from that of the chunk before
+        begin -= header.chunk_frames
     if config.decoder.lstm:
         begin = min(begin, (target - round(LONGEST_WARM_UP_S * config.frame_rate)) // block * block)
     return max(0, begin), target

@@ -87,7 +87,7 @@ DELETE = object()
     ("key", "value", "message"),
     [
         # what it is named, and what would be right
-        ("colour", "red", r"unknown key 'colour'; known: channels, name, normalize, overlap"),
+        ("colour", "red", r"unknown key 'colour'; known: channels, level_db, name, normalize"),
         ("seanet.lstms", 2, r"seanet: unknown key 'lstms'; known: activation, .*lstm, n_filters"),
         ("quantizer.q", 2, r"quantizer: unknown key 'q'; known: bins, decay"),
         ("seanet.final_activation", "Tanh", r"seanet: unknown key 'final_activation'"),

@@ -66,6 +66,8 @@ def item_ecdc(item: TokenItem, model: Header) -> Ecdc:
     said = {name: value for name, value in said.items() if value is not None}
     codebooks, frames = item.codes.shape
     header = replace(model, **({"end_padding": 0} | said | {"codebooks": codebooks}))
+    if header.segment is None and item.scales is None:  # without its level, as codes alone are
+        header = replace(header, has_scale=False)
     if header.num_samples is None:
         if header.segment is not None:
             raise ContainerError(f"num_samples: missing; {header.model} codes segments")
