@@ -11,17 +11,50 @@ import time
 from pathlib import Path
 from statistics import fmean, median
 
+import numpy as np
 import torch
 
 from encodec_cli import encode, load_model
 from encodec_cli.api import decode
+from encodec_cli.coder import grid_frames
+from encodec_cli.frames import CodeChunk
 from encodec_cli.judging.evaluate import is_speech, read_reference
 from encodec_cli.judging.metric_names import METRICS
 from encodec_cli.judging.metrics import measure
 from encodec_cli.latency import end_padding
+from encodec_cli.level import LevellingEncoder
 from encodec_cli.manifest import read_manifest_rows
 from encodec_cli.model import CompressionModel
 from encodec_cli.resources import DEFAULT_MODEL
+from encodec_cli.streams import Samples
+
+
+class Tap:
+    """A `StreamEncoder` that codes nothing and keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.heard: list[Samples] = []
+
+    def push(self, samples: Samples) -> list[CodeChunk]:
+        """Keep `[C, n]`."""
+        self.heard.append(samples)
+        return []
+
+    def finish(self) -> list[CodeChunk]:
+        """Nothing is left."""
+        return []
+
+
+@torch.inference_mode()
+def latents_of(model: CompressionModel, wav: torch.Tensor) -> torch.Tensor:
+    """Of `wav` `[C, N]` at the level that the model codes it at, `[1, D, T]`."""
+    if model.config.level_db is not None:
+        tap = Tap()
+        encoder = LevellingEncoder(model.config, tap, grid_frames(model))
+        encoder.push(wav.numpy())
+        encoder.finish()
+        wav = torch.from_numpy(np.concatenate(tap.heard, axis=1))
+    return model.encoder(torch.nn.functional.pad(wav[None], (0, end_padding(model.config))))
 
 
 @torch.inference_mode()
@@ -45,9 +78,7 @@ def main() -> None:
     for line in read_manifest_rows(arguments.manifest, ("file", "kind")):
         reference = read_reference(arguments.manifest.parent / line["file"], model.sample_rate)
         wav = torch.from_numpy(reference.audio)
-        with torch.inference_mode():
-            padded = torch.nn.functional.pad(wav[None], (0, end_padding(model.config)))
-            latents = model.encoder(padded)
+        latents = latents_of(model, wav)
         for bandwidth in arguments.bandwidths:
             for beams in arguments.beams:
                 started = time.process_time()
