@@ -70,7 +70,9 @@ def main() -> None:
             samples = signal.shape[1]
             coded = encode(model, signal, bandwidth=arguments.bandwidth)
             frames = model.config.frames(samples)
-            without = Ecdc(replace(coded.header, end_padding=0), coded.codes[:, :frames])
+            header = replace(coded.header, end_padding=0)
+            scales = None if coded.scales is None else coded.scales[: header.chunk_count(samples)]
+            without = Ecdc(header, coded.codes[:, :frames], scales)
             decoded = {"nothing": decode(model, without)}
             for name, continuation in CONTINUATIONS.items():
                 longer = torch.cat((signal, continuation(signal, after)), dim=1)

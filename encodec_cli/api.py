@@ -166,6 +166,8 @@ def decode(
     if isinstance(codes, Ecdc):
         header, scales, array = codes.header, codes.scales, codes.codes
         check_same_model(model, header)
+        if header.has_scale and scales is None:
+            raise UsageError("codes without the scales that their header speaks of")
     else:
         array = np.asarray(codes.cpu() if isinstance(codes, Tensor) else codes)
         if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "iu":

@@ -227,6 +227,7 @@ def test_models_show_json(mono: Path) -> None:
         "bins": 1024,
         "bandwidths": [1.5, 6.0],
         "causal": True,
+        "level_db": None,
         "segment_seconds": None,
         "lstm_layers": 0,
         "latency_ms": 13.333,

@@ -255,7 +255,7 @@ def test_the_end_of_a_cut_recording_is_as_near_as_its_middle() -> None:
             if float(cut[:, -last:].std()) < 0.02:
                 continue
             ecdc = encode(model, cut)
-            unpadded = Ecdc(replace(ecdc.header, end_padding=0), ecdc.codes[:, :-1])
+            unpadded = Ecdc(replace(ecdc.header, end_padding=0), ecdc.codes[:, :-1], ecdc.scales)
             for key, audio in (
                 ("end", decode(model, ecdc)),
                 ("middle", inside[:, :end]),

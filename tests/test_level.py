@@ -280,6 +280,8 @@ def test_scales_that_a_model_has_no_use_for_are_refused() -> None:
         check_same_model(twin, header)
     with pytest.raises(UsageError, match="no use for"):
         check_same_model(model, replace(header_for(model, 3), chunk_frames=4))
+    with pytest.raises(UsageError, match="codes without the scales"):
+        decode(model, replace(encode(model, torch.from_numpy(wave(50))), scales=None))
     check_same_model(model, header_for(model, 3))
     check_same_model(segment_model(), header_for(segment_model(), 3))
 

@@ -186,6 +186,7 @@ def _summary(card: "ModelCard") -> dict[str, Any]:
         "bins": config.quantizer.bins,
         "bandwidths": list(config.target_bandwidths),
         "causal": config.seanet.causal,
+        "level_db": config.level_db,
         "segment_seconds": config.segment_seconds,
         "lstm_layers": config.decoder.lstm,
         **timing_ms(config),
@@ -197,7 +198,7 @@ def _summary(card: "ModelCard") -> dict[str, Any]:
 
 def _facts(row: dict[str, Any]) -> dict[str, str]:
     """`_summary` in words."""
-    segment = row["segment_seconds"]
+    segment, level_db = row["segment_seconds"], row["level_db"]
     pieces = "the whole signal" if segment is None else f"segments of {segment:g} s"
     if row["causal"]:
         pieces += ", decoder looks ahead" if row.get("decoder_lookahead_ms") else ", causal"
@@ -212,6 +213,7 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
         ),
         "trained for": ", ".join(f"{kbps:g}" for kbps in row["bandwidths"]) + " kb/s",
         "codes at once": pieces,
+        **({} if level_db is None else {"level": f"every second at {level_db:g} dBFS, and back"}),
         "latency": _latency(row),
         "pre-roll": _pre_roll(row),
         "licence": row["licence"],
