@@ -17,8 +17,12 @@ SKEWED = np.array([0.9, 0.05, 0.03, 0.02], np.float32)
 def coded(symbols: list[int], bounds: list[NDArray[np.int64]]) -> bytes:
     encoder = ArithmeticEncoder()
     for symbol, cdf in zip(symbols, bounds, strict=True):
-        encoder.push(cdf[symbol - 1] if symbol else 0, cdf[symbol])
+        encoder.push(*share(cdf, symbol))
     return encoder.finish()
+
+
+def share(cdf: NDArray[np.int64], symbol: int) -> tuple[int, int]:
+    return int(cdf[symbol - 1]) if symbol else 0, int(cdf[symbol])
 
 
 def source(data: bytes) -> Callable[[], int]:
@@ -27,7 +31,7 @@ def source(data: bytes) -> Callable[[], int]:
 
 def decoded(next_byte: Callable[[], int], bounds: list[NDArray[np.int64]]) -> list[int]:
     decoder = ArithmeticDecoder(next_byte)
-    symbols = [decoder.pull(cdf) for cdf in bounds]
+    symbols = decoder.pull(cdf.tolist() for cdf in bounds)
     decoder.finish()
     return symbols
 
@@ -106,7 +110,7 @@ def test_bytes_come_out_as_soon_as_they_are_complete() -> None:
     encoder, pieces = ArithmeticEncoder(), []
     for symbol, row in zip(symbols, rows, strict=True):
         cdf = stable_cdf(row)
-        encoder.push(cdf[symbol - 1] if symbol else 0, cdf[symbol])
+        encoder.push(*share(cdf, symbol))
         pieces.append(encoder.take())
 
     assert sum(map(len, pieces)) > 50
@@ -133,7 +137,28 @@ def test_every_flipped_bit_is_noticed() -> None:
 
 
 def test_bits_that_no_symbol_owns_are_refused() -> None:
-    narrow = np.array([2, 4], np.int64)
-
     with pytest.raises(ContainerError, match="fall outside every symbol"):
-        ArithmeticDecoder(source(b"\xff" * 8)).pull(narrow)
+        ArithmeticDecoder(source(b"\xff" * 8)).pull([[2, 4]])
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+def test_symbols_may_be_pulled_in_any_groups(at_once: int) -> None:
+    symbols, rows = random_run(50, 100, seed=6)
+    bounds = [stable_cdf(row).tolist() for row in rows]
+    data = coded(symbols, [stable_cdf(row) for row in rows])
+    taken = 0
+
+    def next_byte() -> int:
+        nonlocal taken
+        taken += 1
+        return data[taken - 1]
+
+    decoder = ArithmeticDecoder(next_byte)
+    got = []
+    for start in range(0, 50, at_once):
+        got += decoder.pull(bounds[start : start + at_once])
+
+    assert got == symbols
+    assert taken == len(data)
+    assert decoder.pull([]) == []
+    decoder.finish()

@@ -164,11 +164,10 @@ class V0LmReader:
         return scale
 
     def _next_byte(self) -> int:
-        data = self._source.peek(1)
-        if not data:
+        byte = self._source.byte()
+        if byte is None:
             raise _EndOfFileError("the file ends")
-        self._source.skip(1)
-        return data[0]
+        return byte
 
     def _seconds(self) -> float:
         if self.header.segment is None:

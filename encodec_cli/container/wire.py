@@ -11,13 +11,15 @@ from encodec_cli.errors import ContainerError
 __all__ = ["ByteSource", "pack_scale", "parse_varint", "parse_varints", "varint", "write_all"]
 
 _BLOCK = 1 << 16
+_AHEAD = 64  # bytes that `byte` reads at once from a file, where they are there already
 _MAX_VARINT_BYTES = 8
 
 
 class ByteSource:
-    """Reads a binary file or pipe from where it stands, never asking for more than needed.
+    """Reads a binary file or pipe from where it stands.
 
-    A live pipe therefore delivers each chunk as soon as its last byte has arrived.
+    Asks a pipe for no more than is needed, so each chunk of a live one can be had as soon as its
+    last byte has arrived.
 
     Attributes:
         offset: bytes consumed so far, that is, the position in the `.ecdc` file.
@@ -48,6 +50,16 @@ class ByteSource:
         """Consume `count` bytes that `peek` has shown."""
         del self._buffer[:count]
         self.offset += count
+
+    def byte(self) -> int | None:
+        """Consume the next byte; None at the file's end."""
+        if not self._buffer:
+            block = self._file.read(_AHEAD if self.seekable else 1)
+            if not block:
+                return None
+            self._buffer += block
+        self.offset += 1
+        return self._buffer.pop(0)
 
     def count_rest(self, limit: int) -> int:
         """Consume what is left, up to `limit` bytes, and return how much it was."""

@@ -14,11 +14,7 @@ here they pass in numbers whose highest bit comes first, with the bytes turned r
 """
 
 from bisect import bisect_right
-from collections.abc import Callable
-from typing import SupportsInt
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Iterable, Sequence
 
 from encodec_cli.entropy.cdf import RANGE_BITS
 from encodec_cli.errors import ContainerError
@@ -41,7 +37,7 @@ class ArithmeticEncoder:
         self._count = 0
         self._bytes = bytearray()
 
-    def push(self, below: SupportsInt, bound: SupportsInt) -> None:
+    def push(self, below: int, bound: int) -> None:
         """Code a symbol that owns `[below, bound)` of the range.
 
         Raises:
@@ -53,8 +49,8 @@ class ArithmeticEncoder:
         high = (high + 1 << shift) - 1
         width = self._width + shift
         size = high - low + 1
-        high = low + ((int(bound) - 1) * size >> RANGE_BITS)
-        low += int(below) * size + _MASK >> RANGE_BITS
+        high = low + ((bound - 1) * size >> RANGE_BITS)
+        low += below * size + _MASK >> RANGE_BITS
         left = (low ^ high).bit_length()
         if left < width:
             self._emit(low >> left, width - left)
@@ -107,39 +103,43 @@ class ArithmeticDecoder:
         self._bits = 0
         self._count = 0
 
-    def pull(self, cdf: NDArray[np.int32]) -> int:
-        """The next symbol, coded with the bounds `cdf` `[N]`."""
-        low, current = self._low, self._current
-        size = self._high - low + 1
-        shift = RANGE_BITS + 1 - size.bit_length()
-        if shift > 0:
-            low <<= shift
-            size <<= shift
-            current = current << shift | self._take(shift)
-        inside = current - low
-        bounds = cdf.data
-        symbol = bisect_right(bounds, (inside << RANGE_BITS) // size)
-        if symbol == len(bounds):
-            raise ContainerError("the bits fall outside every symbol")
-        upper = (bounds[symbol] - 1) * size >> RANGE_BITS
-        if inside > upper:
-            raise ContainerError("the bits fall between two symbols")
-        high = low + upper
-        if symbol:
-            low += bounds[symbol - 1] * size + _MASK >> RANGE_BITS
-        mask = (1 << (low ^ high).bit_length()) - 1
-        self._low, self._high, self._current = low & mask, high & mask, current & mask
-        return symbol
+    def pull(self, bounds: Iterable[Sequence[int]]) -> list[int]:
+        """The next symbols, one for each of `bounds`, the N that it was coded with.
 
-    def _take(self, count: int) -> int:
-        """The next bits, as a number whose highest bit comes first."""
-        while self._count < count:
-            self._bits = self._bits << 8 | _TURNED[self._next_byte()]
-            self._count += 8
-        self._count -= count
-        taken = self._bits >> self._count
-        self._bits &= (1 << self._count) - 1
-        return taken
+        An error is the end of the run.
+        """
+        low, high, current = self._low, self._high, self._current
+        bits, count, next_byte = self._bits, self._count, self._next_byte
+        symbols = []
+        for cdf in bounds:
+            size = high - low + 1
+            shift = RANGE_BITS + 1 - size.bit_length()
+            if shift > 0:
+                while count < shift:
+                    bits = bits << 8 | _TURNED[next_byte()]
+                    count += 8
+                count -= shift
+                low <<= shift
+                size <<= shift
+                current = current << shift | bits >> count
+                bits &= (1 << count) - 1
+            inside = current - low
+            symbol = bisect_right(cdf, (inside << RANGE_BITS) // size)
+            if symbol == len(cdf):
+                raise ContainerError("the bits fall outside every symbol")
+            upper = (cdf[symbol] - 1) * size >> RANGE_BITS
+            if inside > upper:
+                raise ContainerError("the bits fall between two symbols")
+            high = low + upper
+            if symbol:
+                low += cdf[symbol - 1] * size + _MASK >> RANGE_BITS
+            # Leading bits that both ends share say no more.
+            mask = (1 << (low ^ high).bit_length()) - 1
+            low, high, current = low & mask, high & mask, current & mask
+            symbols.append(symbol)
+        self._low, self._high, self._current = low, high, current
+        self._bits, self._count = bits, count
+        return symbols
 
     def finish(self) -> None:
         """Hold the end of the run against how encoders end one.

@@ -68,7 +68,7 @@ class CodeEncoder:
                 known = np.concatenate((known, codes[:, start : stop - 1]), axis=1)
             for frame, bounds in enumerate(stable_cdf(self._predict(known)), start):
                 for cdf, code in zip(bounds, codes[:, frame].tolist(), strict=True):
-                    self._coder.push(cdf[code - 1] if code else 0, cdf[code])
+                    self._coder.push(int(cdf[code - 1]) if code else 0, int(cdf[code]))
             self._previous = codes[:, stop - 1 : stop]
             start = stop
 
@@ -91,8 +91,12 @@ class CodeDecoder:
 
     def pull(self) -> NDArray[np.uint16]:
         """The codes `[K]` of the next frame."""
-        bounds = stable_cdf(self._predict(self._previous))[0]
-        frame = np.array([self._coder.pull(cdf) for cdf in bounds], np.uint16)
+        bounds = stable_cdf(self._predict(self._previous))
+        codebooks, bins = bounds.shape[1:]
+        # To slice one view takes less than to make a view of each row.
+        flat = bounds.reshape(-1).data
+        cdfs = [flat[start : start + bins] for start in range(0, codebooks * bins, bins)]
+        frame = np.array(self._coder.pull(cdfs), np.uint16)
         self._previous = frame[:, None]
         return frame
 

@@ -137,27 +137,36 @@ class CodePredictor:
             with self.at_work():
                 return self(previous)
         rows = self._first_rows[None] if previous is None else previous.T + self._code_rows
-        probabilities: NDArray[np.float32] = self._probabilities(rows).numpy()
+        found = self._one(rows[0]) if len(rows) == 1 else self._several(rows)
+        probabilities: NDArray[np.float32] = found.numpy()
         return probabilities.transpose(0, 2, 1)
 
-    def _probabilities(self, rows: NDArray[np.int64]) -> Tensor:
+    def _one(self, row: NDArray[np.int64]) -> Tensor:
+        """`[K] -> [1, N, K]`"""
+        number = self._take_numbers(1)
+        return self._step.one(torch.from_numpy(row), self._positions, number, self._memory)
+
+    def _several(self, rows: NDArray[np.int64]) -> Tensor:
         """`[T, K] -> [T, N, K]`"""
-        memory, step = self._memory, self._step
-        if self._number + len(rows) > len(self._positions):
-            self._passed += self._number
-            self._number = 0
-            self._positions = _position_embeddings(self._passed, self._dim)
-        alone = 1 if len(rows) == 1 else max(0, FIRST - memory.end)
-        parts = []
-        for row in rows[:alone]:
-            parts.append(step.one(torch.from_numpy(row), self._positions, self._number, memory))
-            self._number += 1
+        alone = max(0, FIRST - self._memory.end)
+        parts = [self._one(row) for row in rows[:alone]]
         rest = rows[alone:]
         if len(rest):
-            positions = self._positions[self._number : self._number + len(rest)]
-            parts.append(step.several(torch.from_numpy(rest.reshape(-1)), positions, memory))
-            self._number += len(rest)
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+            number = self._take_numbers(len(rest))
+            positions = self._positions[number : number + len(rest)]
+            indices = torch.from_numpy(rest.reshape(-1))
+            parts.append(self._step.several(indices, positions, self._memory))
+        return torch.cat(parts)
+
+    def _take_numbers(self, count: int) -> int:
+        """The place among the positions of the next of `count` frames."""
+        number = self._number
+        if number + count > len(self._positions):
+            self._passed += number
+            number = 0
+            self._positions = _position_embeddings(self._passed, self._dim)
+        self._number = number + count
+        return number
 
 
 def _position_embeddings(first: int, dim: int) -> Tensor:
