@@ -40,6 +40,35 @@ def test_a_last_row_gets_the_bits_it_has_after_others(width: int) -> None:
     assert not out[:, :, ::2].any()
 
 
+def test_from_how_many_rows_on_all_have_those_bits_is_tried_out() -> None:
+    weight, bias, x = matrix(400, 200)
+    product = LastRowProduct(weight, bias, [400])
+    out = torch.empty(400)
+
+    assert 4 <= product.enough_rows <= 16
+    x = x.repeat(4, 1)[: product.enough_rows]
+    for row, expected in zip(x, torch.addmm(bias, x, weight.t()), strict=True):
+        product(row, out)
+        assert torch.equal(out, expected)
+
+
+@pytest.mark.parametrize(
+    ("odd", "enough"), [((), 4), ((4,), 5), ((9,), 10), ((5, 12), 13), ((18,), 16)]
+)
+def test_rows_that_kernels_round_otherwise_are_found(
+    monkeypatch: pytest.MonkeyPatch, odd: tuple[int, ...], enough: int
+) -> None:
+    def addmm(bias: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        rows = torch.stack([(row * weight.t()).sum(1) for row in x]) + bias
+        rows[-2, 3] += len(x) in odd
+        return rows
+
+    weight, bias, _ = matrix(40, 12)
+    monkeypatch.setattr(torch, "addmm", addmm)
+
+    assert LastRowProduct(weight, bias, [40]).enough_rows == enough
+
+
 def test_where_parts_round_otherwise_the_matrix_stays_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

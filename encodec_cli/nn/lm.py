@@ -26,7 +26,7 @@ from torch import Tensor
 from encodec_cli.errors import CheckpointError, UsageError
 from encodec_cli.nn.lm_frame import FrameStep, LmInput
 from encodec_cli.nn.lm_layer import LmLayer
-from encodec_cli.nn.lm_memory import FIRST, HEADS, LmMemory
+from encodec_cli.nn.lm_memory import HEADS, LmMemory
 from encodec_cli.nn.row_product import RowProduct, in_fast_memory
 
 __all__ = ["CodePredictor", "LanguageModel"]
@@ -46,6 +46,7 @@ class LanguageModel:
     Attributes:
         codebooks: K, the most that can be predicted.
         bins: N, codes of a codebook.
+        anew: see `LmMemory`.
 
     Raises:
         CheckpointError: tensors are missing, left over, or of shapes that do not fit together.
@@ -76,6 +77,7 @@ class LanguageModel:
         with _one_thread():
             self.layers = [LmLayer(weights, f"transformer.layers.{i}.") for i in range(layers)]
             in_fast_memory(self.layers)
+        self.anew = max(layer.kept.enough_rows for layer in self.layers)
 
     def predictor(self, codebooks: int) -> "CodePredictor":
         """A predictor for a new run of frames; see `entropy.CodeModel`.
@@ -113,7 +115,8 @@ class CodePredictor:
         self._code_rows = self._first_rows + 1
         self._dim = model.dim
         self._step = model.step(codebooks)
-        self._memory = LmMemory(len(model.layers), model.dim, model.past_context)
+        self._anew = model.anew
+        self._memory = LmMemory(len(model.layers), model.dim, model.past_context, model.anew)
         self._positions = torch.empty(0, model.dim)
         self._number = 0  # of the next frame, counted from the first of the positions
         self._passed = 0
@@ -148,7 +151,7 @@ class CodePredictor:
 
     def _several(self, rows: NDArray[np.int64]) -> Tensor:
         """`[T, K] -> [T, N, K]`"""
-        alone = max(0, FIRST - self._memory.end)
+        alone = max(0, self._anew - self._memory.end)
         parts = [self._one(row) for row in rows[:alone]]
         rest = rows[alone:]
         if len(rest):

@@ -9,7 +9,8 @@ frame, as one matrix product; here they are kept:
 
 With 4 rows or more a row's result does not depend on the others. So the newest row is projected
 alone in the order of kernel C (see `LastRowProduct`), and the first frames, whose contexts are
-smaller, as Meta's program does it: all rows anew. All other products have one row there, and here.
+smaller, as Meta's program does it: all rows anew. Where kernels change later (it is tried out),
+there are more of those. All other products have one row there, and here.
 
 `forward` is written for TorchScript as well; see `LmFrame`.
 

@@ -27,10 +27,12 @@ from encodec_cli.nn.big_pages import in_big_pages
 __all__ = ["MANY_ROWS", "LastRowProduct", "RowProduct", "in_fast_memory"]
 
 MANY_ROWS = 4
-"""Rows of a product from which on a row's bits do not depend on their number."""
+"""Rows of a product from which on the last row's bits do not depend on their number."""
 
 _STREAMS = 4
 _PIECE_ROWS = 1024  # of a matrix; what stays in the cache for several rows of x
+_ENOUGH_ROWS = 16  # where no fewer are found to be
+_TRIED_ROWS = 20
 
 
 class RowProduct(nn.Module):
@@ -96,6 +98,7 @@ class LastRowProduct(nn.Module):
 
     Attributes:
         pieces: the weight turned, `[A, B]`; empty where sums of halves have other bits.
+        enough_rows: of a product, from which on all of its rows have these bits.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, shape: list[int]) -> None:
@@ -113,6 +116,20 @@ class LastRowProduct(nn.Module):
         self(probe, found)
         if not torch.equal(found, expected):
             self.pieces = torch.empty(0)
+        self.enough_rows = self._find_enough_rows()
+
+    def _find_enough_rows(self) -> int:
+        x = _probe(_TRIED_ROWS * self.weight.shape[1]).sin().view(_TRIED_ROWS, -1)
+        expected = torch.empty(_TRIED_ROWS, *self._shape)
+        for row, out in zip(x, expected, strict=True):
+            self(row, out)
+        enough = _ENOUGH_ROWS
+        for count in range(_TRIED_ROWS, MANY_ROWS - 1, -1):
+            product = torch.addmm(self.bias, x[:count], self.weight.t())
+            if not torch.equal(product.view(count, *self._shape), expected[:count]):
+                break
+            enough = min(enough, count)
+        return enough
 
     def forward(self, x: Tensor, out: Tensor) -> None:
         """`[A]`, the result goes to `out`."""
