@@ -8,8 +8,8 @@ live encoders made shorter.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import BinaryIO, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.ahead import chunks_of
 from encodec_cli.api import check_same_model, header_for
 from encodec_cli.audio import (
     AudioFormat,
@@ -251,11 +252,12 @@ def decode_stream(
         n_q = _codebooks(model, reader.header, options)
         rate = _output_rate(reader, options)
         part = part_to_decode(reader, options.start, options.duration, rate)
-        blocks = _decoded(model, reader, n_q, part.begin, losses, notes)
-        blocks = resampled(blocks, reader, rate, part.origin, exact=options.sample_rate == "source")
-        blocks = between(blocks, part)
         gain = 1.0
         with ExitStack() as stack:
+            decoded = closing(_decoded(model, reader, n_q, part.begin, losses, notes))
+            blocks: Iterator[Samples] = stack.enter_context(decoded)
+            exact = options.sample_rate == "source"
+            blocks = between(resampled(blocks, reader, rate, part.origin, exact=exact), part)
             if options.rescale:
                 blocks, gain = rescaled(blocks, model.channels, stack)
             writer = stack.enter_context(
@@ -345,28 +347,33 @@ def _decoded(
     first: int,
     losses: _Losses,
     notes: list[str],
-) -> Iterator[Samples]:
+) -> Generator[Samples, None, None]:
     """Blocks at the model's rate from sample `first` to the end of what was encoded."""
     start = first_chunk_for(model.config, reader.header, first)
-    chunks = _chunks(reader, n_q, start, losses)
-    pieces = decoded_from(model, reader.header, chunks, first, notes)
-    # What is to be trimmed, less than a hop, may only be known after the last chunk.
-    held, position = yield from all_but(model.config.hop_length, pieces, model.channels)
+    with chunks_of(reader) as stored:
+        chunks = _chunks(reader, stored, n_q, start, losses)
+        pieces = decoded_from(model, reader.header, chunks, first, notes)
+        # What is to be trimmed, less than a hop, may only be known after the last chunk.
+        held, position = yield from all_but(model.config.hop_length, pieces, model.channels)
     end = held.shape[1] if reader.num_samples is None else reader.num_samples - first - position
     if end > 0:
         yield held[:, :end]
 
 
 def _chunks(
-    reader: EcdcReader, n_q: int, start: int, losses: _Losses
+    reader: EcdcReader,
+    stored: Iterator[CodeChunk | DamagedChunk],
+    n_q: int,
+    start: int,
+    losses: _Losses,
 ) -> Iterator[CodeChunk | DamagedChunk]:
-    """`n_q` codebooks of the chunks from number `start` on; damaged ones only where concealed."""
+    """`n_q` codebooks of `stored` from number `start` on; damaged ones only where concealed."""
     number = 0
     if start > 0 and reader.index is not None:
         reader.seek(start)
         number = start
     try:
-        for chunk in reader:
+        for chunk in stored:
             number += 1
             if number <= start:
                 losses.ignored = len(reader.problems)

@@ -106,6 +106,11 @@ class EcdcReader:
         return self._reader.offset
 
     @property
+    def seekable(self) -> bool:
+        """Whether the file has places to go to, as pipes have not."""
+        return self._source.seekable
+
+    @property
     def index(self) -> ChunkIndex | None:
         """Where the chunks lie, or None in a pipe or without an intact end mark."""
         return self._reader.index

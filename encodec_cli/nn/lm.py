@@ -8,8 +8,8 @@ Layers are post-norm, with exact GELU, in fp32. A layer attends to the inputs of
 any other.
 
 Results are the bits of Meta's program (see `lm_layer`) with MKL on x86 and one thread (see
-`tests/test_lm.py`), hence one thread, whatever torch is set to. Other libraries and processors may
-round otherwise (facebookresearch/encodec#94).
+`tests/test_lm.py`), hence one thread, whatever torch is set to: products split among threads
+round otherwise. So may other libraries and processors (facebookresearch/encodec#94).
 
 Source: EnCodec (Défossez et al. 2022, section 3.3), and Meta's `encodec` package for the details.
 """
@@ -28,6 +28,7 @@ from encodec_cli.nn.lm_frame import FrameStep, LmInput
 from encodec_cli.nn.lm_layer import LmLayer
 from encodec_cli.nn.lm_memory import HEADS, LmMemory
 from encodec_cli.nn.row_product import RowProduct, in_fast_memory
+from encodec_cli.nn.threads import torch_threads
 
 __all__ = ["CodePredictor", "LanguageModel"]
 
@@ -74,7 +75,7 @@ class LanguageModel:
         self._heads_bias = torch.stack([weights[f"linears.{k}.bias"] for k in books], dim=1)
         self._steps: dict[int, FrameStep] = {}
         self._norm = (weights["transformer.norm_in.weight"], weights["transformer.norm_in.bias"])
-        with _one_thread():
+        with torch_threads(1):
             self.layers = [LmLayer(weights, f"transformer.layers.{i}.") for i in range(layers)]
             in_fast_memory(self.layers)
         self.anew = max(layer.kept.enough_rows for layer in self.layers)
@@ -99,7 +100,7 @@ class LanguageModel:
         if codebooks not in self._steps:
             weight = self._heads_weight[:, :codebooks].reshape(-1, self.dim)
             bias = self._heads_bias[:, :codebooks].reshape(-1)
-            with _one_thread():
+            with torch_threads(1):
                 heads = RowProduct(weight, bias)
                 in_fast_memory([heads])
             embed = LmInput(self._tables, self._norm, codebooks)
@@ -127,7 +128,7 @@ class CodePredictor:
         """Around calls that follow each other: to set this up takes a tenth of a frame's time."""
         # Optimizing takes the first two frames a tenth of a second and gains nothing here.
         plain = torch.jit.optimized_execution(False)  # type: ignore[attr-defined]
-        with torch.inference_mode(), _one_thread(), plain:
+        with torch.inference_mode(), torch_threads(1), plain:
             self._at_work = True
             try:
                 yield
@@ -212,17 +213,3 @@ def _check_shapes(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, .
             raise CheckpointError(f"{name}: shape {tuple(value.shape)}, expected {shapes[name]}")
         if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{name}: holds numbers that are not finite")
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch on one thread for a moment: products split among threads round otherwise."""
-    before = torch.get_num_threads()
-    if before == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,293 @@
+"""Chunks read ahead: the same audio, errors in turn, and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from cli_samples import PATIENCE_SECONDS, make_model, mono_config, stereo_config
+from ecdc_samples import make_ecdc
+from numpy.typing import NDArray
+from test_container_v0_lm import FakeModel
+
+from encodec_cli.ahead import ahead
+from encodec_cli.container import v0_header, write_ecdc
+from encodec_cli.errors import ContainerError
+from encodec_cli.model import CompressionModel
+from encodec_cli.pipeline import DecodeOptions, DecodeReport, decode_file
+from encodec_cli.scheduler import run_together
+
+
+def test_items_come_in_order_each_made_while_the_one_before_is_in_use() -> None:
+    made, asked = [], threading.Event()
+
+    def items() -> Iterator[int]:
+        for i in range(5):
+            made.append((i, threading.get_ident()))
+            if i == 2:
+                asked.set()
+            yield i
+
+    got = []
+    for item in ahead(items()):
+        got.append(item)
+        if item == 1:
+            assert asked.wait(PATIENCE_SECONDS)
+
+    assert got == [i for i, _ in made] == list(range(5))
+    assert threading.get_ident() not in {thread for _, thread in made}
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_errors_come_in_turn(error: type[BaseException]) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise error("broken")
+
+    got = ahead(items())
+    before = threading.active_count()
+
+    assert next(got) == 1
+    with pytest.raises(error, match="broken"):
+        next(got)
+    assert threading.active_count() == before
+    assert list(ahead([])) == []
+
+
+def test_to_close_early_ends_the_thread_after_the_item_at_hand() -> None:
+    made = []
+
+    def items() -> Iterator[int]:
+        for i in range(100):
+            made.append(i)
+            yield i
+
+    before = threading.active_count()
+    got = ahead(items())
+    assert next(got) == 0
+    got.close()
+
+    assert threading.active_count() == before
+    assert made == [0, 1]
+
+
+# ---- files with a language model
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    torch.set_num_threads(2)
+    yield
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+
+
+class Watched(FakeModel):
+    """Notes which thread asks for probabilities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+
+    def predictor(self, codebooks: int) -> Any:
+        predict = super().predictor(codebooks)
+        here = self.threads
+
+        class Watching(type(predict)):  # type: ignore[misc]
+            def __call__(self, previous: NDArray[np.uint16] | None) -> NDArray[np.float32]:
+                here.add(threading.get_ident())
+                probabilities: NDArray[np.float32] = super().__call__(previous)
+                return probabilities
+
+        return Watching(predict.rows, codebooks)
+
+
+@pytest.fixture(params=["encodec_24khz", "encodec_48khz"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[CompressionModel, Path]:
+    """A codec, and a file of four seconds whose codes need a language model."""
+    name: str = request.param
+    config = mono_config() if name == "encodec_24khz" else stereo_config()
+    model = make_model(replace(config, name=name))
+    samples = 4 * config.sample_rate - 77
+    header = replace(v0_header(name, codebooks=2), lm=True)
+    path = tmp_path / "a.ecdc"
+    write_ecdc(path, make_ecdc(header, samples), lm=FakeModel())
+    return model, path
+
+
+def decoded(model: CompressionModel, path: Path, **options: Any) -> tuple[DecodeReport, Any]:
+    options.setdefault("lm", FakeModel())
+    target = path.with_suffix(f".{threading.get_ident()}.wav")
+    choice = DecodeOptions(encoding="float", force=True, **options)
+    report = decode_file(model, path, target, choice)
+    return report, soundfile.read(target, dtype="float32")[0]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(2)
+
+
+@pytest.mark.parametrize("part", [{}, {"start": 1.5}, {"start": 0.3, "duration": 1.1}], ids=str)
+@pytest.mark.usefixtures("two_threads")
+def test_the_audio_is_the_same(pair: tuple[CompressionModel, Path], part: dict[str, float]) -> None:
+    watched, before = Watched(), threading.active_count()
+    _, found = decoded(*pair, lm=watched, **part)
+    assert threading.active_count() == before
+    assert watched.threads
+    assert threading.get_ident() not in watched.threads
+
+    watched = Watched()
+    with one_thread():
+        _, expected = decoded(*pair, lm=watched, **part)
+    assert watched.threads == {threading.get_ident()}
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_codec_leaves_one_of_three_threads(
+    pair: tuple[CompressionModel, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, path = pair
+    seen = set()
+    dequantize = model.engine().dequantize
+
+    def watching(codes: torch.Tensor) -> torch.Tensor:
+        seen.add(torch.get_num_threads())
+        return dequantize(codes)
+
+    monkeypatch.setattr(model.engine(), "dequantize", watching)
+    torch.set_num_threads(3)
+    decoded(model, path)
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(2)
+    assert seen == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_file_cut_off_fails_or_is_concealed_as_ever(pair: tuple[CompressionModel, Path]) -> None:
+    model, path = pair
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 5 // 8])
+    before = threading.active_count()
+
+    def outcomes() -> tuple[str, Any, Any, Any]:
+        with pytest.raises(ContainerError) as failure:
+            decoded(model, path)
+        whole, audio = decoded(model, path, conceal=True)
+        # Damage that lies after what is decoded is nobody's business.
+        part, _ = decoded(model, path, conceal=True, duration=1.0)
+        return str(failure.value), whole.damage, part.damage, audio
+
+    *found, audio = outcomes()
+    with one_thread():
+        *expected, same = outcomes()
+
+    assert found == expected
+    assert "truncated" in found[0]
+    assert found[1]
+    assert not found[2]
+    np.testing.assert_allclose(audio, same, rtol=0, atol=1e-6)
+    assert threading.active_count() == before
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_nothing_goes_on_after_an_error_of_the_decoder(
+    pair: tuple[CompressionModel, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, path = pair
+    before = threading.active_count()
+
+    def fails(progress: float, total: float | None) -> None:
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more") as failure:
+        decode_file(
+            model, path, path.with_suffix(".wav"), DecodeOptions(lm=FakeModel()), progress=fails
+        )
+    # While the error, with all that its frames hold, is still there.
+    assert threading.active_count() == before
+    assert torch.get_num_threads() == 2
+    assert failure.traceback
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_many_files_read_in_their_own_threads(pair: tuple[CompressionModel, Path]) -> None:
+    model, path = pair
+    _, expected = decoded(model, path)
+    models = [Watched() for _ in range(4)]
+    own: dict[int, int] = {}
+
+    def job(number: int, shared: CompressionModel) -> Any:
+        own[number] = threading.get_ident()
+        return decoded(shared, path, lm=models[number])[1]
+
+    jobs = [partial(job, number) for number in range(4)]
+    for outcome in run_together(model, jobs, streams=2):
+        np.testing.assert_allclose(outcome.result(), expected, rtol=0, atol=1e-6)
+        assert models[outcome.job].threads == {own[outcome.job]}
+    outcomes = run_together(model, jobs, streams=2)
+    before = threading.active_count()
+    next(outcomes)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import torch
+from cli_samples import make_model, mono_config
+from dataclasses import replace
+from test_container_v0_lm import FakeModel
+from encodec_cli.pipeline import DecodeOptions, decode_file
+torch.set_num_threads(2)
+model = make_model(replace(mono_config(), name="encodec_24khz"))
+print("ready", flush=True)
+decode_file(model, Path(sys.argv[1]), Path(sys.argv[2]), DecodeOptions(lm=FakeModel()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_ctrl_c_ends_a_wait_for_a_pipe(tmp_path: Path) -> None:
+    header = replace(v0_header("encodec_24khz", codebooks=2), lm=True)
+    path, fifo = tmp_path / "a.ecdc", tmp_path / "fifo"
+    write_ecdc(path, make_ecdc(header, 100_000), lm=FakeModel())
+    os.mkfifo(fifo)
+    tests = str(Path(__file__).parent)
+    search = os.pathsep.join([tests, str(Path(tests).parent), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, fifo, tmp_path / "a.wav"],
+        env={**os.environ, "PYTHONPATH": search},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        data = path.read_bytes()
+        with fifo.open("wb", buffering=0) as pipe:
+            pipe.write(data[: len(data) // 2])
+            while not list(tmp_path.glob(".a.wav*")):  # the first blocks are written
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+    assert b"KeyboardInterrupt" in errors
+    assert not list(tmp_path.glob("*.wav*"))
