@@ -36,13 +36,12 @@ from encodec_cli.frames import CodeChunk
 from encodec_cli.latency import block_frames_for
 from encodec_cli.model import CompressionModel
 from encodec_cli.part import between, beyond_the_end, part_to_decode
+from encodec_cli.pipeline_reports import DecodeReport, EncodeReport
 from encodec_cli.playback import all_but, resampled, rescaled
 from encodec_cli.seek import decoded_from, first_chunk_for
 
 __all__ = [
     "DecodeOptions",
-    "DecodeReport",
-    "EncodeReport",
     "decode_file",
     "decode_stream",
     "encode_file",
@@ -52,64 +51,6 @@ Place = Path | Literal["-"]
 Samples = NDArray[np.float32]
 Progress = Callable[[float, float | None], None]
 """Called with the seconds of audio done, and in all if known."""
-
-
-@dataclass(frozen=True)
-class EncodeReport:
-    """What `encode_file` did."""
-
-    source: str
-    target: str
-    model: str
-    codebooks: int
-    seconds: float
-    """Length of the audio."""
-    bytes: int
-    """Size of the `.ecdc` file."""
-    elapsed_seconds: float
-
-    @property
-    def kbps(self) -> float:
-        """Real rate on disk."""
-        return self.bytes * 8 / self.seconds / 1000
-
-    @property
-    def speed(self) -> float:
-        """Seconds of audio per second of work."""
-        return self.seconds / max(self.elapsed_seconds, 1e-9)
-
-
-@dataclass(frozen=True)
-class DecodeReport:
-    """What `decode_file` did."""
-
-    source: str
-    target: str
-    model: str
-    codebooks: int
-    """Codebooks used, at most those stored."""
-    sample_rate: int
-    samples: int
-    """Per channel, at `sample_rate` Hz."""
-    clipped: int
-    """Samples of any channel that had to be clamped."""
-    gain: float
-    """What `rescale` multiplied the audio by; 1 if nothing had to be lowered."""
-    damage: tuple[str, ...]
-    """What could not be read and was replaced by silence, one line each."""
-    notes: tuple[str, ...]
-    """What to know of the result, see `decoded_from`."""
-    elapsed_seconds: float
-
-    @property
-    def seconds(self) -> float:
-        """Length of the audio."""
-        return self.samples / self.sample_rate
-
-    @property
-    def speed(self) -> float:
-        """Seconds of audio per second of work."""
-        return self.seconds / max(self.elapsed_seconds, 1e-9)
 
 
 @dataclass(frozen=True, kw_only=True)

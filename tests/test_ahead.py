@@ -26,7 +26,8 @@ from encodec_cli.ahead import ahead
 from encodec_cli.container import v0_header, write_ecdc
 from encodec_cli.errors import ContainerError
 from encodec_cli.model import CompressionModel
-from encodec_cli.pipeline import DecodeOptions, DecodeReport, decode_file
+from encodec_cli.pipeline import DecodeOptions, decode_file
+from encodec_cli.pipeline_reports import DecodeReport
 from encodec_cli.scheduler import run_together
 
 

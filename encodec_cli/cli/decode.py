@@ -29,7 +29,7 @@ from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from encodec_cli.model import CompressionModel
-    from encodec_cli.pipeline import DecodeReport
+    from encodec_cli.pipeline_reports import DecodeReport
 
 __all__ = ["decode"]
 
@@ -149,7 +149,8 @@ def decode(
         raise UsageError(f"--pattern: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
     loaded = load(model, device, threads, dtype)
 
-    from encodec_cli.pipeline import DecodeOptions, DecodeReport, decode_file
+    from encodec_cli.pipeline import DecodeOptions, decode_file
+    from encodec_cli.pipeline_reports import DecodeReport
 
     decoding = DecodeOptions(
         bandwidth=bandwidth,

@@ -96,7 +96,8 @@ def encode(
 
     from encodec_cli.api import choose_codebooks, header_for
     from encodec_cli.latency import block_frames_for
-    from encodec_cli.pipeline import EncodeReport, encode_file
+    from encodec_cli.pipeline import encode_file
+    from encodec_cli.pipeline_reports import EncodeReport
 
     codebooks = choose_codebooks(loaded, bandwidth, n_q)
     block_frames_for(loaded.config, latency)

@@ -13,7 +13,8 @@ from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
 
 if TYPE_CHECKING:
     from encodec_cli.model import CompressionModel
-    from encodec_cli.pipeline import DecodeOptions, DecodeReport
+    from encodec_cli.pipeline import DecodeOptions
+    from encodec_cli.pipeline_reports import DecodeReport
     from encodec_cli.tokens import TokenItem
 
 __all__ = ["PatternName", "decode_tokens"]
