@@ -236,6 +236,8 @@ def _pre_roll(row: dict[str, Any]) -> str:
     if row["segment_seconds"] is not None:
         return "two segments before --start"
     frames = f"{row['decoder_history_ms']:.0f} ms before --start"
+    if row["level_db"] is not None:
+        frames += ", and a second for its level"
     if row["lstm_layers"]:
         return f"{frames} for the convolutions, 1 to 64 s for the LSTM, until it agrees"
     return frames
