@@ -7,11 +7,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from encodec_cli.api import decode, encode
-    from encodec_cli.checkpoint import load_model
+    from encodec_cli.checkpoints.load import load_model
     from encodec_cli.container import Ecdc, Header, read_ecdc, write_ecdc
     from encodec_cli.errors import EncodecCliError
-    from encodec_cli.model import CompressionModel, get_compression_model
+    from encodec_cli.model.module import CompressionModel, get_compression_model
+    from encodec_cli.stream.signals import decode, encode
 
 __version__ = "0.1.0"
 
@@ -29,14 +29,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "CompressionModel": "model",
+    "CompressionModel": "model.module",
     "Ecdc": "container",
     "EncodecCliError": "errors",
     "Header": "container",
-    "decode": "api",
-    "encode": "api",
-    "get_compression_model": "model",
-    "load_model": "checkpoint",
+    "decode": "stream.signals",
+    "encode": "stream.signals",
+    "get_compression_model": "model.module",
+    "load_model": "checkpoints.load",
     "read_ecdc": "container",
     "write_ecdc": "container",
 }

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import spread_codebooks, tiny_config, tiny_model, wave
 
-from encodec_cli.api import decode, encode
-from encodec_cli.checkpoint import folded_state, load_model, load_model_file, save_model
+from encodec_cli.checkpoints.card import bundled_models, file_sha256, find_model, read_card
+from encodec_cli.checkpoints.load import folded_state, load_model, load_model_file, save_model
 from encodec_cli.errors import CheckpointError, OutputError, UsageError
-from encodec_cli.model import CompressionModel
-from encodec_cli.model_file import bundled_models, file_sha256, find_model, read_card
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.signals import decode, encode
 
 
 def saved(model: CompressionModel, path: Path, **options: Any) -> Path:
@@ -210,7 +210,7 @@ def test_names_and_paths_are_found(path: Path, tmp_path: Path) -> None:
 
 def test_the_nearest_name_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ecli_24khz.safetensors").touch()
-    monkeypatch.setattr("encodec_cli.model_file.checkpoints_folder", lambda: tmp_path)
+    monkeypatch.setattr("encodec_cli.checkpoints.card.checkpoints_folder", lambda: tmp_path)
     with pytest.raises(CheckpointError, match=r"did you mean ecli_24khz\?"):
         find_model("ecil_24khz")
     with pytest.raises(CheckpointError, match="bundled models: ecli_24khz"):

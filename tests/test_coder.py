@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from tiny_models import segment_model, tiny_model, wave
 
-from encodec_cli.coder import grid_frames, stream_decoder, stream_encoder
+from encodec_cli.config.timing import end_padding
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import UsageError
-from encodec_cli.frames import CodeChunk
-from encodec_cli.latency import end_padding
-from encodec_cli.model import CompressionModel
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.coder import grid_frames, stream_decoder, stream_encoder
 
 WHOLE: list[dict[str, Any]] = [
     {},

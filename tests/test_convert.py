@@ -11,17 +11,17 @@ import torch
 from meta_models import FILTER, meta_model, music, save_state
 from torch import Tensor, nn
 
-from encodec_cli.api import decode, encode
-from encodec_cli.checkpoint import build_and_load, convert_checkpoint, load_model, save_model
-from encodec_cli.config import load_codec_config
+from encodec_cli.checkpoints.card import file_sha256, read_card
+from encodec_cli.checkpoints.foreign import identify
+from encodec_cli.checkpoints.foreign.foreign import read_foreign
+from encodec_cli.checkpoints.foreign.meta import rename_meta_state
+from encodec_cli.checkpoints.load import build_and_load, convert_checkpoint, load_model, save_model
+from encodec_cli.config.bundled import configs_folder
+from encodec_cli.config.codec import load_codec_config
 from encodec_cli.container import read_ecdc, write_ecdc
-from encodec_cli.convert import identify
-from encodec_cli.convert.foreign import read_foreign
-from encodec_cli.convert.meta import rename_meta_state
 from encodec_cli.errors import CheckpointError, OutputError, UsageError
-from encodec_cli.model import CompressionModel
-from encodec_cli.model_file import file_sha256, read_card
-from encodec_cli.resources import configs_folder
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.signals import decode, encode
 
 pytestmark = pytest.mark.filterwarnings(FILTER)
 

@@ -14,14 +14,14 @@ from cli_samples import run
 from tiny_models import spread_codebooks
 from torch import Tensor
 
-from encodec_cli.checkpoint import convert_checkpoint, load_model
-from encodec_cli.config import CodecConfig
-from encodec_cli.convert.audiocraft import audiocraft_config
-from encodec_cli.convert.naming import published_config, same_architecture
-from encodec_cli.convert.torch_file import _Node, plain_config
+from encodec_cli.checkpoints.card import file_sha256
+from encodec_cli.checkpoints.foreign.audiocraft import audiocraft_config
+from encodec_cli.checkpoints.foreign.naming import published_config, same_architecture
+from encodec_cli.checkpoints.foreign.torch_file import _Node, plain_config
+from encodec_cli.checkpoints.load import convert_checkpoint, load_model
+from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import CheckpointError, ConfigError
-from encodec_cli.model import CompressionModel
-from encodec_cli.model_file import file_sha256
+from encodec_cli.model.module import CompressionModel
 
 
 def experiment(**sections: dict[str, Any]) -> dict[str, Any]:

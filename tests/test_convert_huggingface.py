@@ -15,8 +15,16 @@ from meta_models import FILTER, assert_same_codes_but_for_ties, import_meta, mus
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from encodec_cli.api import decode, encode
-from encodec_cli.checkpoint import (
+from encodec_cli.checkpoints.card import file_sha256
+from encodec_cli.checkpoints.foreign.huggingface import (
+    HubConfig,
+    codec_config,
+    hub_config,
+    hub_name,
+    read_hub_config,
+)
+from encodec_cli.checkpoints.foreign.naming import published_config
+from encodec_cli.checkpoints.load import (
     build_and_load,
     convert_checkpoint,
     export_checkpoint,
@@ -24,21 +32,13 @@ from encodec_cli.checkpoint import (
     read_checkpoint,
     save_model,
 )
-from encodec_cli.config import CodecConfig, load_codec_config
+from encodec_cli.config.bundled import configs_folder
+from encodec_cli.config.codec import CodecConfig, load_codec_config
 from encodec_cli.container import Ecdc, read_ecdc, write_ecdc
-from encodec_cli.convert.huggingface import (
-    HubConfig,
-    codec_config,
-    hub_config,
-    hub_name,
-    read_hub_config,
-)
-from encodec_cli.convert.naming import published_config
+from encodec_cli.dsp.torchaudio_import import import_torchaudio
 from encodec_cli.errors import CheckpointError, ConfigError, OutputError, UsageError
-from encodec_cli.model import CompressionModel
-from encodec_cli.model_file import file_sha256
-from encodec_cli.resources import configs_folder
-from encodec_cli.torchaudio_import import import_torchaudio
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.signals import decode, encode
 
 import_torchaudio()  # transformers imports it too, and must find it whichever torch is here
 from transformers import EncodecConfig, EncodecFeatureExtractor, EncodecModel  # noqa: E402

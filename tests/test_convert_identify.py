@@ -10,8 +10,8 @@ import torch
 from cli_samples import run
 from safetensors.torch import save_file
 
-from encodec_cli.checkpoint import load_model
-from encodec_cli.convert import identify
+from encodec_cli.checkpoints.foreign import identify
+from encodec_cli.checkpoints.load import load_model
 from encodec_cli.errors import CheckpointError
 
 ONE = torch.zeros(1)

@@ -20,16 +20,16 @@ from cli_samples import (
 from ecdc_samples import file_bytes, make_ecdc, small_header, streamed_bytes
 from tiny_models import segment_model, tiny_config, tiny_model, wave
 
-from encodec_cli.api import check_same_model, decode, encode, header_for
 from encodec_cli.audio import read_whole
-from encodec_cli.checkpoint import load_model
-from encodec_cli.coder import stream_encoder
-from encodec_cli.config import CodecConfig, load_codec_config
+from encodec_cli.checkpoints.load import load_model
+from encodec_cli.config.bundled import configs_folder
+from encodec_cli.config.codec import CodecConfig, load_codec_config
+from encodec_cli.config.timing import decoder_lookahead, end_padding
 from encodec_cli.container import Ecdc, EcdcReader, peel, read_ecdc, summarize, verify
 from encodec_cli.errors import ContainerError, UsageError
-from encodec_cli.latency import decoder_lookahead, end_padding
-from encodec_cli.model import CompressionModel
-from encodec_cli.resources import configs_folder
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.coder import stream_encoder
+from encodec_cli.stream.signals import check_same_model, decode, encode, header_for
 from encodec_cli.tokens import TokenInfo, TokenItem, ecdc_item, item_ecdc
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"

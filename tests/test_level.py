@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from tiny_models import segment_model, tiny_config, tiny_model, wave
 
-from encodec_cli.api import check_same_model, decode, encode, header_for
 from encodec_cli.audio import read_whole
-from encodec_cli.checkpoint import load_model
-from encodec_cli.coder import grid_frames, stream_decoder, stream_encoder
-from encodec_cli.config import load_codec_config
+from encodec_cli.checkpoints.load import load_model
+from encodec_cli.config.bundled import checkpoints_folder, configs_folder
+from encodec_cli.config.codec import load_codec_config
 from encodec_cli.container import (
     Ecdc,
     EcdcReader,
@@ -25,12 +24,13 @@ from encodec_cli.container import (
     read_ecdc,
     write_ecdc,
 )
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import ConfigError, UsageError
-from encodec_cli.frames import CodeChunk
-from encodec_cli.level import SILENCE_DB, level_of
-from encodec_cli.model import CompressionModel
-from encodec_cli.resources import checkpoints_folder, configs_folder
-from encodec_cli.streams import StreamEncoder
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.coder import grid_frames, stream_decoder, stream_encoder
+from encodec_cli.stream.gain import SILENCE_DB, level_of
+from encodec_cli.stream.protocols import StreamEncoder
+from encodec_cli.stream.signals import check_same_model, decode, encode, header_for
 from encodec_cli.tokens import TokenInfo, TokenItem, ecdc_item, item_ecdc
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"

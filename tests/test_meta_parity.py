@@ -23,13 +23,13 @@ from meta_models import (
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encodec_cli.api import decode, encode, header_for
-from encodec_cli.checkpoint import build_and_load, load_model
-from encodec_cli.coder import stream_decoder, stream_encoder
-from encodec_cli.config import CodecConfig
+from encodec_cli.checkpoints.foreign.meta import rename_meta_state
+from encodec_cli.checkpoints.load import build_and_load, load_model
+from encodec_cli.config.codec import CodecConfig
 from encodec_cli.container import Ecdc, read_ecdc, write_ecdc
-from encodec_cli.convert.meta import rename_meta_state
-from encodec_cli.model import CompressionModel
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.coder import stream_decoder, stream_encoder
+from encodec_cli.stream.signals import decode, encode, header_for
 
 pytestmark = pytest.mark.filterwarnings(FILTER)
 

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from tiny_models import segment_model, tiny_model, wave
 
-from encodec_cli.coder import stream_decoder, stream_encoder
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import UsageError
-from encodec_cli.frames import CodeChunk
-from encodec_cli.model import CompressionModel
-from encodec_cli.scheduler import Scheduler, run_together
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.batching import Scheduler, run_together
+from encodec_cli.stream.coder import stream_decoder, stream_encoder
 
 LENGTHS = [1, 1000, 12, 2345, 700, 96, 3000, 1056, 55, 1999]
 

@@ -14,11 +14,11 @@ import yaml
 from cli_samples import run
 from torch import Tensor
 
-from encodec_cli.checkpoint import load_model
-from encodec_cli.config import load_codec_config
+from encodec_cli.checkpoints.card import read_card
+from encodec_cli.checkpoints.load import load_model
+from encodec_cli.config.codec import load_codec_config
 from encodec_cli.errors import CheckpointError, ConfigError
-from encodec_cli.model import CompressionModel
-from encodec_cli.model_file import read_card
+from encodec_cli.model.module import CompressionModel
 from encodec_cli.train import loop
 from encodec_cli.train.config import AdversaryConfig, LossConfig, TrainConfig, load_train_config
 from encodec_cli.train.data import Corpus

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 from encodec_cli.cli.console import say, warn
 from encodec_cli.errors import EncodecCliError, OutputError, UsageError
-from encodec_cli.files import check_writable
+from encodec_cli.io.files import check_writable
 
 __all__ = [
     "AUDIO_SUFFIXES",

@@ -24,12 +24,12 @@ from encodec_cli.cli.many import code_files
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.timecode import parse_time
 from encodec_cli.cli.token_decoding import PatternName, decode_tokens
+from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
-from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from encodec_cli.model import CompressionModel
-    from encodec_cli.pipeline_reports import DecodeReport
+    from encodec_cli.model.module import CompressionModel
+    from encodec_cli.pipeline.reports import DecodeReport
 
 __all__ = ["decode"]
 
@@ -149,8 +149,8 @@ def decode(
         raise UsageError(f"--pattern: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
     loaded = load(model, device, threads, dtype)
 
-    from encodec_cli.pipeline import DecodeOptions, decode_file
-    from encodec_cli.pipeline_reports import DecodeReport
+    from encodec_cli.pipeline.files import DecodeOptions, decode_file
+    from encodec_cli.pipeline.reports import DecodeReport
 
     decoding = DecodeOptions(
         bandwidth=bandwidth,

@@ -13,11 +13,11 @@ from encodec_cli.cli.console import print_json, rounded, say
 from encodec_cli.cli.loading import load, load_lm
 from encodec_cli.cli.many import code_files
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
+from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import ContainerError, UsageError
-from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from encodec_cli.model import CompressionModel
+    from encodec_cli.model.module import CompressionModel
 
 __all__ = ["encode"]
 
@@ -94,10 +94,10 @@ def encode(
         raise UsageError("--latency: format 0 is written when its end is known; leave out one")
     loaded = load(model, device, threads, dtype)
 
-    from encodec_cli.api import choose_codebooks, header_for
-    from encodec_cli.latency import block_frames_for
-    from encodec_cli.pipeline import encode_file
-    from encodec_cli.pipeline_reports import EncodeReport
+    from encodec_cli.config.timing import block_frames_for
+    from encodec_cli.pipeline.files import encode_file
+    from encodec_cli.pipeline.reports import EncodeReport
+    from encodec_cli.stream.signals import choose_codebooks, header_for
 
     codebooks = choose_codebooks(loaded, bandwidth, n_q)
     block_frames_for(loaded.config, latency)

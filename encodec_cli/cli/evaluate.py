@@ -22,12 +22,12 @@ from encodec_cli.cli.console import print_json, progress_bar
 from encodec_cli.cli.evaluate_output import columns, print_csv_header, print_csv_row, print_summary
 from encodec_cli.cli.loading import load
 from encodec_cli.cli.recordings import decoded_files, find_recordings
+from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import AudioError, UsageError
-from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from encodec_cli.judging.evaluate import Coded, Reference, Row
-    from encodec_cli.model import CompressionModel
+    from encodec_cli.evaluation.evaluate import Coded, Reference, Row
+    from encodec_cli.model.module import CompressionModel
 
 __all__ = ["evaluate"]
 
@@ -135,7 +135,7 @@ def _decoded_recordings(reference: Path, folders: list[Path]) -> list[_Recording
 
 
 def _decoded(source: "Reference", *, folder: Path, file: Path | None) -> "Coded":
-    from encodec_cli.judging.evaluate import already_decoded
+    from encodec_cli.evaluation.evaluate import already_decoded
 
     if file is None:
         raise AudioError(f"{source.path}: there is no file of this name in {folder}; left out")
@@ -151,7 +151,7 @@ def _measure(
     quiet: bool,
 ) -> int:
     """Report rows of each recording, whatever became of the others; returns the exit code."""
-    from encodec_cli.judging.evaluate import judge, read_reference
+    from encodec_cli.evaluation.evaluate import judge, read_reference
 
     by_path = {recording.path: recording for recording in recordings}
     numbers = {path: number for number, path in enumerate(by_path, start=1)}

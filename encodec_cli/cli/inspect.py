@@ -14,7 +14,7 @@ from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, output, print_json, printable, say, warn
 from encodec_cli.cli.tables import channels_name, facts_table, print_facts
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
-from encodec_cli.files import atomic_output, open_input, standard_output
+from encodec_cli.io.files import atomic_output, open_input, standard_output
 
 if TYPE_CHECKING:
     from encodec_cli.container import Header, Summary

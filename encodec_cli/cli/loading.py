@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from encodec_cli.cli.options import DTypeName
 
 if TYPE_CHECKING:
-    from encodec_cli.model import CompressionModel
-    from encodec_cli.nn.lm import LanguageModel
+    from encodec_cli.engine.lm.model import LanguageModel
+    from encodec_cli.model.module import CompressionModel
 
 __all__ = ["load", "load_lm"]
 
@@ -21,7 +21,7 @@ def load(
     """
     import torch
 
-    from encodec_cli.checkpoint import load_model
+    from encodec_cli.checkpoints.load import load_model
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -30,7 +30,7 @@ def load(
     if dtype is DTypeName.fp32:
         return load_model(name, device=device)
 
-    from encodec_cli.precision import check_bf16
+    from encodec_cli.model.precision import check_bf16
 
     model = load_model(name, device=device, dtype=torch.bfloat16)
     check_bf16(next(model.parameters()).device)
@@ -46,6 +46,6 @@ def load_lm(name: str | None, model: "CompressionModel") -> "LanguageModel | Non
     if name is None:
         return None
 
-    from encodec_cli.language_model import load_language_model
+    from encodec_cli.checkpoints.language_model import load_language_model
 
     return load_language_model(name, model.config)

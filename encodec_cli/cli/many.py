@@ -9,8 +9,8 @@ from encodec_cli.cli.batch import Job, run_jobs, settle, to_do, with_folder
 from encodec_cli.cli.console import progress_bar
 
 if TYPE_CHECKING:
-    from encodec_cli.model import CompressionModel
-    from encodec_cli.scheduler import Outcome
+    from encodec_cli.model.module import CompressionModel
+    from encodec_cli.stream.batching import Outcome
 
 __all__ = ["code_files"]
 
@@ -44,7 +44,7 @@ def code_files(
 
         return run_jobs(jobs, work, skip_existing=skip_existing, make_folders=folders, quiet=quiet)
 
-    from encodec_cli.scheduler import run_together
+    from encodec_cli.stream.batching import run_together
 
     def do(job: Job, shared: "CompressionModel") -> _T:
         return with_folder(job, lambda job: code(shared, job, None), folders)

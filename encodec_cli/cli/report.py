@@ -21,13 +21,13 @@ from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, progress_bar, say
 from encodec_cli.cli.loading import load
 from encodec_cli.cli.recordings import find_recordings
+from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
-from encodec_cli.files import atomic_output, check_writable
-from encodec_cli.resources import DEFAULT_MODEL
+from encodec_cli.io.files import atomic_output, check_writable
 
 if TYPE_CHECKING:
-    from encodec_cli.judging.evaluate import Evaluated, Reference
-    from encodec_cli.model import CompressionModel
+    from encodec_cli.evaluation.evaluate import Evaluated, Reference
+    from encodec_cli.model.module import CompressionModel
     from encodec_cli.report import Recording
 
 __all__ = ["report", "short_names"]
@@ -148,7 +148,7 @@ def _recording(
 
 
 def _evaluated(coding: Coding, reference: "Reference", speech: bool | None) -> "Evaluated":
-    from encodec_cli.judging.evaluate import Evaluated, judge
+    from encodec_cli.evaluation.evaluate import Evaluated, judge
 
     coded = coding(reference)
     return Evaluated(judge(reference, coded, speech=speech), coded.audio)

@@ -12,9 +12,9 @@ from encodec_cli.cli.console import progress_bar, say, warn
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
 
 if TYPE_CHECKING:
-    from encodec_cli.model import CompressionModel
-    from encodec_cli.pipeline import DecodeOptions
-    from encodec_cli.pipeline_reports import DecodeReport
+    from encodec_cli.model.module import CompressionModel
+    from encodec_cli.pipeline.files import DecodeOptions
+    from encodec_cli.pipeline.reports import DecodeReport
     from encodec_cli.tokens import TokenItem
 
 __all__ = ["PatternName", "decode_tokens"]
@@ -84,9 +84,9 @@ def _decode_item(
     pattern: PatternName | None,
     quiet: bool,
 ) -> "DecodeReport":
-    from encodec_cli.api import header_for
     from encodec_cli.container import write_ecdc
-    from encodec_cli.pipeline import decode_stream
+    from encodec_cli.pipeline.files import decode_stream
+    from encodec_cli.stream.signals import header_for
     from encodec_cli.tokens import item_ecdc, undelay
 
     packed = io.BytesIO()

@@ -21,13 +21,13 @@ from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, printable, progress_bar, say, warn
 from encodec_cli.cli.inspect import stored_codebooks
 from encodec_cli.cli.loading import load, load_lm
+from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
-from encodec_cli.files import atomic_output, open_input
-from encodec_cli.resources import DEFAULT_MODEL
+from encodec_cli.io.files import atomic_output, open_input
 
 if TYPE_CHECKING:
-    from encodec_cli.model import CompressionModel
-    from encodec_cli.nn.lm import LanguageModel
+    from encodec_cli.engine.lm.model import LanguageModel
+    from encodec_cli.model.module import CompressionModel
     from encodec_cli.tokens import TokenItem
 
 __all__ = ["tokens"]
@@ -212,9 +212,9 @@ def _coded_item(
     quiet: bool,
 ) -> "TokenItem":
     """The codes of audio, by way of an `.ecdc` file."""
-    from encodec_cli.api import choose_codebooks
     from encodec_cli.container import EcdcReader
-    from encodec_cli.pipeline import encode_file
+    from encodec_cli.pipeline.files import encode_file
+    from encodec_cli.stream.signals import choose_codebooks
     from encodec_cli.tokens import ecdc_item
 
     codebooks = choose_codebooks(model, bandwidth, n_q)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.sniff import read_prefix
 from encodec_cli.container.types import ChunkIndex, DamagedChunk, Reader, Writer, place
@@ -25,8 +26,7 @@ from encodec_cli.container.v1_writer import V1Writer
 from encodec_cli.container.wire import ByteSource
 from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError
-from encodec_cli.files import atomic_output
-from encodec_cli.frames import CodeChunk
+from encodec_cli.io.files import atomic_output
 
 __all__ = ["Ecdc", "EcdcReader", "EcdcWriter", "read_ecdc", "write_ecdc"]
 

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
-from encodec_cli.frames import CodeChunk
 
 __all__ = ["ChunkIndex", "DamagedChunk", "Reader", "Writer", "place"]
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from encodec_cli.engine.network import CompiledNetwork, can_compile
 from encodec_cli.engine.quantizer import CompiledQuantizer
+from encodec_cli.engine.search import beam_search
 from encodec_cli.nn.quantizer import ResidualVectorQuantizer
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder, SEANetState
-from encodec_cli.nn.search import beam_search
 
 __all__ = ["Engine", "ModelEngine", "Stepper"]
 

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from encodec_cli import __version__
-from encodec_cli.judging.evaluate import Row
-from encodec_cli.judging.metric_names import METRICS
-from encodec_cli.model import CompressionModel
+from encodec_cli.evaluation.evaluate import Row
+from encodec_cli.evaluation.metric_names import METRICS
+from encodec_cli.model.module import CompressionModel
 from encodec_cli.report.overview import BEST, overview_html
 from encodec_cli.report.recording import Recording, recording_html
 from encodec_cli.report.template import asset, content_policy, escaped, filled
