@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import spread_codebooks, tiny_config, tiny_model, wave
 
 from encodec_cli.checkpoints.card import bundled_models, file_sha256, find_model, read_card
-from encodec_cli.checkpoints.load import folded_state, load_model, load_model_file, save_model
+from encodec_cli.checkpoints.modules import folded_state, load_model, load_model_file, save_model
 from encodec_cli.errors import CheckpointError, OutputError, UsageError
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.stream.signals import decode, encode

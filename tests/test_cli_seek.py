@@ -21,7 +21,7 @@ from cli_samples import (
 from ecdc_samples import Pipe
 from numpy.typing import NDArray
 
-from encodec_cli.checkpoints.load import load_model
+from encodec_cli.checkpoints.modules import load_model
 from encodec_cli.cli.timecode import parse_time
 from encodec_cli.container import read_ecdc, write_ecdc
 from encodec_cli.errors import UsageError

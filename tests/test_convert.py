@@ -15,7 +15,7 @@ from encodec_cli.checkpoints.card import file_sha256, read_card
 from encodec_cli.checkpoints.foreign import identify
 from encodec_cli.checkpoints.foreign.foreign import read_foreign
 from encodec_cli.checkpoints.foreign.meta import rename_meta_state
-from encodec_cli.checkpoints.load import build_and_load, convert_checkpoint, load_model, save_model
+from encodec_cli.checkpoints.modules import build_and_load, convert_checkpoint, load_model, save_model
 from encodec_cli.config.bundled import configs_folder
 from encodec_cli.config.codec import load_codec_config
 from encodec_cli.container import read_ecdc, write_ecdc

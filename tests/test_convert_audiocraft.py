@@ -18,7 +18,7 @@ from encodec_cli.checkpoints.card import file_sha256
 from encodec_cli.checkpoints.foreign.audiocraft import audiocraft_config
 from encodec_cli.checkpoints.foreign.naming import published_config, same_architecture
 from encodec_cli.checkpoints.foreign.torch_file import _Node, plain_config
-from encodec_cli.checkpoints.load import convert_checkpoint, load_model
+from encodec_cli.checkpoints.modules import convert_checkpoint, load_model
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import CheckpointError, ConfigError
 from encodec_cli.model.module import CompressionModel

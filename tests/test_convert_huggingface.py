@@ -24,7 +24,7 @@ from encodec_cli.checkpoints.foreign.huggingface import (
     read_hub_config,
 )
 from encodec_cli.checkpoints.foreign.naming import published_config
-from encodec_cli.checkpoints.load import (
+from encodec_cli.checkpoints.modules import (
     build_and_load,
     convert_checkpoint,
     export_checkpoint,

@@ -11,7 +11,7 @@ from cli_samples import run
 from safetensors.torch import save_file
 
 from encodec_cli.checkpoints.foreign import identify
-from encodec_cli.checkpoints.load import load_model
+from encodec_cli.checkpoints.modules import load_model
 from encodec_cli.errors import CheckpointError
 
 ONE = torch.zeros(1)

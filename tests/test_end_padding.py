@@ -21,7 +21,7 @@ from ecdc_samples import file_bytes, make_ecdc, small_header, streamed_bytes
 from tiny_models import segment_model, tiny_config, tiny_model, wave
 
 from encodec_cli.audio import read_whole
-from encodec_cli.checkpoints.load import load_model
+from encodec_cli.checkpoints.modules import load_model
 from encodec_cli.config.bundled import configs_folder
 from encodec_cli.config.codec import CodecConfig, load_codec_config
 from encodec_cli.config.timing import decoder_lookahead, end_padding

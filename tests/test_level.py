@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tiny_models import segment_model, tiny_config, tiny_model, wave
 
 from encodec_cli.audio import read_whole
-from encodec_cli.checkpoints.load import load_model
+from encodec_cli.checkpoints.modules import load_model
 from encodec_cli.config.bundled import checkpoints_folder, configs_folder
 from encodec_cli.config.codec import load_codec_config
 from encodec_cli.container import (

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from encodec_cli.checkpoints.foreign.meta import rename_meta_state
-from encodec_cli.checkpoints.load import build_and_load, load_model
+from encodec_cli.checkpoints.modules import build_and_load, load_model
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.container import Ecdc, read_ecdc, write_ecdc
 from encodec_cli.model.module import CompressionModel

@@ -15,7 +15,7 @@ from cli_samples import run
 from torch import Tensor
 
 from encodec_cli.checkpoints.card import read_card
-from encodec_cli.checkpoints.load import load_model
+from encodec_cli.checkpoints.modules import load_model
 from encodec_cli.config.codec import load_codec_config
 from encodec_cli.errors import CheckpointError, ConfigError
 from encodec_cli.model.module import CompressionModel
