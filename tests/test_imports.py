@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,6 +140,17 @@ def test_the_root_holds_three_files_and_the_folders_of_the_table() -> None:
 def test_arrows_between_folders_point_one_way() -> None:
     order = list(TopologicalSorter(LAYERS).static_order())  # raises CycleError for a circle
     assert set(order) == set(LAYERS)
+
+
+def test_the_page_about_the_architecture_shows_the_same_arrows() -> None:
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", page, re.MULTILINE)
+    assert {folder for folder, _ in rows} == set(LAYERS)
+    for folder, allowed in rows:
+        names = set(re.findall(r"`(\w+)`", allowed))
+        if "all but" in allowed:
+            names = set(LAYERS) - names - {folder}
+        assert names == set(LAYERS[folder]), folder
 
 
 @pytest.mark.parametrize("folder", LAYERS)
