@@ -40,6 +40,9 @@ class NumpyEngine:
             )
         )
 
+    streams = 1
+    """One stream by itself is fastest: several of them go in threads of their own."""
+
     def encoder(self, block_frames: int | None) -> Stepper:
         """For streams in blocks of so many frames; None: each block is a signal of its own."""
         return _stepper(self._encoder(), block_frames)

@@ -32,7 +32,7 @@ class Weights:
         self._lock = threading.Lock()
         try:
             self._file: Any = safe_open(path, framework="numpy")
-            slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # noqa: SIM118
+            slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # type: ignore[no-untyped-call]  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path}: damaged: {' '.join(str(error).split())}") from error
         check_shapes(config, {k: tuple(v.get_shape()) for k, v in slices.items()}, str(path))
