@@ -110,6 +110,9 @@ def decode_chunks(
     """
     started = time.monotonic()
     codec = codec_of(model)
+    alone = threads < 2 or not reader.seekable  # what a pipe brings is heard as soon as it can be
+    if not alone:
+        codec = replace(codec, engine=codec.engine.overlapped())
     try:
         check_same_model(codec, reader.header)
         n_q = reader.header.choose_codebooks(options.bandwidth, options.n_q)
@@ -120,7 +123,7 @@ def decode_chunks(
             decoded = DecodedFrom(codec, reader.header, codes.since(codec, part.begin), part.begin)
             to_write = _blocks_to_write(codec, reader, decoded, part, rate, options)
             blocks: Iterator[Samples] = stack.enter_context(closing(to_write))
-            if threads > 1 and reader.seekable:
+            if not alone:
                 blocks = stack.enter_context(prefetched(blocks))
             gain = 1.0
             if options.rescale:
