@@ -48,8 +48,9 @@ def resampled(
     spare = resampled_length(2, own, rate) if exact else 0
 
     def pushed() -> Iterator[Samples]:
-        for block in blocks:
-            yield resampler.push(block)
+        for block in blocks:  # files choose how long one is: a second at a time
+            for start in range(0, block.shape[1], own):
+                yield resampler.push(block[:, start : start + own])
         yield resampler.finish()
 
     held, position = yield from all_but(spare, pushed(), header.channels)
