@@ -13,8 +13,9 @@ import pytest
 import torch
 from cli_samples import REPOSITORY, run
 
-from encodec_cli import __version__, doctor
+from encodec_cli import __version__
 from encodec_cli.checkpoints.card import bundled_models
+from encodec_cli.diagnosis import doctor
 from encodec_cli.dsp.torchaudio_import import import_torchaudio
 
 

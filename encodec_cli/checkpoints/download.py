@@ -216,7 +216,7 @@ def _root(model: PublishedModel, mirror: str | None) -> str:
 
 def _check_by_loading(folder: Path, root: str) -> None:
     """Stands in for a hash: every tensor must be there, of its shape, and finite."""
-    from encodec_cli.checkpoints.load import load_model_file
+    from encodec_cli.checkpoints.modules import load_model_file
 
     try:
         load_model_file(folder)

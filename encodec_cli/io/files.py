@@ -19,7 +19,14 @@ from typing import BinaryIO, Literal
 
 from encodec_cli.errors import EncodecCliError, OutputError
 
-__all__ = ["CountingFile", "atomic_output", "check_writable", "open_input", "standard_output"]
+__all__ = [
+    "CountingFile",
+    "atomic_output",
+    "check_writable",
+    "make_folder",
+    "open_input",
+    "standard_output",
+]
 
 # The umask, which belongs to the whole process, is only read by setting it.
 _UMASK = threading.Lock()
@@ -80,6 +87,18 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder`, and those it lies in.
+
+    Raises:
+        OutputError: that is impossible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
 
 
 @contextmanager

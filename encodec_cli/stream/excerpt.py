@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.audio import resampled_length
-from encodec_cli.container import EcdcReader
+from encodec_cli.container import ChunkSource
 from encodec_cli.errors import UsageError
 
 __all__ = ["Part", "between", "beyond_the_end", "part_to_decode", "sample_range"]
@@ -37,7 +37,7 @@ class Part:
     begin: int
     origin: int
 
-    def seconds(self, reader: EcdcReader, rate: int) -> float | None:
+    def seconds(self, reader: ChunkSource, rate: int) -> float | None:
         """Length at `rate` (Hz), as far as it is known."""
         duration = reader.header.duration
         rest = None if duration is None else duration - self.first / rate
@@ -72,7 +72,9 @@ def sample_range(
     return first, end
 
 
-def part_to_decode(reader: EcdcReader, start: Seconds, duration: Seconds | None, rate: int) -> Part:
+def part_to_decode(
+    reader: ChunkSource, start: Seconds, duration: Seconds | None, rate: int
+) -> Part:
     """The part to write at `rate` (Hz).
 
     Raises:
