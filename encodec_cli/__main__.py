@@ -6,6 +6,12 @@ import signal
 import sys
 from types import FrameType
 
+# Before numpy or torch are imported: threads of BLAS and OpenMP that wait for each other's share of
+# one product spin, and cost a busy machine many times the work. `--threads` has its own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from encodec_cli.cli.console import warn
 from encodec_cli.errors import EncodecCliError
 

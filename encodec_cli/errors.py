@@ -18,6 +18,7 @@ __all__ = [
     "ConfigError",
     "ContainerError",
     "EncodecCliError",
+    "EncodecCliWarning",
     "OutputError",
     "UsageError",
 ]
@@ -27,6 +28,10 @@ class EncodecCliError(Exception):
     """Root of every error raised on purpose by this package."""
 
     exit_code = 1
+
+
+class EncodecCliWarning(UserWarning):
+    """What to know of a result that is there all the same; the command line says it on stderr."""
 
 
 class UsageError(EncodecCliError):

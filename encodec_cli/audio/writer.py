@@ -13,7 +13,7 @@ from encodec_cli.audio.formats import AudioFormat, Encoding, OutputFormat, choos
 from encodec_cli.audio.samples import FloatBlock, first_non_finite, quantize
 from encodec_cli.audio.wav_sink import WavSink
 from encodec_cli.errors import AudioError, OutputError
-from encodec_cli.files import atomic_output
+from encodec_cli.io.files import atomic_output
 
 __all__ = ["AudioWriter", "open_audio_writer"]
 

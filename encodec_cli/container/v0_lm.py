@@ -13,13 +13,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.types import ChunkIndex, DamagedChunk
 from encodec_cli.container.v0_head import V0Head
 from encodec_cli.container.wire import ByteSource, pack_scale
 from encodec_cli.entropy import CodeDecoder, CodeEncoder, CodeModel
 from encodec_cli.errors import ContainerError
-from encodec_cli.frames import CodeChunk
 
 __all__ = ["LmPacker", "V0LmReader"]
 

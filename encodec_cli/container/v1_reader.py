@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.tally import ChunkTally
 from encodec_cli.container.types import ChunkIndex, DamagedChunk, place
@@ -24,7 +25,6 @@ from encodec_cli.container.v1_records import (
 from encodec_cli.container.v1_resync import Found, RecordFinder
 from encodec_cli.container.wire import ByteSource
 from encodec_cli.errors import ContainerError
-from encodec_cli.frames import CodeChunk
 
 __all__ = ["V1Reader"]
 

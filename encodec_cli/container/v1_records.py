@@ -19,6 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.container.codes import (
+    CodeChunk,
+    has_fill_bits,
+    pack_rows,
+    packed_bytes,
+    unpack_rows,
+)
 from encodec_cli.container.header import MAX_SAMPLES, Header
 from encodec_cli.container.sniff import MAGIC, MAX_JSON_BYTES, PREFIX_BYTES
 from encodec_cli.container.wire import (
@@ -29,7 +36,6 @@ from encodec_cli.container.wire import (
     varint,
 )
 from encodec_cli.errors import ContainerError
-from encodec_cli.frames import CodeChunk, has_fill_bits, pack_rows, packed_bytes, unpack_rows
 
 __all__ = [
     "CLOSING_MAGIC",

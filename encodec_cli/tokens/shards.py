@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from encodec_cli.errors import OutputError
-from encodec_cli.files import atomic_output
+from encodec_cli.io.files import atomic_output
 from encodec_cli.tokens.files import Shard, open_shard, read_keys
 from encodec_cli.tokens.item import TokenItem
 
