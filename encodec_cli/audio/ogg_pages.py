@@ -62,6 +62,12 @@ class OggStream:
         return max(0, self.last_granule - pre_skip)
 
     @property
+    def channels(self) -> int:
+        """Of Vorbis and Opus; 0 for other codecs."""
+        at = {"vorbis": 11, "opus": 9}.get(self.codec or "")
+        return self.head[at] if at is not None and len(self.head) > at else 0
+
+    @property
     def rate(self) -> int | None:
         """Hz of granule positions; None if that takes a decoder to know."""
         if self.codec == "opus":
