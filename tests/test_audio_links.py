@@ -205,7 +205,7 @@ def pages_of(data: bytes) -> list[bytes]:
     return pages
 
 
-@pytest.mark.parametrize(("codec", "heads"), [("vorbis", 3), ("opus", 2)])
+@pytest.mark.parametrize(("codec", "heads"), [("vorbis", 2), ("opus", 2)])
 def test_a_broadcast_that_was_tuned_into_is_read_from_there(
     tmp_path: Path, codec: str, heads: int
 ) -> None:
@@ -226,7 +226,7 @@ def test_pages_that_are_missing_are_an_error(tmp_path: Path, codec: str, chained
     pages = pages_of(data)
     half = len(pages) // 2
     broken = b"".join(pages[:half] + pages[half + 2 :])
-    with pytest.raises(AudioError, match="ends early|damaged"):
+    with pytest.raises(AudioError, match=r"ends early|damaged"):
         read_bytes(tmp_path, broken + data if chained else broken)
 
 
