@@ -19,13 +19,13 @@ import soundfile
 import torch
 from cli_samples import PATIENCE_SECONDS, make_model, mono_config, stereo_config
 from ecdc_samples import make_ecdc
+from encodec_cli.pipeline.files import DecodeOptions, decode_file
 from numpy.typing import NDArray
 from test_container_v0_lm import FakeModel
 
 from encodec_cli.container import v0_header, write_ecdc
 from encodec_cli.errors import ContainerError
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.pipeline.files import DecodeOptions, decode_file
 from encodec_cli.pipeline.prefetch import ahead
 from encodec_cli.pipeline.reports import DecodeReport
 from encodec_cli.stream.batching import run_together
@@ -165,13 +165,13 @@ def test_the_codec_leaves_one_of_three_threads(
 ) -> None:
     model, path = pair
     seen = set()
-    dequantize = model.engine().dequantize
+    dequantize = model.codec().engine.dequantize
 
     def watching(codes: torch.Tensor) -> torch.Tensor:
         seen.add(torch.get_num_threads())
         return dequantize(codes)
 
-    monkeypatch.setattr(model.engine(), "dequantize", watching)
+    monkeypatch.setattr(model.codec().engine, "dequantize", watching)
     torch.set_num_threads(3)
     decoded(model, path)
     assert torch.get_num_threads() == 3

@@ -12,7 +12,8 @@ from tiny_models import segment_model, tiny_model, wave, with_name
 import encodec_cli
 from encodec_cli.container import read_ecdc, write_ecdc
 from encodec_cli.errors import AudioError, ContainerError, UsageError
-from encodec_cli.stream.coder import stream_decoder, stream_encoder
+from encodec_cli.stream.decoder import stream_decoder
+from encodec_cli.stream.encoder import stream_encoder
 from encodec_cli.stream.signals import (
     check_same_model,
     choose_codebooks,

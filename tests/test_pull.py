@@ -18,7 +18,7 @@ from cli_samples import (
 
 from encodec_cli.checkpoints.card import find_model
 from encodec_cli.checkpoints.download import is_pulled, pull
-from encodec_cli.checkpoints.load import export_checkpoint
+from encodec_cli.checkpoints.modules import export_checkpoint
 from encodec_cli.checkpoints.published import (
     PUBLISHED,
     PublishedFile,

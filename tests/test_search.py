@@ -16,7 +16,7 @@ from encodec_cli.engine import search
 from encodec_cli.engine.search import beam_search
 from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.stream.coder import stream_encoder
+from encodec_cli.stream.encoder import stream_encoder
 
 
 def random_tables(stages: int, bins: int, width: int) -> list[Tensor]:

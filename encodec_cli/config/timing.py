@@ -13,8 +13,7 @@ An LSTM looks back over everything; how soon it forgets is a property of its wei
 import math
 
 from encodec_cli.config.codec import CodecConfig, SEANetConfig, SEANetDecoderConfig
-from encodec_cli.container import default_chunk_frames
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import UsageError, parameter
 
 __all__ = [
     "algorithmic_latency_ms",
@@ -61,14 +60,16 @@ def end_padding(config: CodecConfig) -> int:
 
 
 def carries_scale(config: CodecConfig, chunk_frames: int) -> bool:
-    """Whether chunks of so many frames have a scale: those of a second, and segments.
+    """Whether an encoder gives chunks of so many frames a scale: those of a second, and segments.
+
+    Decoders go by what the file's header says.
 
     In the short chunks of live streams scales would take more than codes do (4 bytes a chunk), and
     a level cannot be told from them.
     """
     if config.segment_samples is not None:
         return config.normalize
-    return config.level_db is not None and chunk_frames == block_frames_for(config, None)
+    return config.level_db is not None and chunk_frames == config.chunk_frames
 
 
 def decoder_history(config: SEANetDecoderConfig) -> int:
@@ -102,7 +103,7 @@ def timing_ms(config: CodecConfig) -> dict[str, float]:
     samples = {"block_ms": config.segment_samples or 0}
     if config.segment_samples is None:
         samples = {
-            "block_ms": block_frames_for(config, None) * config.hop_length,
+            "block_ms": config.chunk_frames * config.hop_length,
             "encoder_lookahead_ms": encoder_lookahead(config.seanet),
             "decoder_lookahead_ms": decoder_lookahead(config.decoder),
             "decoder_history_ms": decoder_history(config.decoder) * config.hop_length,
@@ -121,20 +122,20 @@ def block_frames_for(config: CodecConfig, latency_ms: float | None) -> int:
     Raises:
         UsageError: less than a frame and the look-ahead, or a segment model.
     """
-    most = default_chunk_frames(config.sample_rate, config.hop_length)
+    most = config.chunk_frames
     if latency_ms is None:
         return most
     if config.segment_samples is not None:
         raise UsageError(
-            f"--latency: {config.name} codes segments of {config.segment_seconds:g} s; "
-            "its latency cannot be changed"
+            f"{parameter('latency_ms')}: {config.name} codes segments of "
+            f"{config.segment_seconds:g} s; its latency cannot be changed"
         )
     ahead = encoder_lookahead(config.seanet)
     least = 1000 * (config.hop_length + ahead) / config.sample_rate
     if not (math.isfinite(latency_ms) and latency_ms >= least * (1 - 5e-4)):
         raise UsageError(
-            f"--latency {latency_ms:g}: {config.name} needs at least {least:.2f} ms, one frame"
-            + (" and what it looks ahead" if ahead else "")
+            f"{parameter('latency_ms', f'{latency_ms:g}')}: {config.name} needs at least "
+            f"{least:.2f} ms, one frame" + (" and what it looks ahead" if ahead else "")
         )
     # 5 parts in 10^4, so that 13.33 holds a frame of 13 1/3 ms.
     samples = latency_ms * (1 + 5e-4) / 1000 * config.sample_rate - ahead
