@@ -82,7 +82,7 @@ def level_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:
 
 
 def _levels(x: Tensor, size: int, bands: Tensor, samples: float) -> Tensor:
-    """log10 of powers in `bands` `[bands, bins]`, over patches of `samples` that overlap by half."""
+    """log10 of powers in `bands` `[bands, bins]`; patches of `samples` overlap by half."""
     z = stft(x, size, size // 2) / (0.375 * size) ** 0.5
     powers = torch.matmul(bands, squared_magnitudes(z))
     frames = min(powers.shape[-1], max(2, round(samples / (size // 2))))

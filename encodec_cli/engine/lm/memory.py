@@ -28,8 +28,8 @@ class LmMemory:
 
     Attributes:
         kept: of each layer, keys and values `[2, 1, HEADS, rows, D / HEADS]`.
-        first: of each layer, inputs of the first frames `[recomputed, D]`; the first is the zero vector
-            before them.
+        first: of each layer, inputs of the first frames `[recomputed, D]`; the first is the zero
+            vector before them.
         end: rows taken.
     """
 
