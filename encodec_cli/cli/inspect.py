@@ -123,7 +123,7 @@ def stored_codebooks(header: "Header", bandwidth: float | None, n_q: int | None)
     each = header.bandwidth_kbps / header.codebooks
     if not math.isfinite(bandwidth) or bandwidth <= 0:
         raise UsageError(f"bandwidth {bandwidth:g} kb/s: give a number above 0")
-    codebooks = int(bandwidth / each * (1 + 1e-9))
+    codebooks = int(min(bandwidth / each * (1 + 1e-9), 1e9))
     if codebooks < 1:
         raise UsageError(f"bandwidth {bandwidth:g} kb/s: one codebook takes {each:g} kb/s")
     return codebooks
