@@ -15,7 +15,7 @@ import math
 from encodec_cli.config.codec import CodecConfig, SEANetConfig, SEANetDecoderConfig
 from encodec_cli.config.layers import Convolution, ResidualBlock, TransposedConvolution
 from encodec_cli.config.plan import decoder_plan, encoder_plan
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import UsageError, parameter
 
 __all__ = [
     "algorithmic_latency_ms",
@@ -138,15 +138,15 @@ def block_frames_for(config: CodecConfig, latency_ms: float | None) -> int:
         return most
     if config.segment_samples is not None:
         raise UsageError(
-            f"--latency: {config.name} codes segments of {config.segment_seconds:g} s; "
-            "its latency cannot be changed"
+            f"{parameter('latency_ms')}: {config.name} codes segments of "
+            f"{config.segment_seconds:g} s; its latency cannot be changed"
         )
     ahead = encoder_lookahead(config.seanet)
     least = 1000 * (config.hop_length + ahead) / config.sample_rate
     if not (math.isfinite(latency_ms) and latency_ms >= least * (1 - 5e-4)):
         raise UsageError(
-            f"--latency {latency_ms:g}: {config.name} needs at least {least:.2f} ms, one frame"
-            + (" and what it looks ahead" if ahead else "")
+            f"{parameter('latency_ms', f'{latency_ms:g}')}: {config.name} needs at least "
+            f"{least:.2f} ms, one frame" + (" and what it looks ahead" if ahead else "")
         )
     # 5 parts in 10^4, so that 13.33 holds a frame of 13 1/3 ms.
     samples = latency_ms * (1 + 5e-4) / 1000 * config.sample_rate - ahead

@@ -93,10 +93,10 @@ def initialize(model: CompressionModel, batches: Iterable[Tensor]) -> None:
 
 
 def _latent_scales(powers: Tensor) -> Tensor:
-    """Of latents with these powers, falling: the weak ones raised, together as strong as before.
+    """Scales of latents with these powers (falling) that raise the weak ones and keep the sum.
 
-    Quantization errs alike in all latents, so their scale says where in the spectrum: in
-    proportion to the root of its level, between white noise and an even distance to the sound.
+    Quantization makes errors of equal power in all latents, so the scales decide how the noise
+    spreads over the spectrum. With these it follows the square root of the signal's level.
     """
     scales = powers.clamp(min=1e-5 * float(powers[0])) ** -0.25
     return scales * (powers.sum() / (scales.square() * powers).sum()).sqrt()
@@ -111,8 +111,8 @@ def _lapped_components(basis: Tensor, stride: int, most: int) -> Tensor:
     """The lowest frequencies of a lapped transform, `[o, signals, 2 * stride]`.
 
     Over signals with these functions of time it is the modified discrete cosine transform
-    (Princen and Bradley 1986) with a sine window of two frames: unlike in blocks, sound that goes
-    on has no edges there.
+    (Princen and Bradley 1986) with a sine window of two frames. Unlike blocks, it leaves no edges
+    between frames.
     """
     samples = basis.shape[2]
     hop = stride * samples
@@ -179,8 +179,8 @@ def _carry(
 ) -> None:
     """Let the first outputs be `taps` `[o, i, k]` of the first inputs, from the present tap on.
 
-    `lapped` ones fill the kernel, the past as well. With `alone` nothing else of the layer's
-    weights remains.
+    With `lapped` they fill the whole kernel, past taps too. With `alone` all other weights of the
+    layer become zero.
     """
     conv = layer.conv.conv
     outputs, inputs, length = taps.shape
