@@ -48,6 +48,9 @@ class TorchEngine:
     def streams(self) -> int:
         return _CPU_STREAMS if self.device.type == "cpu" else _GPU_STREAMS
 
+    def overlapped(self) -> "TorchEngine":
+        return self  # torch has threads of its own
+
     def encoder(self, block_frames: int | None) -> Stepper:
         return self._encoder.choose(block_frames)
 
