@@ -60,6 +60,7 @@ WITHOUT_TORCH = (
 # Packages of others, and the only folders or files that may import them.
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "soundfile": ("audio/", "diagnosis/doctor.py"),
+    "av": ("audio/",),
     "soxr": ("audio/",),
     "typer": ("cli/",),
     "rich": ("cli/", "train/loop.py"),
