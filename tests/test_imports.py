@@ -23,7 +23,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "io": (),
     "entropy": (),
     "dsp": (),
-    "config": (),
+    "config": ("io",),
     "audio": ("io",),
     "container": ("entropy", "io"),
     "runtime": ("config",),

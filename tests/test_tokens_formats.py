@@ -123,6 +123,7 @@ def test_every_truncation_is_noticed(suffix: str, tmp_path: Path) -> None:
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_flipped_bytes_never_escape_as_other_errors(suffix: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"a{suffix}", make_item("a", scales=True))
@@ -205,6 +206,7 @@ def test_hostile_npz(
     assert not (tmp_path / "pwned").exists()
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     """Declares a few codes, unpacks to 200 MB."""
     path = write_npz(tmp_path / "a.npz", codes=npy(CODES) + bytes(200_000_000))
