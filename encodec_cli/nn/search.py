@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["MOST_BEAMS", "beam_search"]
+__all__ = ["MOST_BEAMS", "beam_search", "nested_beam_search"]
 
 MOST_BEAMS = 256
 _MOST_SCORES = 1 << 20
@@ -25,19 +25,33 @@ def beam_search(vectors: Tensor, tables: Sequence[Tensor], beams: int) -> Tensor
     Source: the M-L search of LeBlanc, Bhattacharya, Mahmoud, Cuperman 1993 ("Efficient search and
     design procedures for robust multi-stage VQ of LPC parameters for 4 kb/s speech coding").
     """
+    return nested_beam_search(vectors, tables, beams, [len(tables)])[0]
+
+
+@torch.no_grad()
+def nested_beam_search(
+    vectors: Tensor, tables: Sequence[Tensor], beams: int, depths: Sequence[int]
+) -> list[Tensor]:
+    """For each K of `depths`, in rising order, what `beam_search` finds with the first K `tables`.
+
+    One search serves them all: they differ in that the last table keeps the best sum alone.
+    """
     most_rows = max(table.shape[0] for table in tables)
     portion = max(1, _MOST_SCORES // (beams * most_rows))
     if not len(vectors):
-        return torch.zeros(len(tables), 0, dtype=torch.long, device=vectors.device)
-    return torch.cat(
-        [_search(part, tables, beams) for part in torch.split(vectors, portion)], dim=1
-    )
+        return [torch.zeros(k, 0, dtype=torch.long, device=vectors.device) for k in depths]
+    tables = tables[: max(depths)]
+    parts = [_search(part, tables, beams, depths) for part in torch.split(vectors, portion)]
+    return [torch.cat(found, dim=1) for found in zip(*parts, strict=True)]
 
 
-def _search(vectors: Tensor, tables: Sequence[Tensor], beams: int) -> Tensor:
+def _search(
+    vectors: Tensor, tables: Sequence[Tensor], beams: int, depths: Sequence[int]
+) -> list[Tensor]:
     count, width = vectors.shape
     residuals = vectors.float()[:, None]  # [M, N, D], N up to `beams`
     codes = torch.zeros(count, 1, 0, dtype=torch.long, device=vectors.device)
+    found = []
     for number, table in enumerate(tables, start=1):
         rows = table.float()
         # Half the squared norm of what each row would leave: (residual - row)^2 / 2.
@@ -46,15 +60,22 @@ def _search(vectors: Tensor, tables: Sequence[Tensor], beams: int) -> Tensor:
         if residuals.shape[1] > 1:
             scores += 0.5 * flat.pow(2).sum(1, keepdim=True)
         scores = scores.view(count, -1)
-        keep = 1 if number == len(tables) else min(beams, scores.shape[1])
-        best = _smallest(scores, keep)
+        if number in depths:
+            best = _smallest(scores, 1)
+            before = codes.gather(
+                1, (best // len(rows))[..., None].expand(-1, -1, codes.shape[2])
+            )
+            found.append(torch.cat((before, (best % len(rows))[..., None]), dim=2)[:, 0].t())
+            if number == len(tables):
+                break
+        best = _smallest(scores, min(beams, scores.shape[1]))
         beam, row = best // len(rows), best % len(rows)
         chosen = beam[..., None]
         residuals = residuals.gather(1, chosen.expand(-1, -1, width)) - rows[row]
         codes = torch.cat(
             (codes.gather(1, chosen.expand(-1, -1, codes.shape[2])), row[..., None]), dim=2
         )
-    return codes[:, 0].t()
+    return found
 
 
 def _smallest(scores: Tensor, count: int) -> Tensor:
