@@ -62,9 +62,7 @@ def _search(
         scores = scores.view(count, -1)
         if number in depths:
             best = _smallest(scores, 1)
-            before = codes.gather(
-                1, (best // len(rows))[..., None].expand(-1, -1, codes.shape[2])
-            )
+            before = codes.gather(1, (best // len(rows))[..., None].expand(-1, -1, codes.shape[2]))
             found.append(torch.cat((before, (best % len(rows))[..., None]), dim=2)[:, 0].t())
             if number == len(tables):
                 break

@@ -42,6 +42,8 @@ class Sizes:
     """Frames that each block of the context looks back."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.trained, tuple) or not isinstance(self.dilations, tuple):
+            raise CheckpointError("code model: trained and dilations are lists")
         rising = all(a < b for a, b in zip(self.trained, self.trained[1:], strict=False))
         if not self.trained or not rising or not 1 <= self.trained[0] <= self.trained[-1] <= 64:
             raise CheckpointError(f"code model: {self.trained = }: give 1 to 64, rising")
@@ -53,7 +55,9 @@ class Sizes:
         if not 1 <= len(self.dilations) <= 16 or not all(1 <= d <= 1024 for d in self.dilations):
             raise CheckpointError(f"code model: {self.dilations = }: give 1 to 16 of 1 to 1024")
         if self.parameters > _MOST_PARAMETERS:
-            raise CheckpointError(f"code model: {self.parameters} weights; {_MOST_PARAMETERS} at most")
+            raise CheckpointError(
+                f"code model: {self.parameters} weights; {_MOST_PARAMETERS} at most"
+            )
 
     @property
     def codebooks(self) -> int:

@@ -68,9 +68,7 @@ class CodeNetwork(nn.Module):
 
     def context(self, sums: Tensor, tag: int) -> Tensor:
         """Context `[B, T, C]` of the frames before each, given whole frames `[B, T, I]`."""
-        weight, first, second = (
-            self._weight(w) for w in (self.input, self.first, self.second)
-        )
+        weight, first, second = (self._weight(w) for w in (self.input, self.first, self.second))
         past = F.pad(sums[:, :-1], (0, 0, 1, 0))
         x = self._stream(F.linear(past, weight, self.input_bias))
         # Before the first frame there is nothing, not even a bias.
@@ -92,9 +90,7 @@ class CodeNetwork(nn.Module):
             books: which codebooks, `[S]`, int64.
         """
         inputs = torch.cat((context.expand(len(books), -1, -1), self.inputs(sums)), 2)
-        y = torch.baddbmm(
-            self.mix_bias[books][:, None], inputs, self._weight(self.mix[books]).mT
-        )
+        y = torch.baddbmm(self.mix_bias[books][:, None], inputs, self._mix(books).mT)
         first = 1 + 2 * len(self.sizes.dilations)
         y = self._activations(y, first, books, relu=True)
         o = torch.bmm(y, self._weight(self.out[books]).mT)
@@ -128,6 +124,20 @@ class CodeNetwork(nn.Module):
         super()._load_from_state_dict(*args, **kwargs)  # type: ignore[arg-type]
         self._rounding = bool(self.rounding.item())
 
+    def mix_scale(self) -> Tensor:
+        """What weights `[C + I]` are multiplied by for context and inputs in steps of one size."""
+        inputs = 2.0 ** (int(self.exponents[0]) - INPUT_EXPONENT)
+        return F.pad(torch.ones(self.sizes.channels), (0, self.sizes.inputs), value=inputs).to(
+            self.mix.device
+        )
+
+    def _mix(self, books: Tensor) -> Tensor:
+        weight = self.mix[books]
+        if not self._rounding:
+            return weight
+        scale = self.mix_scale()
+        return rounded_weight(weight * scale) / scale
+
     def _weight(self, weight: Tensor, dims: int = 1) -> Tensor:
         return rounded_weight(weight, dims) if self._rounding else weight
 
@@ -135,9 +145,7 @@ class CodeNetwork(nn.Module):
         limit = float(1 << 23)
         return rounded_activation(x, STREAM_EXPONENT, -limit, limit) if self._rounding else x
 
-    def _activations(
-        self, x: Tensor, first: int, books: Tensor, *, relu: bool = False
-    ) -> Tensor:
+    def _activations(self, x: Tensor, first: int, books: Tensor, *, relu: bool = False) -> Tensor:
         """`_activation` of each book `x[i]`."""
         if not self._rounding and self._largest is None:
             return F.relu(x) if relu else x

@@ -1,0 +1,162 @@
+"""Chunks of codes to bytes and back: the integer network and the range coder together.
+
+    encode   all frames are known: context and frequencies of whole chunks, then chunk by chunk
+             one run of frame after frame, codebook after codebook
+    decode   frame by frame, codebook by codebook, many chunks side by side
+
+Every chunk is a run of its own, and context begins anew in it.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encodec_cli.entropy.integer.network import Floats, IntegerNetwork
+from encodec_cli.entropy.integer.range_coder import RangeDecoders, encode_run
+
+__all__ = ["decode_runs", "encode_runs"]
+
+Codes = NDArray[np.uint16]
+
+_ROWS = 320
+"""Frames whose frequencies are in memory at a time when encoding: they fit into the cache."""
+_FRAMES = 2560
+"""Frames of whole chunks that are encoded together."""
+_LANES = 64
+"""Chunks that are decoded together."""
+
+
+def encode_runs(network: IntegerNetwork, chunks: Sequence[Codes]) -> list[bytes]:
+    """The run of each chunk `[K, T]`; all have the same K, and codes within their codebooks."""
+    runs: list[bytes] = []
+    for some in _together(chunks):
+        runs += _encode(network, some)
+    return runs
+
+
+def decode_runs(
+    network: IntegerNetwork, runs: Sequence[bytes], codebooks: int, frames: Sequence[int]
+) -> list[Codes]:
+    """Chunks `[K, T]` of runs of so many frames; some codes, whatever the bytes."""
+    found: list[Codes] = [np.zeros((0, 0), np.uint16)] * len(runs)
+    # Longest first: those that go on are always the first of their lanes.
+    order = sorted(range(len(runs)), key=lambda i: -frames[i])
+    for first in range(0, len(order), _LANES):
+        lanes = order[first : first + _LANES]
+        codes = _decode(
+            network, [runs[i] for i in lanes], codebooks, np.array([frames[i] for i in lanes])
+        )
+        for lane, i in enumerate(lanes):
+            found[i] = np.ascontiguousarray(codes[lane, :, : frames[i]])
+    return found
+
+
+def _together(chunks: Sequence[Codes]) -> Iterator[list[Codes]]:
+    """Neighbours, as many as are encoded at a time."""
+    some: list[Codes] = []
+    for chunk in chunks:
+        longest = max(c.shape[1] for c in (*some, chunk))
+        if some and longest * (len(some) + 1) > _FRAMES:
+            yield some
+            some = []
+        some.append(chunk)
+    if some:
+        yield some
+
+
+def _encode(network: IntegerNetwork, chunks: list[Codes]) -> list[bytes]:
+    codebooks, tag = chunks[0].shape[0], network.sizes.tag(chunks[0].shape[0])
+    frames = [c.shape[1] for c in chunks]
+    codes = np.zeros((len(chunks), max(frames), codebooks), np.intp)
+    for row, chunk in zip(codes, chunks, strict=True):
+        row[: chunk.shape[1]] = chunk.T
+    sums = np.zeros((*codes.shape[:2], network.sizes.inputs), np.float32)
+    for k, book in enumerate(network.books[:codebooks]):
+        sums += book.table[codes[..., k]]
+    context = network.context(network.inputs(sums), tag)
+    inside = np.arange(max(frames)) < np.array(frames)[:, None]
+    below, own, total = _intervals(network, context[inside], codes[inside])
+    runs, start = [], 0
+    for count in frames:
+        end = start + count
+        each = [a[start:end].ravel().tolist() for a in (below, own, total)]
+        runs.append(encode_run(*each))
+        start = end
+    return runs
+
+
+def _intervals(
+    network: IntegerNetwork, context: Floats, codes: NDArray[np.intp]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """What codes `[M, K]` own: the sum of the frequencies below, the own one, that of all."""
+    below, own, total = (np.zeros(codes.shape, np.int64) for _ in range(3))
+    channels = network.sizes.channels
+    for start in range(0, len(codes), _ROWS):
+        part = slice(start, min(start + _ROWS, len(codes)))
+        rows = np.arange(part.stop - start)
+        both = np.empty((len(rows), channels + network.sizes.inputs), np.float32)
+        both[:, :channels] = context[part]
+        sums = np.zeros((len(rows), network.sizes.inputs), np.float32)
+        for k, book in enumerate(network.books[: codes.shape[1]]):
+            code = codes[part, k]
+            both[:, channels:] = network.inputs(sums)
+            frequencies = book.frequencies(both)
+            own[part, k] = frequencies[rows, code]
+            below[part, k], total[part, k] = _below_and_total(frequencies, code)
+            sums += book.table[code]
+    return below, own, total
+
+
+def _below_and_total(
+    frequencies: NDArray[np.int32], codes: NDArray[np.intp]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of rows `[M, bins]`: the sums before each code `[M]`, and of all."""
+    count, bins = frequencies.shape
+    starts = np.empty(2 * count, np.intp)
+    starts[0::2] = np.arange(count) * bins
+    starts[1::2] = starts[0::2] + codes
+    parts = np.add.reduceat(frequencies.ravel(), starts, dtype=np.int64)
+    # Of an empty part, before code 0, reduceat gives its first number.
+    below = np.where(codes == 0, 0, parts[0::2])
+    return below, below + parts[1::2]
+
+
+def _decode(
+    network: IntegerNetwork, runs: list[bytes], codebooks: int, frames: NDArray[np.intp]
+) -> Codes:
+    """Codes `[B, K, T]` of runs, longest first; what is beyond a run's frames is not meant."""
+    sizes, tag = network.sizes, network.sizes.tag(codebooks)
+    codes = np.zeros((len(runs), codebooks, int(frames.max(initial=0))), np.uint16)
+    decoders, state = RangeDecoders(runs), network.new_state(len(runs))
+    both = np.empty((len(runs), sizes.channels + sizes.inputs), np.float32)
+    inputs: Floats | None = None
+    lanes = len(runs)
+    for frame in range(codes.shape[2]):
+        lanes = int(np.searchsorted(-frames[:lanes], -frame, side="left"))
+        if inputs is not None:
+            inputs = inputs[:lanes]
+        both = both[:lanes]
+        both[:, : sizes.channels] = network.step(state, inputs, tag, lanes)
+        sums = np.zeros((lanes, sizes.inputs), np.float32)
+        for k, book in enumerate(network.books[:codebooks]):
+            both[:, sizes.channels :] = network.inputs(sums)
+            found = _decode_codes(decoders, book.frequencies(both))
+            codes[:lanes, k, frame] = found
+            sums += book.table[found]
+        inputs = network.inputs(sums)
+    return codes
+
+
+def _decode_codes(decoders: RangeDecoders, frequencies: NDArray[np.int32]) -> NDArray[np.intp]:
+    """The next code `[B]` of each run, with its frequencies `[B, bins]`."""
+    count, bins = frequencies.shape
+    # One sum over all lanes, and one search in it.
+    bounds = np.cumsum(frequencies.ravel(), dtype=np.int64)
+    ends = bounds[bins - 1 :: bins]
+    starts = np.concatenate(([0], ends[:-1]))
+    places = np.searchsorted(bounds, decoders.targets(ends - starts) + starts, side="right")
+    upper = bounds[places]
+    own = frequencies.ravel()[places].astype(np.int64)
+    decoders.narrow(upper - own - starts, own)
+    return places - np.arange(count) * bins
