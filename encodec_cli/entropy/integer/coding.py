@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from encodec_cli.entropy.integer.network import Floats, IntegerNetwork
+from encodec_cli.entropy.integer.network import Floats, IntegerNetwork, limit
 from encodec_cli.entropy.integer.range_coder import RangeDecoders, encode_run
+from encodec_cli.entropy.integer.state import ContextState
 
 __all__ = ["decode_runs", "encode_runs"]
 
@@ -71,10 +72,10 @@ def _encode(network: IntegerNetwork, chunks: list[Codes]) -> list[bytes]:
     codes = np.zeros((len(chunks), max(frames), codebooks), np.intp)
     for row, chunk in zip(codes, chunks, strict=True):
         row[: chunk.shape[1]] = chunk.T
-    sums = np.zeros((*codes.shape[:2], network.sizes.inputs), np.float32)
+    sums = network.no_sums(*codes.shape[:2])
     for k, book in enumerate(network.books[:codebooks]):
         sums += book.table[codes[..., k]]
-    context = network.context(network.inputs(sums), tag)
+    context = network.context(limit(np.floor(sums, out=sums), out=sums), tag)
     inside = np.arange(max(frames)) < np.array(frames)[:, None]
     below, own, total = _intervals(network, context[inside], codes[inside])
     runs, start = [], 0
@@ -95,13 +96,14 @@ def _intervals(
     for start in range(0, len(codes), _ROWS):
         part = slice(start, min(start + _ROWS, len(codes)))
         rows = np.arange(part.stop - start)
-        both = np.empty((len(rows), channels + network.sizes.inputs), np.float32)
-        both[:, :channels] = context[part]
-        sums = np.zeros((len(rows), network.sizes.inputs), np.float32)
+        known = network.known(len(rows))
+        known[:, :channels] = context[part]
+        inputs = known[:, channels:-1]
+        sums = network.no_sums(len(rows))
         for k, book in enumerate(network.books[: codes.shape[1]]):
             code = codes[part, k]
-            both[:, channels:] = network.inputs(sums)
-            frequencies = book.frequencies(both)
+            limit(np.floor(sums, out=inputs), out=inputs)
+            frequencies = book.frequencies(known)
             own[part, k] = frequencies[rows, code]
             below[part, k], total[part, k] = _below_and_total(frequencies, code)
             sums += book.table[code]
@@ -126,25 +128,23 @@ def _decode(
     network: IntegerNetwork, runs: list[bytes], codebooks: int, frames: NDArray[np.intp]
 ) -> Codes:
     """Codes `[B, K, T]` of runs, longest first; what is beyond a run's frames is not meant."""
-    sizes, tag = network.sizes, network.sizes.tag(codebooks)
+    tag, channels = network.sizes.tag(codebooks), network.sizes.channels
     codes = np.zeros((len(runs), codebooks, int(frames.max(initial=0))), np.uint16)
-    decoders, state = RangeDecoders(runs), network.new_state(len(runs))
-    both = np.empty((len(runs), sizes.channels + sizes.inputs), np.float32)
-    inputs: Floats | None = None
-    lanes = len(runs)
+    decoders, state = RangeDecoders(runs), ContextState(network.context, tag, len(runs))
+    known, sums = network.known(len(runs)), network.no_sums(len(runs))
     for frame in range(codes.shape[2]):
-        lanes = int(np.searchsorted(-frames[:lanes], -frame, side="left"))
-        if inputs is not None:
-            inputs = inputs[:lanes]
-        both = both[:lanes]
-        both[:, : sizes.channels] = network.step(state, inputs, tag, lanes)
-        sums = np.zeros((lanes, sizes.inputs), np.float32)
+        lanes = int(np.searchsorted(-frames, -frame, side="left"))
+        known, sums = known[:lanes], sums[:lanes]
+        inputs = known[:, channels:-1]
+        if frame:
+            limit(np.floor(sums, out=inputs), out=inputs)
+        known[:, :channels] = state.step(inputs)
+        sums[:] = network.no_sums(1)
         for k, book in enumerate(network.books[:codebooks]):
-            both[:, sizes.channels :] = network.inputs(sums)
-            found = _decode_codes(decoders, book.frequencies(both))
+            limit(np.floor(sums, out=inputs), out=inputs)
+            found = _decode_codes(decoders, book.frequencies(known))
             codes[:lanes, k, frame] = found
             sums += book.table[found]
-        inputs = network.inputs(sums)
     return codes
 
 

@@ -1,11 +1,10 @@
 """The integer network in numpy: whole numbers held in float32, every result exact.
 
-Weights are multiplied by the power of two that their shift stands for, and half is added to the
-bias, so that a layer is a product, an addition and a rounding down. All numbers are multiples of
-that power whose sums stay below 2 ** 24 of it (`weights.check_arrays`): float32 is exact.
+Weights are multiplied by the power of two that their shift stands for; biases, and the half that
+rounds, are the weights of one more input that is always 1. So a layer is one product, rounded
+down. All numbers are multiples of that power whose sums stay below 2 ** 24 of it
+(`weights.check_arrays`): float32 is exact, and no order of additions matters.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,168 +13,144 @@ from encodec_cli.entropy.integer.frequencies import FREQUENCIES
 from encodec_cli.entropy.integer.sizes import ACTIVATION_LIMIT, Sizes
 from encodec_cli.entropy.integer.weights import Arrays
 
-__all__ = ["Book", "ContextState", "IntegerNetwork"]
+__all__ = [
+    "Book",
+    "ContextNetwork",
+    "Floats",
+    "IntegerNetwork",
+    "Layer",
+    "limit",
+    "shifted",
+    "with_one",
+]
 
 Floats = NDArray[np.float32]
 
-_LIMIT = np.float32(ACTIVATION_LIMIT)
-_HALF = np.float32(0.5)
+# Arrays: numpy takes longer to make one of a number in each call.
+_LIMIT = np.full(1, ACTIVATION_LIMIT, np.float32)
+_LEAST = -_LIMIT
+_ZERO = np.zeros(1, np.float32)
+_HALF = np.full(1, 0.5, np.float32)
 
 
-class _Layer:
-    """`product` of `weights` for rows `[M, I]`, before the limits."""
+class Layer:
+    """`product` of `weights` for rows `[M, I + 1]` whose last number is 1, before the limits.
 
-    def __init__(
-        self,
-        weight: NDArray[np.generic],
-        bias: NDArray[np.generic] | None,
-        shift: NDArray[np.generic],
-    ) -> None:
-        scale = np.ldexp(1.0, -shift.astype(np.int64))
-        half = (1 << shift.astype(np.int64)) >> 1
-        total = half if bias is None else half + bias.astype(np.int64)
-        self.matrix = np.ascontiguousarray((weight * scale[:, None]).T, np.float32)
-        self.bias = (total * scale).astype(np.float32)
+    With `one` there is an output more, always 1, for the layer after it.
+    """
 
-    def __call__(self, x: Floats) -> Floats:
-        y: Floats = x @ self.matrix
-        y += self.bias
+    def __init__(self, arrays: Arrays, name: str, *at: int, one: bool = True) -> None:
+        shift = arrays[f"{name}.shift"][at].astype(np.int64)
+        bias = arrays[f"{name}.bias"][at] if f"{name}.bias" in arrays else np.zeros(1, np.int32)
+        half = (1 << shift) >> 1
+        rows = np.column_stack((arrays[f"{name}.weight"][at], bias.astype(np.int64) + half))
+        rows = rows * np.ldexp(1.0, -shift)[:, None]
+        if one:
+            rows = np.pad(rows, ((0, 1), (0, 0)))
+            rows[-1, -1] = 1
+        self._matrix = np.ascontiguousarray(rows.T, np.float32)
+
+    def __call__(self, x: Floats, out: Floats | None = None) -> Floats:
+        y: Floats = np.matmul(x, self._matrix, out=out)
         return np.floor(y, out=y)
+
+    def rectified(self, x: Floats) -> Floats:
+        """From 0 to the limit."""
+        y = self(x)
+        np.maximum(y, _ZERO, out=y)
+        return np.minimum(y, _LIMIT, out=y)
 
 
 class Book:
     """What gives the frequencies of one codebook's codes."""
 
     def __init__(self, arrays: Arrays, book: int) -> None:
-        self._mix, self._out = (
-            _Layer(arrays["mix.weight"][book], arrays["mix.bias"][book], arrays["mix.shift"][book]),
-            _Layer(arrays["out.weight"][book], None, arrays["out.shift"][book]),
-        )
-        # One more output, always 1, takes the biases of the logits into their product.
-        self._out.matrix = np.pad(self._out.matrix, ((0, 0), (0, 1)))
-        self._out.bias = np.append(self._out.bias, np.float32(1))
+        self._mix, self._out = Layer(arrays, "mix", book), Layer(arrays, "out", book)
         shift = int(arrays["logits.shift"][book])
-        rows = np.concatenate(
-            (arrays["logits.weight"][book], arrays["logits.bias"][book][:, None]), axis=1
-        )
-        # Negative, so that what is added to the largest logit is how far each lies below it.
+        rows = np.column_stack((arrays["logits.weight"][book], arrays["logits.bias"][book]))
+        # Negative: the largest logit becomes the least, and differences from it are positive.
         self._rows = np.ascontiguousarray(rows.T * -(0.5**shift), np.float32)
-        self._ceiling = np.float32(1 - 0.5**shift)
         table = arrays["tables"][book].astype(np.int64) << int(arrays["tables.shift"][book])
-        self.table = table.astype(np.float32)
-        """What each code adds to the inputs of the next, `[bins, I]`."""
+        self.table = (table * 0.5 ** int(arrays["inputs.shift"][0])).astype(np.float32)
+        """What each code adds to the inputs of the next, `[bins, I]`, in their steps."""
 
-    def frequencies(self, context_and_inputs: Floats) -> NDArray[np.int32]:
-        """Frequencies of all codes, `[M, bins]`, of rows `[M, C + I]`."""
-        y = self._mix(context_and_inputs)
-        np.maximum(y, 0, out=y)
-        np.minimum(y, _LIMIT, out=y)
-        o = self._out(y)
-        _limit(o)
-        below: Floats = o @ self._rows
-        largest = np.floor(-below.min(axis=1, keepdims=True))
-        below += largest + self._ceiling
+    def frequencies(self, known: Floats) -> NDArray[np.int32]:
+        """Frequencies of all codes, `[M, bins]`, of rows `[M, C + I + 1]`: context, inputs, 1."""
+        o = self._out(self._mix.rectified(known))
+        below: Floats = limit(o, out=o) @ self._rows
+        below -= below.min(axis=1, keepdims=True)
         found: NDArray[np.int32] = FREQUENCIES.take(below.astype(np.intp), mode="clip")
         return found
 
 
-@dataclass
-class ContextState:
-    """What the frames so far left in each block, `[d, B, C]`, the oldest at `frame % d`."""
-
-    past: list[Floats]
-    frame: int = 0
-
-
-class IntegerNetwork:
-    """Context and frequencies of codes."""
+class ContextNetwork:
+    """What the frames before say of the next."""
 
     def __init__(self, arrays: Arrays, sizes: Sizes) -> None:
         self.sizes = sizes
-        self._input_scale = _power(arrays["inputs.shift"][0])
-        self._tags = arrays["tags"].astype(np.float32)
-        self._input = _Layer(arrays["input.weight"], arrays["input.bias"], arrays["input.shift"])
-        self._blocks = [
-            (
-                _power(arrays["blocks.shift"][i]),
-                _Layer(
-                    arrays["first.weight"][i], arrays["first.bias"][i], arrays["first.shift"][i]
-                ),
-                _Layer(
-                    arrays["second.weight"][i], arrays["second.bias"][i], arrays["second.shift"][i]
-                ),
-            )
-            for i in range(len(sizes.dilations))
-        ]
-        self._context_scale = _power(arrays["context.shift"][0])
+        blocks = range(len(sizes.dilations))
+        self.tags = arrays["tags"].astype(np.float32)
+        self.input = Layer(arrays, "input", one=False)
+        self.scales = [_power(arrays["blocks.shift"][i]) for i in blocks]
+        self.first = [Layer(arrays, "first", i) for i in blocks]
+        self.second = [Layer(arrays, "second", i, one=False) for i in blocks]
+        self.scale = _power(arrays["context.shift"][0])
+
+    def __call__(self, inputs: Floats, tag: int) -> Floats:
+        """Context `[B, T, C]` of the frames before each, given all of them, `[B, T, I]`."""
+        batch, frames, width = inputs.shape
+        channels = self.sizes.channels
+        x = np.zeros((batch, frames, channels), np.float32)
+        before = with_one(inputs[:, :-1].reshape(batch * (frames - 1), width))
+        x[:, 1:] = self.input(before).reshape(batch, frames - 1, channels)
+        x += self.tags[tag]
+        both = with_one(np.zeros((batch * frames, 2 * channels), np.float32))
+        rows = both.reshape(batch, frames, -1)
+        for i, dilation in enumerate(self.sizes.dilations):
+            u = shifted(x, self.scales[i], out=rows[..., channels:-1])
+            rows[:, :dilation, :channels] = 0
+            rows[:, dilation:, :channels] = u[:, :-dilation]
+            x += self.second[i](self.first[i].rectified(both)).reshape(x.shape)
+        return shifted(x, self.scale, out=x)
+
+
+class IntegerNetwork:
+    """Context and frequencies of codes, of the arrays that `check_arrays` passed."""
+
+    def __init__(self, arrays: Arrays, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.context = ContextNetwork(arrays, sizes)
         self.books = [Book(arrays, k) for k in range(sizes.codebooks)]
 
-    def inputs(self, sums: Floats) -> Floats:
-        """Sums of tables `[..., I]` as products take them."""
-        return _rescaled(sums, self._input_scale)
+        self._start = 0.5 if arrays["inputs.shift"][0] else 0.0
 
-    def context(self, inputs: Floats, tag: int) -> Floats:
-        """Context `[B, T, C]` of the frames before each, given all of them, `[B, T, I]`."""
-        batch, frames, _ = inputs.shape
-        x = np.empty((batch, frames, self.sizes.channels), np.float32)
-        x[:, 0] = 0
-        before = np.ascontiguousarray(inputs[:, :-1])
-        x[:, 1:] = self._input(before.reshape(-1, inputs.shape[2])).reshape(batch, frames - 1, -1)
-        x += self._tags[tag]
-        for dilation, (scale, first, second) in zip(
-            self.sizes.dilations, self._blocks, strict=True
-        ):
-            u = _rescaled(x, scale)
-            both = np.zeros((batch, frames, 2 * self.sizes.channels), np.float32)
-            both[:, dilation:, : self.sizes.channels] = u[:, :-dilation]
-            both[:, :, self.sizes.channels :] = u
-            x += _block(both.reshape(batch * frames, -1), first, second).reshape(x.shape)
-        return _rescaled(x, self._context_scale)
+    def no_sums(self, *shape: int) -> Floats:
+        """Sums `[..., I]` of no tables, with the half that rounds them."""
+        return np.full((*shape, self.sizes.inputs), self._start, np.float32)
 
-    def new_state(self, batch: int) -> ContextState:
-        """The state before the first frame of `batch` runs."""
-        channels = self.sizes.channels
-        return ContextState(
-            [np.zeros((d, batch, channels), np.float32) for d in self.sizes.dilations]
-        )
-
-    def step(self, state: ContextState, inputs: Floats | None, tag: int, batch: int) -> Floats:
-        """Context `[B, C]` of the next frame of the first B runs, after the frame `[B, I]`.
-
-        `inputs` is None for the first frame of all. Moves `state` on.
-        """
-        x = np.zeros((batch, self.sizes.channels), np.float32)
-        if inputs is not None:
-            x = self._input(inputs)
-        x += self._tags[tag]
-        for past, (scale, first, second) in zip(state.past, self._blocks, strict=True):
-            u = _rescaled(x, scale)
-            place = past[state.frame % len(past), :batch]
-            x += _block(np.concatenate((place, u), axis=1), first, second)
-            place[:] = u
-        state.frame += 1
-        return _rescaled(x, self._context_scale)
+    def known(self, rows: int) -> Floats:
+        """Rows `[M, C + I + 1]` for `Book.frequencies`, to be filled."""
+        return with_one(np.zeros((rows, self.sizes.channels + self.sizes.inputs), np.float32))
 
 
-def _block(both: Floats, first: _Layer, second: _Layer) -> Floats:
-    y = first(both)
-    np.maximum(y, 0, out=y)
-    np.minimum(y, _LIMIT, out=y)
-    return second(y)
+def with_one(x: Floats) -> Floats:
+    """`x` `[M, I]` with a last column of ones."""
+    return np.pad(x, ((0, 0), (0, 1)), constant_values=1)
 
 
-def _power(shift: np.generic) -> np.float32:
-    return np.float32(0.5 ** int(shift))
+def limit(y: Floats, out: Floats) -> Floats:
+    """Whole numbers within the limits."""
+    np.maximum(y, _LEAST, out=out)
+    return np.minimum(out, _LIMIT, out=out)
 
 
-def _rescaled(x: Floats, scale: np.float32) -> Floats:
+def shifted(x: Floats, scale: Floats, out: Floats) -> Floats:
     """`x` shifted to the right, rounded, within the limits."""
-    y = x * scale
-    if scale < 1:
-        y += _HALF
-    return _limit(np.floor(y, out=y))
+    np.multiply(x, scale, out=out)
+    if scale[0] < 1:
+        np.add(out, _HALF, out=out)
+    return limit(np.floor(out, out=out), out=out)
 
 
-def _limit(y: Floats) -> Floats:
-    np.maximum(y, -_LIMIT, out=y)
-    return np.minimum(y, _LIMIT, out=y)
+def _power(shift: np.generic) -> Floats:
+    return np.full(1, 0.5 ** int(shift), np.float32)
