@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from encodec_cli import decode, encode, load_model
+from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.container import Ecdc
-from encodec_cli.judging.evaluate import read_reference
-from encodec_cli.manifest import read_manifest_rows
-from encodec_cli.resources import DEFAULT_MODEL
+from encodec_cli.evaluation.evaluate import read_reference
+from encodec_cli.io.manifest import read_manifest_rows
 
 _QUIET_RMS = 0.02
 _PARTS = 8

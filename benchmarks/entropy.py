@@ -22,8 +22,8 @@ import torch
 
 from encodec_cli import read_ecdc, write_ecdc
 from encodec_cli.container import Ecdc, Header, v0_header
-from encodec_cli.nn.lm import LanguageModel
-from encodec_cli.torchaudio_import import import_torchaudio
+from encodec_cli.dsp.torchaudio_import import import_torchaudio
+from encodec_cli.engine.lm.model import LanguageModel
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ import torch
 
 from encodec_cli import get_compression_model
 from encodec_cli.audio import open_audio, open_audio_writer, read_mono
-from encodec_cli.checkpoint import save_model
-from encodec_cli.resources import configs_folder
+from encodec_cli.checkpoints.modules import save_model
+from encodec_cli.config.bundled import configs_folder
 
 RATE = 24_000
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "speech.wav"

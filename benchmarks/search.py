@@ -15,18 +15,17 @@ import numpy as np
 import torch
 
 from encodec_cli import encode, load_model
-from encodec_cli.api import decode
-from encodec_cli.coder import grid_frames
-from encodec_cli.frames import CodeChunk
-from encodec_cli.judging.evaluate import is_speech, read_reference
-from encodec_cli.judging.metric_names import METRICS
-from encodec_cli.judging.metrics import measure
-from encodec_cli.latency import end_padding
-from encodec_cli.level import LevellingEncoder
-from encodec_cli.manifest import read_manifest_rows
-from encodec_cli.model import CompressionModel
-from encodec_cli.resources import DEFAULT_MODEL
-from encodec_cli.streams import Samples
+from encodec_cli.config.bundled import DEFAULT_MODEL
+from encodec_cli.config.timing import end_padding
+from encodec_cli.container.codes import CodeChunk
+from encodec_cli.evaluation.evaluate import is_speech, read_reference
+from encodec_cli.evaluation.metric_names import METRICS
+from encodec_cli.evaluation.metrics import measure
+from encodec_cli.io.manifest import read_manifest_rows
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.gain import LevellingEncoder
+from encodec_cli.stream.protocols import Samples
+from encodec_cli.stream.signals import decode
 
 
 class Tap:
@@ -50,7 +49,7 @@ def latents_of(model: CompressionModel, wav: torch.Tensor) -> torch.Tensor:
     """Of `wav` `[C, N]` at the level that the model codes it at, `[1, D, T]`."""
     if model.config.level_db is not None:
         tap = Tap()
-        encoder = LevellingEncoder(model.config, tap, grid_frames(model))
+        encoder = LevellingEncoder(model.config, tap, model.config.chunk_frames)
         encoder.push(wav.numpy())
         encoder.finish()
         wav = torch.from_numpy(np.concatenate(tap.heard, axis=1))

@@ -15,8 +15,8 @@ import torch
 
 from encodec_cli import CompressionModel, decode, encode, get_compression_model, load_model
 from encodec_cli.audio import open_audio, prepare_blocks
+from encodec_cli.config.bundled import configs_folder
 from encodec_cli.nn.lstm import StreamableLSTM
-from encodec_cli.resources import configs_folder
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "speech.wav"
 CASES: list[tuple[str, float | None]] = [

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from encodec_cli import decode, encode, load_model
 from encodec_cli.container import Ecdc
-from encodec_cli.model import CompressionModel
-from encodec_cli.scheduler import run_together
-from encodec_cli.torchaudio_import import import_torchaudio
+from encodec_cli.dsp.torchaudio_import import import_torchaudio
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.batching import run_together
 
 RATE = 24000
 BANDWIDTH = 6.0

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from encodec_cli.dsp.torchaudio_import import import_torchaudio
 from encodec_cli.errors import EncodecCliError
-from encodec_cli.torchaudio_import import import_torchaudio
 
 __all__ = [
     "FILTER",

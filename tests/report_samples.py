@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from cli_samples import RATE, tone
 
-from encodec_cli.judging.evaluate import Evaluated, Reference, Row
+from encodec_cli.evaluation.evaluate import Evaluated, Reference, Row
 from encodec_cli.report import Recording
 
 __all__ = ["EVIL", "recording"]

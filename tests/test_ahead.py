@@ -19,16 +19,16 @@ import soundfile
 import torch
 from cli_samples import PATIENCE_SECONDS, make_model, mono_config, stereo_config
 from ecdc_samples import make_ecdc
+from encodec_cli.pipeline.files import DecodeOptions, decode_file
 from numpy.typing import NDArray
 from test_container_v0_lm import FakeModel
 
-from encodec_cli.ahead import ahead
 from encodec_cli.container import v0_header, write_ecdc
 from encodec_cli.errors import ContainerError
-from encodec_cli.model import CompressionModel
-from encodec_cli.pipeline import DecodeOptions, decode_file
-from encodec_cli.pipeline_reports import DecodeReport
-from encodec_cli.scheduler import run_together
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.pipeline.prefetch import ahead
+from encodec_cli.pipeline.reports import DecodeReport
+from encodec_cli.stream.batching import run_together
 
 
 def test_items_come_in_order_each_made_while_the_one_before_is_in_use() -> None:
@@ -165,13 +165,13 @@ def test_the_codec_leaves_one_of_three_threads(
 ) -> None:
     model, path = pair
     seen = set()
-    dequantize = model.engine().dequantize
+    dequantize = model.codec().engine.dequantize
 
     def watching(codes: torch.Tensor) -> torch.Tensor:
         seen.add(torch.get_num_threads())
         return dequantize(codes)
 
-    monkeypatch.setattr(model.engine(), "dequantize", watching)
+    monkeypatch.setattr(model.codec().engine, "dequantize", watching)
     torch.set_num_threads(3)
     decoded(model, path)
     assert torch.get_num_threads() == 3
@@ -255,7 +255,7 @@ import torch
 from cli_samples import make_model, mono_config
 from dataclasses import replace
 from test_container_v0_lm import FakeModel
-from encodec_cli.pipeline import DecodeOptions, decode_file
+from encodec_cli.pipeline.files import DecodeOptions, decode_file
 torch.set_num_threads(2)
 model = make_model(replace(mono_config(), name="encodec_24khz"))
 print("ready", flush=True)

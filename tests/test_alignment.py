@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from encodec_cli.audio import FloatBlock
-from encodec_cli.judging import alignment
-from encodec_cli.judging.alignment import align
+from encodec_cli.evaluation import alignment
+from encodec_cli.evaluation.alignment import align
 
 RATE = 1000
 

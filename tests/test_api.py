@@ -10,10 +10,17 @@ import torch
 from tiny_models import segment_model, tiny_model, wave, with_name
 
 import encodec_cli
-from encodec_cli.api import check_same_model, choose_codebooks, decode, encode, header_for
-from encodec_cli.coder import stream_decoder, stream_encoder
 from encodec_cli.container import read_ecdc, write_ecdc
 from encodec_cli.errors import AudioError, ContainerError, UsageError
+from encodec_cli.stream.decoder import stream_decoder
+from encodec_cli.stream.encoder import stream_encoder
+from encodec_cli.stream.signals import (
+    check_same_model,
+    choose_codebooks,
+    decode,
+    encode,
+    header_for,
+)
 
 
 def test_the_package_exports_the_api() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from cli_samples import PATIENCE_SECONDS, command, environment, run
 
+from encodec_cli.checkpoints.published import PUBLISHED, pulled_path
 from encodec_cli.cli.completion import (
     complete_files,
     complete_language_models,
     complete_models,
     complete_published,
 )
-from encodec_cli.published import PUBLISHED, pulled_path
 
 
 @pytest.fixture

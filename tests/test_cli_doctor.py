@@ -13,9 +13,10 @@ import pytest
 import torch
 from cli_samples import REPOSITORY, run
 
-from encodec_cli import __version__, doctor
-from encodec_cli.model_file import bundled_models
-from encodec_cli.torchaudio_import import import_torchaudio
+from encodec_cli import __version__
+from encodec_cli.checkpoints.card import bundled_models
+from encodec_cli.diagnosis import doctor
+from encodec_cli.dsp.torchaudio_import import import_torchaudio
 
 
 def report() -> dict[str, Any]:
@@ -70,7 +71,7 @@ def package_alone(folder: Path) -> Path:
 def installation_in(folder: Path, *others: Path) -> str:
     """What the copy in `folder` says of itself, with `others` on the path after it."""
     code = (
-        "from encodec_cli.installation import *\n"
+        "from encodec_cli.diagnosis.installation import *\n"
         "print(installation())\n"
         "try: print(*map(','.join, dependencies()))\n"
         "except Exception as error: print(type(error).__name__, error)"

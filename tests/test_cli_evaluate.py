@@ -16,7 +16,7 @@ from cli_samples import RATE, Result, run, tone, write_audio
 
 from encodec_cli.cli.recordings import decoded_files, find_recordings
 from encodec_cli.errors import ConfigError, UsageError
-from encodec_cli.judging.metric_names import METRICS
+from encodec_cli.evaluation.metric_names import METRICS
 
 
 @pytest.fixture

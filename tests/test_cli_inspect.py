@@ -189,7 +189,7 @@ def test_peel_in_place_with_force(tmp_path: Path, coded: Path) -> None:
 def test_models_list_names_what_is_bundled(
     tmp_path: Path, mono: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("encodec_cli.model_file.checkpoints_folder", lambda: tmp_path)
+    monkeypatch.setattr("encodec_cli.checkpoints.card.checkpoints_folder", lambda: tmp_path)
     (tmp_path / "ecli_24khz.safetensors").write_bytes(mono.read_bytes())
     write_model(tmp_path / "tiny48.safetensors", make_model(stereo_config()))
     text = run("models", "list").ok().text
@@ -204,7 +204,7 @@ def test_models_list_names_what_is_bundled(
 
 
 def test_models_list_without_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("encodec_cli.model_file.checkpoints_folder", lambda: tmp_path)
+    monkeypatch.setattr("encodec_cli.checkpoints.card.checkpoints_folder", lambda: tmp_path)
     assert '"bundled"' not in run("models", "list", "--json").ok().text
     source = write_audio(tmp_path / "a.wav", 100)
     run("encode", source).refused(1, "ecli_24khz")

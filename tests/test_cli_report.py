@@ -11,7 +11,7 @@ from cli_samples import RATE, run, write_audio
 from report_samples import EVIL
 
 from encodec_cli.cli.report import short_names
-from encodec_cli.judging.other_codecs import CODECS
+from encodec_cli.evaluation.other_codecs import CODECS
 from encodec_cli.report import open_excerpt
 
 pytest.importorskip("matplotlib")

@@ -13,8 +13,8 @@ from cli_samples import RATE, run, write_audio
 from rich.console import Console
 
 from encodec_cli.cli.spectrogram import PICTURE_ROWS, picture_pair, picture_width
-from encodec_cli.judging.metric_names import METRICS
-from encodec_cli.judging.verdict import verdict, verdicts
+from encodec_cli.evaluation.metric_names import METRICS
+from encodec_cli.evaluation.verdict import verdict, verdicts
 
 
 def test_roundtrip_measures_and_keeps(tmp_path: Path, mono: Path) -> None:
@@ -143,7 +143,7 @@ def test_words(name: str, value: float, word: str | None) -> None:
 
 def test_every_step_is_documented() -> None:
     """docs/judging.md has each word beside its threshold."""
-    from encodec_cli.judging import verdict as module
+    from encodec_cli.evaluation import verdict as module
 
     page = (Path(__file__).parent.parent / "docs" / "judging.md").read_text(encoding="utf-8")
     for name, steps in module._STEPS.items():

@@ -9,17 +9,17 @@ import pytest
 import yaml
 from tiny_models import tiny_config
 
-from encodec_cli.config import (
+from encodec_cli.config.bundled import configs_folder
+from encodec_cli.config.codec import (
     CodecConfig,
     QuantizerConfig,
     SEANetConfig,
     SEANetDecoderConfig,
     load_codec_config,
 )
+from encodec_cli.config.schema import read_yaml
 from encodec_cli.errors import ConfigError, UsageError
-from encodec_cli.mappings import read_yaml
-from encodec_cli.model import get_compression_model
-from encodec_cli.resources import configs_folder
+from encodec_cli.model.module import get_compression_model
 
 SHIPPED = sorted(
     path for path in configs_folder().glob("*.yaml") if not path.name.startswith("train_")

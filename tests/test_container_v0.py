@@ -30,8 +30,8 @@ from encodec_cli.container import (
     v0_header,
     verify,
 )
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import ContainerError
-from encodec_cli.frames import CodeChunk
 
 # Meta fixed these bytes in 2022. They can only change if this program stops being compatible.
 GOLDEN_24KHZ = (

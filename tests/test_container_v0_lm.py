@@ -37,8 +37,8 @@ from encodec_cli.container import (
     verify,
     write_ecdc,
 )
+from encodec_cli.engine.lm.model import LanguageModel
 from encodec_cli.errors import ContainerError
-from encodec_cli.nn.lm import LanguageModel
 
 
 class FakeModel:

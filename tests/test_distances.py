@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from encodec_cli.judging import distances
-from encodec_cli.judging.distances import dac_mel_distance, dac_stft_distance, mel_distance
-from encodec_cli.spectra import log_mel, mel_filterbank
+from encodec_cli.dsp.spectra import log_mel, mel_filterbank
+from encodec_cli.evaluation import distances
+from encodec_cli.evaluation.distances import dac_mel_distance, dac_stft_distance, mel_distance
 
 RATE = 16_000
 Distance = Callable[[Tensor, Tensor, int], float]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from encodec_cli.errors import EncodecCliError, OutputError
-from encodec_cli.files import atomic_output, check_writable, open_input, standard_output
+from encodec_cli.io.files import atomic_output, check_writable, open_input, standard_output
 
 
 def test_target_appears_only_at_the_end(tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from encodec_cli.errors import ContainerError
-from encodec_cli.frames import (
+from encodec_cli.container.codes import (
     CodeChunk,
     has_fill_bits,
     pack_rows,
@@ -14,6 +13,7 @@ from encodec_cli.frames import (
     unpack_rows,
     unpack_time_major,
 )
+from encodec_cli.errors import ContainerError
 
 
 def random_codes(codebooks: int, frames: int, bits: int) -> NDArray[np.uint16]:

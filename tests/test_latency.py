@@ -6,18 +6,18 @@ import pytest
 import torch
 from tiny_models import segment_model, tiny_config, tiny_model, wave
 
-from encodec_cli.coder import stream_encoder
-from encodec_cli.config import CodecConfig, load_codec_config
-from encodec_cli.errors import UsageError
-from encodec_cli.latency import (
+from encodec_cli.config.bundled import configs_folder
+from encodec_cli.config.codec import CodecConfig, load_codec_config
+from encodec_cli.config.timing import (
     algorithmic_latency_ms,
     block_frames_for,
     decoder_history,
     decoder_lookahead,
     encoder_lookahead,
 )
+from encodec_cli.errors import UsageError
 from encodec_cli.nn.seanet import SEANetState
-from encodec_cli.resources import configs_folder
+from encodec_cli.stream.encoder import stream_encoder
 
 CONFIGS: list[dict[str, Any]] = [
     {},

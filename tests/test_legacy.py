@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from test_container_v0 import meta_file
 
 from encodec_cli.container import CodeChunk, EcdcReader, Legacy, v0_header
+from encodec_cli.container.codes import pack_rows, pack_time_major, unpack_bits
 from encodec_cli.errors import ContainerError
-from encodec_cli.frames import pack_rows, pack_time_major, unpack_bits
 
 
 def cpp_file(codes: NDArray[np.uint16], samples: int) -> bytes:

@@ -10,11 +10,11 @@ import torch
 from meta_models import import_meta
 from numpy.typing import NDArray
 
-from encodec_cli.config import load_codec_config
+from encodec_cli.checkpoints.language_model import load_language_model
+from encodec_cli.config.bundled import configs_folder
+from encodec_cli.config.codec import load_codec_config
+from encodec_cli.engine.lm.model import LanguageModel
 from encodec_cli.errors import CheckpointError, UsageError
-from encodec_cli.language_model import load_language_model
-from encodec_cli.nn.lm import LanguageModel
-from encodec_cli.resources import configs_folder
 
 
 def meta_lm(codebooks: int = 3, bins: int = 64, *, context: int = 30, layers: int = 2) -> Any:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from encodec_cli.errors import UsageError
-from encodec_cli.judging.metric_names import METRICS
-from encodec_cli.judging.metrics import (
+from encodec_cli.evaluation.metric_names import METRICS
+from encodec_cli.evaluation.metrics import (
     estoi,
     level_dbfs,
     measure,

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from encodec_cli.errors import ContainerError
-from encodec_cli.judging.ogg import packet_sizes
+from encodec_cli.evaluation.ogg import packet_sizes
 
 
 def page(lacing: list[int]) -> bytes:

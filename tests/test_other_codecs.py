@@ -12,8 +12,8 @@ from cli_samples import RATE, tone
 
 from encodec_cli.audio import open_audio_writer
 from encodec_cli.errors import EncodecCliError, UsageError
-from encodec_cli.judging.evaluate import Reference, judge
-from encodec_cli.judging.other_codecs import CODECS, OtherCodec, find_codec, through_codec
+from encodec_cli.evaluation.evaluate import Reference, judge
+from encodec_cli.evaluation.other_codecs import CODECS, OtherCodec, find_codec, through_codec
 
 # Delays by 100 samples when it decodes, as codecs do.
 _COPIES = """

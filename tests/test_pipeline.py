@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 from cli_samples import RATE, make_model, mono_config, write_audio
+from encodec_cli.pipeline.files import DecodeOptions, decode_file, encode_file
 
-from encodec_cli.api import decode, encode, header_for
 from encodec_cli.container import CodeChunk, EcdcWriter, read_ecdc
 from encodec_cli.errors import ContainerError
-from encodec_cli.model import CompressionModel
-from encodec_cli.pipeline import DecodeOptions, decode_file, encode_file
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.signals import decode, encode, header_for
 
 
 @pytest.fixture(scope="module")

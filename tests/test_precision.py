@@ -9,11 +9,11 @@ import torch
 from cli_samples import make_model, mono_config, run, write_audio, write_model
 from tiny_models import segment_model, tiny_model, wave
 
-from encodec_cli.api import decode, encode
 from encodec_cli.errors import UsageError
-from encodec_cli.model import CompressionModel
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.model.precision import check_bf16, set_precision
 from encodec_cli.nn.lstm import StreamableLSTM
-from encodec_cli.precision import check_bf16, set_precision
+from encodec_cli.stream.signals import decode, encode
 
 MODELS: list[Any] = [
     pytest.param(tiny_model, {}, id="compiled"),
@@ -66,7 +66,7 @@ def test_codebook_search_is_exact() -> None:
     """Equal latents give equal codes, however the networks compute."""
     model = tiny_model()
     latents = torch.randn(50, 6).bfloat16()
-    expected = model.engine().quantize(latents.float(), 3)
+    expected = model.codec().engine.quantize(latents.float(), 3)
     found = in_bf16(model).engine().quantize(latents, 3)
     assert torch.equal(found, expected)
 
@@ -74,7 +74,7 @@ def test_codebook_search_is_exact() -> None:
 @pytest.fixture
 def capable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     has = bool(request.param)
-    monkeypatch.setattr("encodec_cli.precision._cpu_has_bf16", lambda: has)
+    monkeypatch.setattr("encodec_cli.model.precision._cpu_has_bf16", lambda: has)
     return has
 
 

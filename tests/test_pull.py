@@ -16,17 +16,17 @@ from cli_samples import (
     write_model,
 )
 
-from encodec_cli.checkpoint import export_checkpoint
-from encodec_cli.errors import CheckpointError, OutputError, UsageError
-from encodec_cli.model_file import find_model
-from encodec_cli.published import (
+from encodec_cli.checkpoints.card import find_model
+from encodec_cli.checkpoints.download import is_pulled, pull
+from encodec_cli.checkpoints.modules import export_checkpoint
+from encodec_cli.checkpoints.published import (
     PUBLISHED,
     PublishedFile,
     PublishedModel,
     models_folder,
     pulled_path,
 )
-from encodec_cli.pull import is_pulled, pull
+from encodec_cli.errors import CheckpointError, OutputError, UsageError
 
 
 @dataclass
@@ -279,14 +279,14 @@ def test_a_folder_that_does_not_load_is_dropped(
 def test_endless_data_is_cut_off(
     model: PublishedModel, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("encodec_cli.pull._MOST_BYTES", 1000)
+    monkeypatch.setattr("encodec_cli.checkpoints.download._MOST_BYTES", 1000)
     with pytest.raises(CheckpointError, match="larger than 1000 bytes; not a model"):
         quick(model)
     assert left(cache) == []
 
 
 def test_a_redirect_to_http_is_not_followed() -> None:
-    from encodec_cli.pull import _Responses
+    from encodec_cli.checkpoints.download import _Responses
 
     class Response:
         url = "https://127.0.0.1/a"

@@ -17,8 +17,8 @@ from report_samples import EVIL, recording
 
 import encodec_cli.report
 from encodec_cli.audio import flac_bytes
-from encodec_cli.judging.evaluate import Evaluated
-from encodec_cli.model import CompressionModel
+from encodec_cli.evaluation.evaluate import Evaluated
+from encodec_cli.model.module import CompressionModel
 from encodec_cli.report import Recording, Report
 from encodec_cli.report.template import asset, escaped
 from encodec_cli.report.waveform import WAVE_COLUMNS, wave_path

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from encodec_cli.nn.big_pages import in_big_pages
-from encodec_cli.nn.row_product import LastRowProduct, RowProduct, in_fast_memory
+from encodec_cli.engine.lm.big_pages import in_big_pages
+from encodec_cli.engine.lm.row_product import LastRowProduct, RowProduct, in_fast_memory
 
 
 def matrix(rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from tiny_models import segment_model, tiny_model, wave
 
-from encodec_cli.coder import stream_decoder, stream_encoder
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import UsageError
-from encodec_cli.frames import CodeChunk
-from encodec_cli.model import CompressionModel
-from encodec_cli.scheduler import Scheduler, run_together
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.batching import Scheduler, run_together
+from encodec_cli.stream.decoder import stream_decoder
+from encodec_cli.stream.encoder import stream_encoder
 
 LENGTHS = [1, 1000, 12, 2345, 700, 96, 3000, 1056, 55, 1999]
 
@@ -70,7 +71,7 @@ def test_files_of_any_lengths_are_those_done_one_by_one(
 def test_steps_are_gathered_and_streams_are_few() -> None:
     model = tiny_model()
     sizes: list[int] = []
-    stepper = model.engine().encoder(1000 // 12)
+    stepper = model.codec().engine.encoder(1000 // 12)
     step = stepper.step
 
     def counting(inputs: list[Any], states: list[Any], last: list[bool]) -> list[Any]:

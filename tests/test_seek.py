@@ -13,13 +13,13 @@ import pytest
 import torch
 from tiny_models import segment_model, tiny_model, wave
 
-from encodec_cli.api import decode, encode
+from encodec_cli.config.timing import decoder_history
 from encodec_cli.container import DamagedChunk, Ecdc, EcdcReader, write_ecdc
 from encodec_cli.errors import UsageError
-from encodec_cli.latency import decoder_history
-from encodec_cli.model import CompressionModel
-from encodec_cli.part import part_to_decode, sample_range
-from encodec_cli.seek import decoded_from, first_chunk_for
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.stream.excerpt import part_to_decode, sample_range
+from encodec_cli.stream.seek import decoded_from, first_chunk_for
+from encodec_cli.stream.signals import decode, encode
 
 RATE = 1000
 WHOLE: list[dict[str, Any]] = [

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from encodec_cli.spectra import log_mel, mel_filterbank, stft, third_octaves
-from encodec_cli.torchaudio_import import import_torchaudio
+from encodec_cli.dsp.spectra import log_mel, mel_filterbank, stft, third_octaves
+from encodec_cli.dsp.torchaudio_import import import_torchaudio
 
 CPU = torch.device("cpu")
 

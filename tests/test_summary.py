@@ -2,8 +2,8 @@
 
 import pytest
 
-from encodec_cli.judging.evaluate import Row
-from encodec_cli.judging.summary import mean_interval, student_quantile, summarize
+from encodec_cli.evaluation.evaluate import Row
+from encodec_cli.evaluation.summary import mean_interval, student_quantile, summarize
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 PRELUDE = """
 import importlib.abc, importlib.util, math, sys
 from encodec_cli.errors import EncodecCliError
-from encodec_cli.torchaudio_import import import_torchaudio
+from encodec_cli.dsp.torchaudio_import import import_torchaudio
 
 class Extension(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     '''Runs `body` where torchaudio would load its extension.'''

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from encodec_cli.config import CodecConfig
+from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import ConfigError
-from encodec_cli.model import CompressionModel
+from encodec_cli.model.module import CompressionModel
 from encodec_cli.train.init import initialize
 
 RATE = 8000

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encodec_cli.config import CodecConfig
-from encodec_cli.model import CompressionModel
+from encodec_cli.config.codec import CodecConfig
+from encodec_cli.model.module import CompressionModel
 
 __all__ = ["segment_model", "spread_codebooks", "tiny_config", "tiny_model", "wave"]
 

@@ -9,9 +9,9 @@ from encodec_cli.cli.console import warn
 from encodec_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from encodec_cli.judging.evaluate import Coded, Reference
-    from encodec_cli.judging.other_codecs import OtherCodec
-    from encodec_cli.model import CompressionModel
+    from encodec_cli.evaluation.evaluate import Coded, Reference
+    from encodec_cli.evaluation.other_codecs import OtherCodec
+    from encodec_cli.model.codec import Codec
 
 __all__ = [
     "Coding",
@@ -45,7 +45,7 @@ def parse_against(texts: Sequence[str] | None) -> "list[tuple[OtherCodec, float]
     if not texts:
         return []
 
-    from encodec_cli.judging.other_codecs import find_codec
+    from encodec_cli.evaluation.other_codecs import find_codec
 
     found = []
     for text in texts:
@@ -67,7 +67,7 @@ def _parse_rates(text: str, where: str, example: str) -> list[float]:
 
 
 def codings_of(
-    model: "CompressionModel",
+    model: "Codec",
     rates: Iterable[float] | None,
     others: "Iterable[tuple[OtherCodec, float]]",
     *,
@@ -80,8 +80,8 @@ def codings_of(
     Raises:
         UsageError: a rate that the model does not have, or nothing at all.
     """
-    from encodec_cli.judging.evaluate import through_model, warm_up
-    from encodec_cli.judging.other_codecs import through_codec
+    from encodec_cli.evaluation.evaluate import through_model, warm_up
+    from encodec_cli.evaluation.other_codecs import through_codec
 
     rates = model.target_bandwidths if rates is None else list(rates)
     for rate in rates:
@@ -99,8 +99,8 @@ def codings_of(
 
 def warn_of_missing_packages(kinds: Iterable[str | None], speech: bool | None) -> None:
     """Say so, once, if there is speech to judge among `kinds` and not everything to do it with."""
-    from encodec_cli.judging.evaluate import is_speech
-    from encodec_cli.judging.metrics import missing_packages
+    from encodec_cli.evaluation.evaluate import is_speech
+    from encodec_cli.evaluation.metrics import missing_packages
 
     wanted = any(map(is_speech, kinds)) if speech is None else speech
     missing = missing_packages() if wanted else []

@@ -25,7 +25,7 @@ def complete_models(incomplete: str) -> list[str]:
 
     Not both: bash sorts what it is given, and names would drown among files.
     """
-    from encodec_cli.model_file import bundled_models
+    from encodec_cli.checkpoints.card import bundled_models
 
     return _names_or_files(bundled_models() + _pulled(codecs=True), incomplete)
 
@@ -37,14 +37,14 @@ def complete_language_models(incomplete: str) -> list[str]:
 
 def complete_published(incomplete: str) -> list[str]:
     """Names that can be pulled."""
-    from encodec_cli.published import PUBLISHED
+    from encodec_cli.checkpoints.published import PUBLISHED
 
     return [name for name in PUBLISHED if name.startswith(incomplete)]
 
 
 def _pulled(*, codecs: bool) -> list[str]:
     """Names of the published codecs, or language models, that are on this machine."""
-    from encodec_cli.published import PUBLISHED, pulled_path
+    from encodec_cli.checkpoints.published import PUBLISHED, pulled_path
 
     return [
         name

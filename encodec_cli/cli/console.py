@@ -18,7 +18,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from encodec_cli.text import printable
+from encodec_cli.io.text import printable
 
 __all__ = [
     "count",

@@ -16,7 +16,7 @@ def doctor(json: options.Json = False) -> None:
 
     Exit code 1 if something keeps part of the program from working.
     """
-    from encodec_cli.doctor import examine
+    from encodec_cli.diagnosis.doctor import examine
 
     facts = examine()
     problems = facts["problems"]

@@ -9,12 +9,12 @@ from rich import box
 from rich.table import Table
 
 from encodec_cli.cli.console import count, output, printable, rounded
-from encodec_cli.judging.metric_names import METRICS
+from encodec_cli.evaluation.metric_names import METRICS
 
 if TYPE_CHECKING:
-    from encodec_cli.judging.evaluate import Row
-    from encodec_cli.judging.other_codecs import OtherCodec
-    from encodec_cli.judging.summary import Mean, Summary
+    from encodec_cli.evaluation.evaluate import Row
+    from encodec_cli.evaluation.other_codecs import OtherCodec
+    from encodec_cli.evaluation.summary import Mean, Summary
 
 __all__ = ["columns", "print_csv_header", "print_csv_row", "print_summary"]
 
@@ -53,7 +53,7 @@ def print_csv_row(row: "Row") -> None:
 
 def print_summary(rows: "Sequence[Row]", others: "Sequence[OtherCodec]") -> None:
     """Tables of means, one for each kind, in Markdown; and a line that explains them."""
-    from encodec_cli.judging.summary import summarize
+    from encodec_cli.evaluation.summary import summarize
 
     summaries = summarize(rows)
     console = output()

@@ -12,12 +12,12 @@ from encodec_cli.cli.completion import complete_models
 from encodec_cli.cli.console import count, output, print_json, printable, say
 from encodec_cli.cli.pull import pull
 from encodec_cli.cli.tables import channels_name, facts_table, print_facts
+from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
-from encodec_cli.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from encodec_cli.model_file import ModelCard
-    from encodec_cli.published import PublishedModel
+    from encodec_cli.checkpoints.card import ModelCard
+    from encodec_cli.checkpoints.published import PublishedModel
 
 __all__ = ["app"]
 
@@ -34,8 +34,8 @@ class Target(StrEnum):
 @app.command("list")
 def list_models(json: options.Json = False) -> None:
     """List the bundled models, and the published ones that are or can be pulled."""
-    from encodec_cli.model_file import bundled_models, find_model, read_card
-    from encodec_cli.published import PUBLISHED
+    from encodec_cli.checkpoints.card import bundled_models, find_model, read_card
+    from encodec_cli.checkpoints.published import PUBLISHED
 
     cards = [read_card(find_model(name)) for name in bundled_models()]
     published = [_published(model) for model in PUBLISHED.values()]
@@ -83,15 +83,15 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Describe a model: rates, size, training, quality, weights' SHA-256."""
-    from encodec_cli.convert import identify
-    from encodec_cli.model_file import find_model, read_card
+    from encodec_cli.checkpoints.card import find_model, read_card
+    from encodec_cli.checkpoints.foreign import identify
 
     path = find_model(model)
     layout = identify(path)
     if layout == "ours":
         card = read_card(path)
     else:
-        from encodec_cli.convert.foreign import read_foreign
+        from encodec_cli.checkpoints.foreign.foreign import read_foreign
 
         card = read_foreign(path, layout).card
     row = _summary(card)
@@ -131,7 +131,7 @@ def convert(
     force: options.Force = False,
 ) -> None:
     """Write a checkpoint in our format, one safe .safetensors file, or in another program's."""
-    from encodec_cli.checkpoint import convert_checkpoint, export_checkpoint
+    from encodec_cli.checkpoints.modules import convert_checkpoint, export_checkpoint
 
     if to is Target.ours:
         card = convert_checkpoint(source, target, half=half, licence=licence, force=force)
@@ -146,9 +146,9 @@ def convert(
 
 def _published(model: "PublishedModel") -> dict[str, Any]:
     """What can be said of a published model without reading its weights."""
-    from encodec_cli.config import load_codec_config
-    from encodec_cli.published import pulled_path
-    from encodec_cli.resources import configs_folder
+    from encodec_cli.checkpoints.published import pulled_path
+    from encodec_cli.config.bundled import configs_folder
+    from encodec_cli.config.codec import load_codec_config
 
     path = pulled_path(model)
     config = None
@@ -168,8 +168,8 @@ def _published(model: "PublishedModel") -> dict[str, Any]:
 
 
 def _summary(card: "ModelCard") -> dict[str, Any]:
-    from encodec_cli.latency import timing_ms
-    from encodec_cli.model_file import file_sha256
+    from encodec_cli.checkpoints.card import file_sha256
+    from encodec_cli.config.timing import timing_ms
 
     config = card.config
     return {

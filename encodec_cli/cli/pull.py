@@ -38,9 +38,9 @@ def pull(
 
     Models go into the user's cache folder, or into ENCODEC_CLI_CACHE if that is set.
     """
-    from encodec_cli.published import pulled_path
-    from encodec_cli.pull import is_pulled, published_model
-    from encodec_cli.pull import pull as pull_model
+    from encodec_cli.checkpoints.download import is_pulled, published_model
+    from encodec_cli.checkpoints.download import pull as pull_model
+    from encodec_cli.checkpoints.published import pulled_path
 
     model = published_model(name)
     if is_pulled(model):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, files_in
 from encodec_cli.errors import ConfigError, UsageError
-from encodec_cli.files import open_input
-from encodec_cli.manifest import read_manifest_rows
+from encodec_cli.io.files import open_input
+from encodec_cli.io.manifest import read_manifest_rows
 
 __all__ = ["decoded_files", "find_recordings", "kind_of", "refuse_stream"]
 

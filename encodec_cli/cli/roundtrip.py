@@ -14,15 +14,15 @@ from encodec_cli.cli.console import count, output, print_json, printable, rounde
 from encodec_cli.cli.loading import load
 from encodec_cli.cli.recordings import kind_of, refuse_stream
 from encodec_cli.cli.tables import facts_table, print_facts
+from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
-from encodec_cli.files import check_writable
-from encodec_cli.judging.metric_names import METRICS
-from encodec_cli.judging.verdict import verdicts
-from encodec_cli.resources import DEFAULT_MODEL
+from encodec_cli.evaluation.metric_names import METRICS
+from encodec_cli.evaluation.verdict import verdicts
+from encodec_cli.io.files import check_writable
 
 if TYPE_CHECKING:
     from encodec_cli.audio import FloatBlock
-    from encodec_cli.judging.evaluate import Coded, Reference, Row
+    from encodec_cli.evaluation.evaluate import Coded, Reference, Row
 
 __all__ = ["roundtrip"]
 
@@ -69,10 +69,9 @@ def roundtrip(
     refuse_stream(source)
     loaded = load(model, device, threads, dtype)
 
-    from encodec_cli.api import choose_codebooks
-    from encodec_cli.judging.evaluate import judge, read_reference, through_model, warm_up
+    from encodec_cli.evaluation.evaluate import judge, read_reference, through_model, warm_up
 
-    codebooks = choose_codebooks(loaded, bandwidth, n_q)
+    codebooks = loaded.config.choose_codebooks(bandwidth, n_q)
     kind = kind_of(source)
     reference = read_reference(source, loaded.sample_rate, loaded.channels, kind=kind)
     warm_up(loaded)
@@ -150,7 +149,7 @@ def _facts(row: "Row", coded: "Coded", codebooks: int) -> Table:
 def _dbfs(coded: "Coded") -> float:
     import torch
 
-    from encodec_cli.judging.metrics import level_dbfs
+    from encodec_cli.evaluation.metrics import level_dbfs
 
     return level_dbfs(torch.from_numpy(coded.audio))
 
@@ -166,7 +165,7 @@ def _print_pictures(reference: "Reference", coded: "Coded") -> None:
 
     import torch
 
-    from encodec_cli.spectra import picture_levels
+    from encodec_cli.dsp.spectra import picture_levels
 
     pictures = [
         picture_levels(

@@ -20,14 +20,17 @@ Where a decoder looks ahead, the codes go on after the recording's end, for `end
 none of which is played: a whole signal of N samples has ceil((N + end_padding) / hop) frames.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
-from encodec_cli.errors import ContainerError
+from encodec_cli.errors import ContainerError, UsageError
+from encodec_cli.io.limits import MAX_CHANNELS, MAX_CHUNK_SAMPLES, MAX_HOP, MAX_RATE_HZ, MIN_RATE_HZ
+from encodec_cli.io.text import shown
 
-__all__ = ["MAX_SAMPLES", "META_MODELS", "Header", "default_chunk_frames", "v0_header"]
+__all__ = ["MAX_SAMPLES", "META_MODELS", "Header", "v0_header"]
 
 MAX_CHUNK_FRAMES = 4096
 MAX_CODEBOOKS = 128
@@ -46,17 +49,17 @@ _V0_IMPLIED = (
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BOUNDS = {
     "version": (0, 1),
-    "sample_rate": (1, 1 << 24),
-    "channels": (1, 64),
-    "hop": (1, 1 << 20),
+    "sample_rate": (MIN_RATE_HZ, MAX_RATE_HZ),
+    "channels": (1, MAX_CHANNELS),
+    "hop": (1, MAX_HOP),
     "codebooks": (1, MAX_CODEBOOKS),
     "bits": (1, 16),
     "chunk_frames": (1, MAX_CHUNK_FRAMES),
     "segment": (1, 1 << 32),
     "stride": (1, 1 << 32),
     "end_padding": (0, 1 << 24),
-    "source_sample_rate": (1, 1 << 24),
-    "source_channels": (1, 1 << 16),
+    "source_sample_rate": (MIN_RATE_HZ, MAX_RATE_HZ),
+    "source_channels": (1, MAX_CHANNELS),
     "num_samples": (1, MAX_SAMPLES),
     "source_num_samples": (1, MAX_SAMPLES),
 }
@@ -124,24 +127,29 @@ class Header:
             if type(value) is not int or not low <= value <= high:
                 raise ContainerError(
                     f"header: {entry.name} must be an integer from {low} to {high}, "
-                    f"got {_short(value)}"
+                    f"got {shown(value)}"
                 )
         if not _printable(self.model) or not 1 <= len(self.model) <= 200:
             raise ContainerError(
-                f"header: model must be 1 to 200 printable characters, got {_short(self.model)}"
+                f"header: model must be 1 to 200 printable characters, got {shown(self.model)}"
             )
         if self.model_sha256 is not None and not (
             isinstance(self.model_sha256, str) and _SHA256.fullmatch(self.model_sha256)
         ):
             raise ContainerError(
                 "header: model_sha256 must be 64 lower-case hex digits, "
-                f"got {_short(self.model_sha256)}"
+                f"got {shown(self.model_sha256)}"
             )
         for name in ("has_scale", "keep_source", "lm"):
             value = getattr(self, name)
             if type(value) is not bool:
-                raise ContainerError(f"header: {name} must be a bool, got {_short(value)}")
+                raise ContainerError(f"header: {name} must be a bool, got {shown(value)}")
         self._check_segment()
+        if self.chunk_frames * self.hop * self.channels > MAX_CHUNK_SAMPLES:
+            raise ContainerError(
+                f"header: chunks of {self.chunk_frames} frames decode to more than "
+                f"{MAX_CHUNK_SAMPLES} samples at once"
+            )
         if not isinstance(self.tags, Mapping) or not all(
             _printable(key) and _printable(value) for key, value in self.tags.items()
         ):
@@ -176,7 +184,7 @@ class Header:
         model = META_MODELS.get(self.model)
         if model is None:
             raise ContainerError(
-                f"format 0 knows only {' and '.join(META_MODELS)}, not {_short(self.model)}; "
+                f"format 0 knows only {' and '.join(META_MODELS)}, not {shown(self.model)}; "
                 "use format 1 for other models"
             )
         for name in _V0_IMPLIED:
@@ -207,6 +215,30 @@ class Header:
     def bandwidth_kbps(self) -> float:
         """Nominal rate of the codes in kb/s, without overlap, scales and container."""
         return self.frame_rate * self.codebooks * self.bits / 1000
+
+    def choose_codebooks(self, bandwidth: float | None = None, n_q: int | None = None) -> int:
+        """`n_q`, the most codebooks that fit in `bandwidth` (kb/s), or all if neither is given.
+
+        Raises:
+            UsageError: there are not that many, or `bandwidth` holds none.
+        """
+        if n_q is None and bandwidth is None:
+            return self.codebooks
+        if n_q is None:
+            assert bandwidth is not None
+            each = self.bandwidth_kbps / self.codebooks
+            if not math.isfinite(bandwidth) or bandwidth <= 0:
+                raise UsageError(f"bandwidth {bandwidth:g} kb/s: give a number above 0")
+            # 1 part in 10^9 so that 1.1 (no exact binary) still holds what takes exactly 1.1 kb/s.
+            n_q = int(min(bandwidth / each * (1 + 1e-9), MAX_CODEBOOKS))
+            if n_q < 1:
+                raise UsageError(f"bandwidth {bandwidth:g} kb/s: one codebook takes {each:g} kb/s")
+        if not 1 <= n_q <= self.codebooks:
+            raise UsageError(
+                f"holds {self.codebooks} codebooks ({self.bandwidth_kbps:g} kb/s), not {n_q}; "
+                "ask for at most that"
+            )
+        return n_q
 
     @property
     def duration(self) -> float | None:
@@ -279,14 +311,6 @@ META_MODELS: Mapping[str, _MetaModel] = MappingProxyType(
 )
 
 
-def default_chunk_frames(sample_rate: int, hop: int) -> int:
-    """Frames in a chunk of about a second: the least multiple of 8 that lasts one or longer.
-
-    80 at 75 Hz, 152 at 150 Hz. With a multiple of 8 no codebook of a full chunk needs fill bits.
-    """
-    return min(MAX_CHUNK_FRAMES, 8 * -(-sample_rate // (8 * hop)))
-
-
 def v0_header(model: str, *, codebooks: int, num_samples: int | None = None) -> Header:
     """The only header that format 0 allows for `model`, one of `META_MODELS`.
 
@@ -295,9 +319,7 @@ def v0_header(model: str, *, codebooks: int, num_samples: int | None = None) -> 
     """
     known = META_MODELS.get(model)
     if known is None:
-        raise ContainerError(
-            f"format 0 knows only {' and '.join(META_MODELS)}, not {_short(model)}"
-        )
+        raise ContainerError(f"format 0 knows only {' and '.join(META_MODELS)}, not {shown(model)}")
     return Header(
         version=0,
         model=model,
@@ -317,8 +339,3 @@ def v0_header(model: str, *, codebooks: int, num_samples: int | None = None) -> 
 def _printable(text: object) -> bool:
     # Terminals obey control characters, and UTF-8 has no lone surrogates: both end here.
     return isinstance(text, str) and text.isprintable()
-
-
-def _short(value: object) -> str:
-    text = repr(value) if not isinstance(value, int) or abs(value) < 1 << 64 else "a huge number"
-    return text if len(text) <= 60 else text[:57] + "..."

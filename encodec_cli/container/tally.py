@@ -1,8 +1,8 @@
 """Holding the sequence of chunks against the geometry that the header promises."""
 
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.errors import ContainerError
-from encodec_cli.frames import CodeChunk
 
 __all__ = ["ChunkTally"]
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.stream import EcdcReader, EcdcWriter
 from encodec_cli.container.types import DamagedChunk
 from encodec_cli.errors import ContainerError, UsageError
-from encodec_cli.frames import CodeChunk
 
 __all__ = ["Summary", "peel", "summarize", "verify"]
 

@@ -15,6 +15,13 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
+from encodec_cli.container.codes import (
+    CodeChunk,
+    has_fill_bits,
+    pack_time_major,
+    packed_bytes,
+    unpack_time_major,
+)
 from encodec_cli.container.header import Header
 from encodec_cli.container.tally import ChunkTally
 from encodec_cli.container.types import ChunkIndex, DamagedChunk, place
@@ -23,13 +30,6 @@ from encodec_cli.container.v0_lm import LmPacker
 from encodec_cli.container.wire import ByteSource, pack_scale, write_all
 from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError
-from encodec_cli.frames import (
-    CodeChunk,
-    has_fill_bits,
-    pack_time_major,
-    packed_bytes,
-    unpack_time_major,
-)
 
 __all__ = ["V0Reader", "V0Writer"]
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.container.codes import CodeChunk, packed_bytes, unpack_bits
 from encodec_cli.container.types import ChunkIndex, DamagedChunk
 from encodec_cli.container.v0_head import V0Head
 from encodec_cli.container.wire import ByteSource
 from encodec_cli.errors import ContainerError
-from encodec_cli.frames import CodeChunk, packed_bytes, unpack_bits
 
 __all__ = ["CppReader"]
 

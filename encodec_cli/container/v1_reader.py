@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.tally import ChunkTally
 from encodec_cli.container.types import ChunkIndex, DamagedChunk, place
 from encodec_cli.container.v1_records import (
     CLOSING_MAGIC,
+    HEAD_BYTES,
     TYPE_END,
     EndMark,
     build_tail,
@@ -24,7 +26,6 @@ from encodec_cli.container.v1_records import (
 from encodec_cli.container.v1_resync import Found, RecordFinder
 from encodec_cli.container.wire import ByteSource
 from encodec_cli.errors import ContainerError
-from encodec_cli.frames import CodeChunk
 
 __all__ = ["V1Reader"]
 
@@ -217,8 +218,8 @@ class V1Reader:
             return None
         (end_bytes,) = struct.unpack(">I", tail[:4])
         start = size - _TAIL_BYTES - end_bytes
-        # An entry is far shorter than its chunk.
-        if start < self._first_chunk or end_bytes > 32 + start - self._first_chunk:
+        # An entry is far shorter than its chunk: a byte for one of 8 to 127 bytes, and so on.
+        if start < self._first_chunk or end_bytes > 32 + (start - self._first_chunk) // HEAD_BYTES:
             return None
         record = self._source.read_at(start, end_bytes)
         head = parse_head(record[:16])

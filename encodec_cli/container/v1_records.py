@@ -13,12 +13,19 @@ import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.container.codes import (
+    CodeChunk,
+    has_fill_bits,
+    pack_rows,
+    packed_bytes,
+    unpack_rows,
+)
 from encodec_cli.container.header import MAX_SAMPLES, Header
 from encodec_cli.container.sniff import MAGIC, MAX_JSON_BYTES, PREFIX_BYTES
 from encodec_cli.container.wire import (
@@ -29,7 +36,6 @@ from encodec_cli.container.wire import (
     varint,
 )
 from encodec_cli.errors import ContainerError
-from encodec_cli.frames import CodeChunk, has_fill_bits, pack_rows, packed_bytes, unpack_rows
 
 __all__ = [
     "CLOSING_MAGIC",
@@ -240,7 +246,7 @@ def recover_index(record: bytes) -> int:
     the caller accepts only the few indices that make sense where the record was found.
     """
     body = record[:-CRC_BYTES]
-    return _multiply(record_crc(record) ^ zlib.crc32(body), _inverse_power(8 * len(body)))
+    return _multiply(record_crc(record) ^ zlib.crc32(body), _inverse_power(len(body)))
 
 
 def _record(kind: int, frames: int, payload: bytes, index: int) -> bytes:
@@ -248,10 +254,19 @@ def _record(kind: int, frames: int, payload: bytes, index: int) -> bytes:
     return body + struct.pack(">I", zlib.crc32(body, index))
 
 
-@lru_cache(maxsize=64)
-def _inverse_power(exponent: int) -> int:
-    """x^-exponent modulo the CRC polynomial."""
-    result, square, left = 1 << 31, 1 << 30, -exponent % _FIELD_ORDER
+def _inverse_power(count: int) -> int:
+    """x^(-8 * count) modulo the CRC polynomial, in a product for each bit of `count`."""
+    result = 1 << 31
+    for bit in range(count.bit_length()):
+        if count >> bit & 1:
+            result = _multiply(result, _inverse_square(bit))
+    return result
+
+
+@cache
+def _inverse_square(bit: int) -> int:
+    """x^(-8 * 2^bit) modulo the CRC polynomial; records have few sizes of `bit`s."""
+    result, square, left = 1 << 31, 1 << 30, (-8 << bit) % _FIELD_ORDER
     while left:
         if left & 1:
             result = _multiply(result, square)

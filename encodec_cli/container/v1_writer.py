@@ -3,11 +3,11 @@
 from array import array
 from typing import BinaryIO
 
+from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.tally import ChunkTally
 from encodec_cli.container.v1_records import build_end, build_header, build_raw, build_tail
 from encodec_cli.container.wire import write_all
-from encodec_cli.frames import CodeChunk
 
 __all__ = ["V1Writer"]
 

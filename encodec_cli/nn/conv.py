@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from encodec_cli.config import Norm, PadMode
+from encodec_cli.config.codec import Norm, PadMode
 from encodec_cli.errors import ConfigError
 from encodec_cli.nn.norm import attach_norm
 

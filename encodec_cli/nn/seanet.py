@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from encodec_cli.config import Norm, PadMode, SEANetConfig, SEANetDecoderConfig
+from encodec_cli.config.codec import Norm, PadMode, SEANetConfig, SEANetDecoderConfig
 from encodec_cli.errors import ConfigError
 from encodec_cli.nn.conv import (
     ConvState,

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from encodec_cli.judging.evaluate import Row
-from encodec_cli.judging.metric_names import METRICS
-from encodec_cli.judging.summary import Summary
+from encodec_cli.evaluation.evaluate import Row
+from encodec_cli.evaluation.metric_names import METRICS
+from encodec_cli.evaluation.summary import Summary
 
 __all__ = ["GROUP_COLOURS", "Curve", "Group", "draw_curves", "groups_of"]
 

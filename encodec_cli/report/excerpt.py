@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from encodec_cli.audio import open_audio, open_audio_writer, prepare_blocks
-from encodec_cli.judging.evaluate import Reference, read_reference
+from encodec_cli.evaluation.evaluate import Reference, read_reference
 
 __all__ = ["open_excerpt"]
 

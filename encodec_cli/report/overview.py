@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from encodec_cli.judging.evaluate import Row
-from encodec_cli.judging.metric_names import METRICS
-from encodec_cli.judging.summary import Mean, Summary, summarize
+from encodec_cli.evaluation.evaluate import Row
+from encodec_cli.evaluation.metric_names import METRICS
+from encodec_cli.evaluation.summary import Mean, Summary, summarize
 from encodec_cli.report.curves import GROUP_COLOURS, Curve, Group, draw_curves, groups_of
 from encodec_cli.report.recording import metric_headings, version_label
 from encodec_cli.report.template import escaped, filled

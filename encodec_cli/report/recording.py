@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from encodec_cli.audio import FloatBlock, flac_bytes
-from encodec_cli.judging.evaluate import Evaluated, Reference, Row
-from encodec_cli.judging.metric_names import METRICS
+from encodec_cli.dsp.spectra import picture_levels
+from encodec_cli.evaluation.evaluate import Evaluated, Reference, Row
+from encodec_cli.evaluation.metric_names import METRICS
 from encodec_cli.report.plotting import (
     DIFFERENCE_DB,
     RANGE_DB,
@@ -21,7 +22,6 @@ from encodec_cli.report.plotting import (
 )
 from encodec_cli.report.template import asset, escaped, filled
 from encodec_cli.report.waveform import WAVE_COLUMNS, wave_path
-from encodec_cli.spectra import picture_levels
 
 __all__ = ["Recording", "metric_headings", "recording_html", "version_label"]
 

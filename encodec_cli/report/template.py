@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from string import Template
 
-from encodec_cli.text import printable
+from encodec_cli.io.text import printable
 
 __all__ = ["asset", "content_policy", "escaped", "filled"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from encodec_cli.errors import OutputError
-from encodec_cli.files import atomic_output
+from encodec_cli.errors import OutputError, parameter
+from encodec_cli.io.files import atomic_output
 from encodec_cli.tokens.files import Shard, open_shard, read_keys
 from encodec_cli.tokens.item import TokenItem
 
@@ -111,7 +111,7 @@ class ShardWriter:
         if found and not resume:
             raise OutputError(
                 f"{self._folder}: holds shards already, {len(found)} of them; go on with "
-                "--skip-existing, or name another folder"
+                f"{parameter('skip_existing', True)}, or name another folder"
             )
         for path in sorted(found):
             self.keys.update(read_keys(path))

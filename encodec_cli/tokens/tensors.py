@@ -7,8 +7,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from encodec_cli.checkpoints.safetensors_bytes import sorted_metadata
 from encodec_cli.errors import ContainerError
-from encodec_cli.safetensors_bytes import sorted_metadata
 from encodec_cli.tokens.item import TokenInfo, TokenItem, check_codes_shape
 
 __all__ = ["read_safetensors", "write_safetensors"]

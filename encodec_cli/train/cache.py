@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from encodec_cli.audio import read_mono
 from encodec_cli.errors import AudioError, ConfigError
-from encodec_cli.manifest import read_manifest_rows
+from encodec_cli.io.manifest import read_manifest_rows
 from encodec_cli.train.config import DataConfig
 
 __all__ = ["Recording", "build_cache", "read_index", "read_manifest"]

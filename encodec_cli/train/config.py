@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from encodec_cli.config.schema import from_mapping, read_yaml
 from encodec_cli.errors import ConfigError
-from encodec_cli.mappings import from_mapping, read_yaml
 
 __all__ = [
     "AdversaryConfig",

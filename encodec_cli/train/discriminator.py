@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from encodec_cli.spectra import stft
+from encodec_cli.dsp.spectra import stft
 
 __all__ = ["MultiScaleSTFTDiscriminator", "STFTDiscriminator"]
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from encodec_cli.errors import ConfigError
-from encodec_cli.model import CompressionModel
+from encodec_cli.model.module import CompressionModel
 from encodec_cli.nn.conv import StreamableConv1d, StreamableConvTranspose1d
 from encodec_cli.nn.lstm import StreamableLSTM
 from encodec_cli.nn.norm import set_weight

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from encodec_cli.model import CompressionModel
+from encodec_cli.model.module import CompressionModel
 from encodec_cli.nn.conv import StreamableConv1d
 from encodec_cli.nn.norm import set_weight
 

@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from encodec_cli.checkpoint import load_model_file, save_model
-from encodec_cli.config import load_codec_config
+from encodec_cli.checkpoints.modules import load_model_file, save_model
+from encodec_cli.config.codec import load_codec_config
 from encodec_cli.errors import CheckpointError, ConfigError
-from encodec_cli.model import CompressionModel
+from encodec_cli.model.module import CompressionModel
 from encodec_cli.train.cache import read_manifest
 from encodec_cli.train.config import TrainConfig
 from encodec_cli.train.data import Corpus

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from encodec_cli.spectra import mel_filterbank, squared_magnitudes, stft, third_octaves
+from encodec_cli.dsp.spectra import mel_filterbank, squared_magnitudes, stft, third_octaves
 
 __all__ = [
     "discriminator_loss",

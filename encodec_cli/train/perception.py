@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from encodec_cli.spectra import squared_magnitudes, stft, third_octaves
+from encodec_cli.dsp.spectra import squared_magnitudes, stft, third_octaves
 
 __all__ = ["intelligibility_loss", "loudness_loss"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from encodec_cli.model import CompressionModel
+from encodec_cli.model.module import CompressionModel
 from encodec_cli.train.balancer import Balancer
 from encodec_cli.train.config import TrainConfig
 from encodec_cli.train.discriminator import MultiScaleSTFTDiscriminator

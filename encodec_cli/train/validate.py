@@ -8,9 +8,9 @@ import torch
 from torch.nn.functional import pad
 
 from encodec_cli.audio import read_mono
-from encodec_cli.judging.metrics import measure
-from encodec_cli.latency import end_padding
-from encodec_cli.model import CompressionModel
+from encodec_cli.config.timing import end_padding
+from encodec_cli.evaluation.metrics import measure
+from encodec_cli.model.module import CompressionModel
 from encodec_cli.train.cache import read_manifest
 
 __all__ = ["validate"]

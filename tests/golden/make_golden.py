@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from meta_models import exact_wave, import_meta, small_meta_model
 
-from encodec_cli.config import load_codec_config
-from encodec_cli.resources import configs_folder
+from encodec_cli.config.bundled import configs_folder
+from encodec_cli.config.codec import load_codec_config
 
 FOLDER = Path(__file__).parent
 

@@ -159,4 +159,5 @@ def _decode_codes(decoders: RangeDecoders, frequencies: NDArray[np.int32]) -> ND
     upper = bounds[places]
     own = frequencies.ravel()[places].astype(np.int64)
     decoders.narrow(upper - own - starts, own)
-    return places - np.arange(count) * bins
+    codes: NDArray[np.intp] = places - np.arange(count) * bins
+    return codes

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from encodec_cli.entropy.integer.coding import decode_runs, encode_runs
 from encodec_cli.entropy.integer.network import IntegerNetwork
@@ -22,12 +22,10 @@ from encodec_cli.entropy.integer.weights import (
     canonical_hash,
     check_arrays,
     sizes_from_json,
-    sizes_json,
 )
 from encodec_cli.errors import CheckpointError, ContainerError
-from encodec_cli.safetensors_bytes import sorted_metadata
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "CodeModel", "code_model_bytes"]
+__all__ = ["FORMAT", "FORMAT_VERSION", "CodeModel"]
 
 FORMAT = "encodec-cli-codes"
 FORMAT_VERSION = 1
@@ -130,40 +128,21 @@ class CodeModel:
         Raises:
             ContainerError: K that the model has not, or a negative T.
         """
-        for _, codebooks, frames in runs:
+        for _, codebooks, length in runs:
             self._check_codebooks(codebooks)
-            if frames < 0:
-                raise ContainerError(f"a chunk of {frames} frames")
+            if length < 0:
+                raise ContainerError(f"a chunk of {length} frames")
         chunks = [np.zeros((k, 0), np.uint16) for _, k, _ in runs]
-        for k, alike in _alike([k for _, k, _ in runs]).items():
-            data, frames = [runs[i][0] for i in alike], [runs[i][2] for i in alike]
+        for k, some in _alike([k for _, k, _ in runs]).items():
+            data, frames = [runs[i][0] for i in some], [runs[i][2] for i in some]
             found = decode_runs(self._network, data, k, frames)
-            for i, codes in zip(alike, found, strict=True):
+            for i, codes in zip(some, found, strict=True):
                 chunks[i] = codes
         return chunks
 
     def _check_codebooks(self, codebooks: int) -> None:
         if not 1 <= codebooks <= self.codebooks:
             raise ContainerError(f"{codebooks} codebooks: the code model has 1 to {self.codebooks}")
-
-
-def code_model_bytes(
-    arrays: Arrays, sizes: Sizes, model_sha256: str, metadata: Mapping[str, str]
-) -> bytes:
-    """The file that `CodeModel.load` reads; equal numbers and words give equal bytes.
-
-    Raises:
-        CheckpointError: see `CodeModel`.
-    """
-    check_arrays(arrays, sizes, "code model")
-    header = {
-        **metadata,
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "sizes": sizes_json(sizes),
-        "model": model_sha256,
-    }
-    return sorted_metadata(save(dict(arrays), header))
 
 
 def _metadata(data: bytes, path: Path) -> dict[str, str]:

@@ -6,6 +6,8 @@ down. All numbers are multiples of that power whose sums stay below 2 ** 24 of i
 (`weights.check_arrays`): float32 is exact, and no order of additions matters.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -152,5 +154,5 @@ def shifted(x: Floats, scale: Floats, out: Floats) -> Floats:
     return limit(np.floor(out, out=out), out=out)
 
 
-def _power(shift: np.generic) -> Floats:
+def _power(shift: np.integer[Any]) -> Floats:
     return np.full(1, 0.5 ** int(shift), np.float32)

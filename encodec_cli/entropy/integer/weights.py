@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +30,13 @@ __all__ = [
     "sizes_json",
 ]
 
-Arrays = Mapping[str, NDArray[np.generic]]
+Arrays = Mapping[str, NDArray[np.integer[Any]]]
 
 _VERSION = 1
 _MOST_SHIFT = 22
 
 
-def array_shapes(s: Sizes) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+def array_shapes(s: Sizes) -> dict[str, tuple[type[np.integer[Any]], tuple[int, ...]]]:
     """Name of every array, its type and its shape."""
     books, blocks, tags = s.codebooks, len(s.dilations), len(s.trained)
     return {
@@ -124,7 +125,7 @@ def sizes_from_json(text: str, where: str) -> Sizes:
         names = {field.name for field in fields(Sizes)}
         if not isinstance(values, dict) or values.keys() != names:
             raise ValueError("not " + ", ".join(sorted(names)))
-        whole = {
+        whole: dict[str, Any] = {
             name: tuple(_whole(v) for v in value) if isinstance(value, list) else _whole(value)
             for name, value in values.items()
         }
@@ -172,7 +173,7 @@ def _product_sums(arrays: Arrays, name: str) -> NDArray[np.int64]:
     return found
 
 
-def _half(shift: NDArray[np.generic]) -> NDArray[np.int64]:
+def _half(shift: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """What rounds a shift to the right to the nearest: half of its step."""
     found: NDArray[np.int64] = (1 << shift.astype(np.int64)) >> 1
     return found

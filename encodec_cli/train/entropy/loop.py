@@ -9,6 +9,7 @@ Loshchilov & Hutter 2017); the network rounds in the last fifth. The weights jud
 are running means.
 """
 
+import copy
 import json
 import math
 import pickle
@@ -21,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from encodec_cli.errors import CheckpointError
 from encodec_cli.train.entropy.codes import CodedRecording
@@ -72,7 +72,7 @@ class CodeTrainer:
         self.network, self.corpus, self.schedule, self.folder = network, corpus, schedule, folder
         self._judged = judged
         self._device = network.tags.device
-        self.average = _average(network, schedule)
+        self.average = copy.deepcopy(network).requires_grad_(False)
         self._optimizer = torch.optim.AdamW(
             network.parameters(),
             lr=schedule.learning_rate,
@@ -114,13 +114,12 @@ class CodeTrainer:
         """The averaged network; it rounds, however short the training was."""
         if not bool(self.network.rounding):
             self._start_rounding()
-        found: CodeNetwork = self.average.module
-        return found
+        return self.average
 
     def judge(self) -> dict[str, Any]:
         """Log bits per code of the recordings to judge by."""
         return self._log(
-            {name: bits_per_code(self.average.module, some) for name, some in self._judged.items()}
+            {name: bits_per_code(self.average, some) for name, some in self._judged.items()}
         )
 
     def _step(self, rate: float) -> Tensor:
@@ -133,7 +132,7 @@ class CodeTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimizer.step()
-        self.average.update_parameters(self.network)
+        self._update_average()
         self.step += 1
         return loss.detach()
 
@@ -165,10 +164,15 @@ class CodeTrainer:
                 books = torch.arange(k, device=self._device)
                 self.network.outputs(context.flatten(0, 1), sums[:-1].flatten(1, 2), books)
         self.network.start_rounding()
-        # Buffers are no part of the average.
-        self.average.module.exponents.copy_(self.network.exponents)
-        self.average.module.rounding.copy_(self.network.rounding)
-        self.average.module._rounding = True
+        self.average.round_like(self.network)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A young average follows quickly.
+        decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(
+            list(self.average.parameters()), list(self.network.parameters()), 1 - decay
+        )
 
     def _log(self, record: dict[str, Any]) -> dict[str, Any]:
         line = {"step": self.step, "seconds": round(self.seconds), **record}
@@ -206,8 +210,3 @@ class CodeTrainer:
             raise CheckpointError(
                 f"{path}: does not fit; name another folder, or remove it ({line})"
             ) from error
-
-
-def _average(network: CodeNetwork, schedule: Schedule) -> AveragedModel:
-    decay = get_ema_multi_avg_fn(schedule.ema)
-    return AveragedModel(network, multi_avg_fn=decay)  # type: ignore[no-untyped-call]

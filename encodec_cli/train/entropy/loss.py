@@ -26,7 +26,7 @@ def code_loss(
         codes: `[S, M]`, int64.
         weights: of the frames, `[M]`.
     """
-    loss: Tensor = _CodeLoss.apply(outputs, vectors, biases, codes, weights)
+    loss: Tensor = _CodeLoss.apply(outputs, vectors, biases, codes, weights)  # type: ignore[no-untyped-call]
     return loss
 
 

@@ -38,6 +38,8 @@ class CodeNetwork(nn.Module):
     """
 
     tables: Tensor
+    exponents: Tensor
+    rounding: Tensor
 
     def __init__(self, sizes: Sizes, tables: Tensor, priors: Tensor, vectors: Tensor) -> None:
         super().__init__()
@@ -120,8 +122,14 @@ class CodeNetwork(nn.Module):
         self.rounding.fill_(True)
         self._rounding = True
 
+    def round_like(self, other: "CodeNetwork") -> None:
+        """Round in the ranges of `other`, which rounds."""
+        self.exponents.copy_(other.exponents)
+        self.rounding.fill_(True)
+        self._rounding = True
+
     def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
-        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[arg-type]
+        super()._load_from_state_dict(*args, **kwargs)
         self._rounding = bool(self.rounding.item())
 
     def mix_scale(self) -> Tensor:

@@ -1,19 +1,26 @@
 """The integer code model of a network that rounds."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import save
 from torch import Tensor
 
-from encodec_cli.entropy.integer.sizes import OCTAVE, WEIGHT_LIMIT
+from encodec_cli.checkpoints.safetensors_bytes import sorted_metadata
+from encodec_cli.entropy.integer.model import FORMAT, FORMAT_VERSION
+from encodec_cli.entropy.integer.sizes import OCTAVE, WEIGHT_LIMIT, Sizes
+from encodec_cli.entropy.integer.weights import check_arrays, sizes_json
 from encodec_cli.errors import CheckpointError
 from encodec_cli.train.entropy.network import INPUT_EXPONENT, STREAM_EXPONENT, CodeNetwork
 from encodec_cli.train.entropy.rounding import weight_exponent
 from encodec_cli.train.entropy.start import TABLE_EXPONENT, table_shifts
 
-__all__ = ["integer_arrays"]
+__all__ = ["code_model_bytes", "integer_arrays"]
 
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, NDArray[np.integer[Any]]]
 
 _LOGIT_EXPONENT = OCTAVE.bit_length() - 1
 
@@ -50,6 +57,25 @@ def integer_arrays(network: CodeNetwork) -> Arrays:
     return arrays
 
 
+def code_model_bytes(
+    arrays: Arrays, sizes: Sizes, model_sha256: str, metadata: Mapping[str, str]
+) -> bytes:
+    """The file that `CodeModel.load` reads; equal numbers and words give equal bytes.
+
+    Raises:
+        CheckpointError: see `CodeModel`.
+    """
+    check_arrays(arrays, sizes, "code model")
+    header = {
+        **metadata,
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "sizes": sizes_json(sizes),
+        "model": model_sha256,
+    }
+    return sorted_metadata(save(arrays, header))
+
+
 def _layer(
     name: str, weight: Tensor, bias: Tensor | None, inputs: Tensor, outputs: Tensor
 ) -> Arrays:
@@ -77,14 +103,14 @@ def _logits(n: CodeNetwork, outputs: Tensor) -> Arrays:
     }
 
 
-def _numbers(values: Tensor, dtype: type[np.generic]) -> NDArray[np.generic]:
+def _numbers(values: Tensor, dtype: type[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     whole = torch.round(values.double()).cpu().numpy()
     if dtype is np.int8:
         assert abs(whole).max() <= WEIGHT_LIMIT  # by the choice of exponents
     return whole.astype(dtype)
 
 
-def _shift(name: str, shift: Tensor) -> NDArray[np.generic]:
+def _shift(name: str, shift: Tensor) -> NDArray[np.integer[Any]]:
     whole = shift.cpu().numpy().astype(np.int64)
     if whole.size and whole.min() < 0:
         raise CheckpointError(

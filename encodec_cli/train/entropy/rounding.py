@@ -29,7 +29,7 @@ class _RoundActivation(torch.autograd.Function):
 
 def rounded_activation(x: Tensor, exponent: int, low: float, high: float) -> Tensor:
     """`x` to whole multiples, from `low` to `high`, of 2 ** -exponent; halves go up."""
-    found: Tensor = _RoundActivation.apply(x, exponent, low, high)
+    found: Tensor = _RoundActivation.apply(x, exponent, low, high)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -61,5 +61,5 @@ class _RoundWeight(torch.autograd.Function):
 
 def rounded_weight(weight: Tensor, dims: int = 1) -> Tensor:
     """`weight` to whole multiples of 2 ** -exponent, see `weight_exponent`."""
-    found: Tensor = _RoundWeight.apply(weight, weight_exponent(weight, dims))
+    found: Tensor = _RoundWeight.apply(weight, weight_exponent(weight, dims))  # type: ignore[no-untyped-call]
     return found

@@ -46,7 +46,7 @@ def _tables(rows: Tensor, codes: Tensor, inputs: int) -> Tensor:
     """Rows `[K, bins, D]` seen along the directions in which their sums spread most."""
     width = rows.shape[2]
     moments = torch.zeros(width, width, dtype=torch.float64)
-    for part in codes.split(_PORTION, dim=1):
+    for part in torch.split(codes, _PORTION, dim=1):
         sums = torch.zeros(part.shape[1], width)
         for book, code in zip(rows, part, strict=True):
             sums += book[code]
@@ -54,7 +54,8 @@ def _tables(rows: Tensor, codes: Tensor, inputs: int) -> Tensor:
     spread, directions = torch.linalg.eigh(moments / codes.shape[1])
     spread, directions = spread.flip(0)[:inputs], directions.flip(1)[:, :inputs]
     scale = spread.clamp(min=float(spread[0]) * 1e-8).rsqrt()
-    return rows @ (directions * scale).float()
+    found: Tensor = rows @ (directions * scale).float()
+    return found
 
 
 def _vectors(book: Tensor, outputs: int) -> Tensor:

@@ -1,0 +1,411 @@
+"""What a codec is made of, as validated frozen dataclasses read from YAML.
+
+    CodecConfig
+    ├── seanet:    SEANetConfig      one object behind encoder and decoder
+    └── quantizer: QuantizerConfig
+
+Nothing here imports torch, so `info` and `models list` stay instant. Sizes that follow from
+others (hop, frame rate, bits per code, bandwidth of a codebook) are properties, never keys.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from encodec_cli.config.schema import (
+    check_at_least,
+    check_choices,
+    check_keys,
+    from_mapping,
+    read_yaml,
+)
+from encodec_cli.errors import ConfigError, UsageError, parameter
+
+__all__ = [
+    "MOST_BEAMS",
+    "CodecConfig",
+    "Norm",
+    "PadMode",
+    "QuantizerConfig",
+    "SEANetConfig",
+    "SEANetDecoderConfig",
+    "load_codec_config",
+]
+
+Norm = Literal["none", "weight_norm", "spectral_norm", "time_group_norm", "layer_norm"]
+PadMode = Literal["reflect", "constant", "replicate"]
+
+MOST_BEAMS = 256
+"""Partial code sequences that a search may keep."""
+_DEFAULT_BANDWIDTH_KBPS = 6.0
+
+
+@dataclass(frozen=True)
+class SEANetConfig:
+    """Arguments of audiocraft's `SEANetEncoder`, same names, order, defaults and meaning.
+
+    `ratios` are the decoder's up-sampling factors; the encoder applies them reversed. Channels
+    double per stage, starting from `n_filters`. Beyond audiocraft, and because a layer at the full
+    sampling rate costs as much as all others, two arguments may be lists, from the waveform to the
+    codes: `n_residual_layers` with one count per stage, and `n_filters` with the channels at the
+    waveform and after each down-sampling.
+
+    Source: SoundStream (Zeghidour et al. 2021, section III.A) and EnCodec (Défossez et al. 2022,
+    section 3.1).
+    """
+
+    channels: int = 1
+    dimension: int = 128
+    n_filters: int | tuple[int, ...] = 32
+    n_residual_layers: int | tuple[int, ...] = 3
+    ratios: tuple[int, ...] = (8, 5, 4, 2)
+    activation: str = "ELU"
+    activation_params: dict[str, Any] = field(default_factory=lambda: {"alpha": 1.0})
+    norm: Norm = "none"
+    norm_params: dict[str, Any] = field(default_factory=dict)
+    kernel_size: int = 7
+    last_kernel_size: int = 7
+    residual_kernel_size: int = 3
+    dilation_base: int = 2
+    causal: bool = False
+    pad_mode: PadMode = "reflect"
+    true_skip: bool = True
+    compress: int = 2
+    lstm: int = 0
+    disable_norm_outer_blocks: int = 0
+
+    def __post_init__(self) -> None:
+        # Python callers pass lists, as audiocraft does; frozen means hashable tuples inside.
+        object.__setattr__(self, "ratios", tuple(self.ratios))
+        for name in ("n_filters", "n_residual_layers"):
+            value = getattr(self, name)
+            if not isinstance(value, int):
+                object.__setattr__(self, name, tuple(value))
+        check_choices(self)
+        for name in ("channels", "dimension", "compress", "dilation_base"):
+            check_at_least(self, name, 1)
+        for name in ("kernel_size", "last_kernel_size", "residual_kernel_size"):
+            check_at_least(self, name, 1)
+        for name in ("lstm", "disable_norm_outer_blocks"):
+            check_at_least(self, name, 0)
+        if not self.ratios or min(self.ratios) < 1:
+            raise ConfigError(f"ratios: {list(self.ratios)}: give at least one factor, all >= 1")
+        widths, layers = self.widths, self.residual_layers
+        if len(widths) != len(self.ratios) + 1 or min(widths) < 1:
+            raise ConfigError(
+                f"n_filters: {self.n_filters}: give one number >= 1, "
+                f"or a list of {len(self.ratios) + 1}, at the waveform and after each ratio"
+            )
+        if len(layers) != len(self.ratios) or min(layers) < 0:
+            raise ConfigError(
+                f"n_residual_layers: {self.n_residual_layers}: give one count >= 0, "
+                f"or a list of {len(self.ratios)}, one per ratio"
+            )
+        narrowest = min((w for w, n in zip(widths, layers, strict=False) if n), default=None)
+        if narrowest is not None and self.compress > narrowest:
+            raise ConfigError(
+                f"compress: {self.compress}: leaves none of n_filters ({narrowest}) channels"
+            )
+        if self.disable_norm_outer_blocks > len(self.ratios) + 2:
+            raise ConfigError(
+                f"disable_norm_outer_blocks: {self.disable_norm_outer_blocks}: "
+                f"there are only {len(self.ratios) + 2} blocks"
+            )
+        if self.causal and self.norm == "time_group_norm":
+            raise ConfigError("causal: a causal network cannot use norm: time_group_norm")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels at the waveform and after each down-sampling."""
+        if isinstance(self.n_filters, int):
+            return tuple(self.n_filters << stage for stage in range(len(self.ratios) + 1))
+        return self.n_filters
+
+    @property
+    def residual_layers(self) -> tuple[int, ...]:
+        """Residual blocks per stage, waveform side first."""
+        if isinstance(self.n_residual_layers, int):
+            return (self.n_residual_layers,) * len(self.ratios)
+        return self.n_residual_layers
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return math.prod(self.ratios)
+
+
+@dataclass(frozen=True)
+class SEANetDecoderConfig(SEANetConfig):
+    """Arguments of audiocraft's `SEANetDecoder`: those of the encoder and three of its own.
+
+    `trim_right_ratio` is the share of a causal transposed convolution's padding that is trimmed
+    on the right (1.0: all of it, no look-ahead).
+    """
+
+    final_activation: str | None = None
+    final_activation_params: dict[str, Any] | None = None
+    trim_right_ratio: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 <= self.trim_right_ratio <= 1.0:
+            raise ConfigError(f"trim_right_ratio: {self.trim_right_ratio}: give 0 to 1")
+        if self.trim_right_ratio != 1.0 and not self.causal:
+            raise ConfigError("trim_right_ratio: only a causal decoder can trim asymmetrically")
+
+
+@dataclass(frozen=True)
+class QuantizerConfig:
+    """Arguments of audiocraft's `ResidualVectorQuantizer`, same names, defaults and meaning.
+
+    Source: SoundStream (Zeghidour et al. 2021, section III.C).
+    """
+
+    dimension: int = 256
+    n_q: int = 8
+    q_dropout: bool = False
+    bins: int = 1024
+    decay: float = 0.99
+    kmeans_init: bool = True
+    kmeans_iters: int = 10
+    threshold_ema_dead_code: float = 2.0
+    orthogonal_reg_weight: float = 0.0
+    orthogonal_reg_active_codes_only: bool = False
+    orthogonal_reg_max_codes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("dimension", "n_q", "kmeans_iters"):
+            check_at_least(self, name, 1)
+        check_at_least(self, "bins", 2)
+        check_at_least(self, "threshold_ema_dead_code", 0)
+        check_at_least(self, "orthogonal_reg_weight", 0)
+        if self.bins > 65536:
+            raise ConfigError(f"bins: {self.bins}: codes are stored in 16 bits; at most 65536")
+        if self.orthogonal_reg_max_codes is not None:
+            check_at_least(self, "orthogonal_reg_max_codes", 1)
+        if not 0.0 <= self.decay < 1.0:
+            raise ConfigError(f"decay: {self.decay}: give 0 <= decay < 1")
+
+    @property
+    def bits(self) -> int:
+        """Bits of one stored code."""
+        return math.ceil(math.log2(self.bins))
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """A whole compression model.
+
+    `sample_rate` in Hz; `segment_seconds` is the length of the independent pieces the model was
+    trained to code (None: the whole signal) and `overlap` the share of a segment that adjacent
+    ones have in common; `normalize` divides each segment by its RMS and stores that scale;
+    `target_bandwidths` in kb/s are those the model was trained for. `search` is how many partial
+    code sequences encoding keeps unless told otherwise (see nn/search.py); 1 is greedy. `level_db`
+    is the RMS level, in dBFS, that every second of a whole signal is brought to, see level.py; None
+    leaves it as it is.
+    """
+
+    name: str
+    sample_rate: int
+    channels: int
+    seanet: SEANetConfig
+    decoder: SEANetDecoderConfig
+    quantizer: QuantizerConfig
+    target_bandwidths: tuple[float, ...]
+    normalize: bool = False
+    segment_seconds: float | None = None
+    overlap: float = 0.01
+    search: int = 1
+    level_db: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.isprintable() or not 1 <= len(self.name) <= 200:
+            raise ConfigError(f"name: {self.name!r}: give 1 to 200 printable characters")
+        if not 1000 <= self.sample_rate <= 768000:
+            raise ConfigError(f"sample_rate: {self.sample_rate}: give 1000 to 768000 Hz")
+        if self.segment_seconds is not None and not 0.01 <= self.segment_seconds <= 3600:
+            raise ConfigError(f"segment_seconds: {self.segment_seconds}: give 0.01 to 3600")
+        check_at_least(self, "search", 1)
+        if self.level_db is not None:
+            if not -60 <= self.level_db <= 0:
+                raise ConfigError(f"level_db: {self.level_db}: give -60 to 0")
+            if self.segment_seconds is not None:
+                raise ConfigError("level_db: is for whole signals; segments have normalize")
+        segment, stride = self.segment_samples, self.stride_samples
+        # With more, a file's end could cut more than its last two segments short.
+        if not 0.0 <= self.overlap <= 0.5 or (segment and stride and segment > 2 * stride):
+            raise ConfigError(f"overlap: {self.overlap}: give 0 to 0.5; segments overlap in pairs")
+        if segment is None:
+            if self.normalize:
+                raise ConfigError("normalize: scales are per segment; set segment_seconds")
+            if self.seanet.norm == "time_group_norm" or self.decoder.norm == "time_group_norm":
+                raise ConfigError(
+                    "norm: time_group_norm averages over all time, so it codes segments only; "
+                    "set segment_seconds"
+                )
+        if not self.target_bandwidths:
+            raise ConfigError("target_bandwidths: give at least one, in kb/s")
+        for bandwidth in self.target_bandwidths:
+            try:
+                self.codebooks_for(bandwidth)
+            except UsageError as error:
+                raise ConfigError(f"target_bandwidths: {error}") from None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str = "config") -> Self:
+        """Build from the layout of the YAML files; `where` names the file in errors.
+
+        Raises:
+            ConfigError: unknown or missing key, wrong type, value out of range.
+        """
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"{where}: not a mapping of keys to values")
+        data = dict(data)
+        allowed = {f.name for f in dataclasses.fields(cls)} - {"decoder"}
+        check_keys(data, allowed, where)
+        for section in ("seanet", "quantizer"):
+            if not isinstance(data.get(section), Mapping):
+                raise ConfigError(f"{where}: {section}: missing, or not a mapping of keys")
+        if "channels" not in data:
+            raise ConfigError(f"{where}: channels: missing")
+        seanet = dict(data["seanet"])
+        inherited = {"channels": data["channels"]}
+        sides = {side: seanet.pop(side, None) or {} for side in ("encoder", "decoder")}
+        if "channels" in seanet:
+            raise ConfigError(f"{where}: seanet: channels is set once, at the top")
+        for side, keys in sides.items():
+            if not isinstance(keys, Mapping):
+                raise ConfigError(f"{where}: seanet.{side}: not a mapping of keys")
+            for key in ("channels", "dimension", "ratios"):
+                if key in keys:
+                    raise ConfigError(
+                        f"{where}: seanet.{side}: {key} is shared by encoder and decoder; "
+                        "set it once, outside"
+                    )
+        data["seanet"] = from_mapping(
+            SEANetConfig, {**inherited, **seanet, **sides["encoder"]}, f"{where}: seanet"
+        )
+        decoder = from_mapping(
+            SEANetDecoderConfig, {**inherited, **seanet, **sides["decoder"]}, f"{where}: seanet"
+        )
+        quantizer = dict(data["quantizer"])
+        if "dimension" in quantizer:
+            raise ConfigError(f"{where}: quantizer: dimension is taken from seanet.dimension")
+        quantizer["dimension"] = data["seanet"].dimension
+        data["quantizer"] = from_mapping(QuantizerConfig, quantizer, f"{where}: quantizer")
+        return from_mapping(cls, {**data, "decoder": decoder}, where)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Inverse of `from_dict`: JSON-ready, every key spelled out."""
+        data: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        encoder, decoder = data["seanet"], data.pop("decoder")
+        for section in (encoder, decoder):
+            del section["channels"]
+        shared = {k: v for k, v in encoder.items() if decoder[k] == v}
+        data["seanet"] = {
+            **shared,
+            "encoder": {k: v for k, v in encoder.items() if k not in shared},
+            "decoder": {k: v for k, v in decoder.items() if k not in shared},
+        }
+        del data["quantizer"]["dimension"]
+        return data
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return self.seanet.hop_length
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Frames per second, exact."""
+        return Fraction(self.sample_rate, self.hop_length)
+
+    @property
+    def chunk_frames(self) -> int:
+        """Frames of one chunk of codes, unless told otherwise: of a segment, or about a second.
+
+        Of whole signals it is the least multiple of 8 that lasts a second or longer, so that no
+        codebook of a full chunk needs fill bits: 80 at 75 Hz, 152 at 150 Hz. Files hold at most
+        4096 frames in a chunk.
+        """
+        if self.segment_samples is not None:
+            return self.frames(self.segment_samples)
+        return min(4096, 8 * -(-self.sample_rate // (8 * self.hop_length)))
+
+    @property
+    def segment_samples(self) -> int | None:
+        """Samples of one segment, None when the whole signal is one."""
+        if self.segment_seconds is None:
+            return None
+        return int(self.segment_seconds * self.sample_rate)
+
+    @property
+    def stride_samples(self) -> int | None:
+        """Samples from the start of one segment to the start of the next."""
+        segment = self.segment_samples
+        return None if segment is None else max(1, int((1 - self.overlap) * segment))
+
+    def frames(self, samples: int) -> int:
+        """Frames that `samples` samples are coded in (integers: encodec#35)."""
+        return -(-samples // self.hop_length)
+
+    def bandwidth_kbps(self, n_q: int) -> float:
+        """kb/s of the codes of `n_q` codebooks, without container."""
+        return float(n_q * self.quantizer.bits * self.frame_rate / 1000)
+
+    def codebooks_for(self, bandwidth_kbps: float) -> int:
+        """Largest number of codebooks whose codes fit in `bandwidth_kbps`.
+
+        Raises:
+            UsageError: below one codebook or above all of them.
+        """
+        per_codebook = self.quantizer.bits * self.frame_rate / 1000
+        # 1 part in 10^9 so that 1.1 (no exact binary) still holds a codebook of exactly 1.1 kb/s.
+        if not math.isfinite(bandwidth_kbps) or bandwidth_kbps <= 0:
+            raise UsageError(f"bandwidth {bandwidth_kbps:g} kb/s: give a number above 0")
+        n_q = math.floor(Fraction(bandwidth_kbps * (1 + 1e-9)) / per_codebook)
+        if not 1 <= n_q <= self.quantizer.n_q:
+            raise UsageError(
+                f"bandwidth {bandwidth_kbps:g} kb/s: {self.name} codes "
+                f"{self.bandwidth_kbps(1):g} to {self.bandwidth_kbps(self.quantizer.n_q):g} kb/s"
+            )
+        return n_q
+
+    def choose_codebooks(self, bandwidth: float | None = None, n_q: int | None = None) -> int:
+        """Codebooks for a bandwidth in kb/s or a number; for what is nearest to 6 kb/s if neither.
+
+        Raises:
+            UsageError: both given, or out of the model's range.
+        """
+        if bandwidth is not None and n_q is not None:
+            raise UsageError(f"give {parameter('bandwidth')} or {parameter('n_q')}, not both")
+        if n_q is not None:
+            return self.check_codebooks(n_q)
+        if bandwidth is not None:
+            return self.codebooks_for(bandwidth)
+        most, least = self.bandwidth_kbps(self.quantizer.n_q), self.bandwidth_kbps(1)
+        return self.codebooks_for(max(least, min(_DEFAULT_BANDWIDTH_KBPS, most)))
+
+    def check_codebooks(self, n_q: int) -> int:
+        """Return `n_q` if this model has that many codebooks.
+
+        Raises:
+            UsageError: if it has not.
+        """
+        if not 1 <= n_q <= self.quantizer.n_q:
+            raise UsageError(f"{n_q} codebooks: {self.name} has 1 to {self.quantizer.n_q}")
+        return n_q
+
+
+def load_codec_config(path: Path) -> CodecConfig:
+    """Read a model config.
+
+    Raises:
+        ConfigError: see `CodecConfig.from_dict`; also if the file is missing or not YAML.
+    """
+    return CodecConfig.from_dict(read_yaml(path), str(path))

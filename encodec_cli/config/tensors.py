@@ -1,0 +1,59 @@
+"""The tensors that a codec's file must hold."""
+
+from collections.abc import Mapping
+
+from encodec_cli.config.codec import CodecConfig
+from encodec_cli.config.layers import Shapes
+from encodec_cli.config.plan import decoder_plan, encoder_plan
+from encodec_cli.errors import CheckpointError
+
+__all__ = ["check_shapes", "codec_shapes"]
+
+
+def codec_shapes(config: CodecConfig) -> Shapes:
+    """All tensors of a codec's file: both networks' weights, norms of weights folded, codebooks.
+
+    Raises:
+        ConfigError: sizes that make no layer.
+    """
+    quantizer = config.quantizer
+    books: Shapes = {
+        f"quantizer.vq.layers.{k}._codebook.embed": (quantizer.bins, quantizer.dimension)
+        for k in range(quantizer.n_q)
+    }
+    return {
+        **encoder_plan(config.seanet).shapes(),
+        **books,
+        **decoder_plan(config.decoder).shapes(),
+    }
+
+
+def check_shapes(config: CodecConfig, found: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Refuse tensors of these names and shapes for the codec of `config`.
+
+    Raises:
+        CheckpointError: some are missing or left over, or shapes differ; `where` names the file.
+    """
+    seanet = config.seanet
+    layers = config.quantizer.n_q + sum(seanet.residual_layers) + seanet.lstm + len(seanet.ratios)
+    if layers > max(len(found), 1):  # to plan it could cost endless memory
+        raise CheckpointError(
+            f"{where}: does not fit {config.name}: a model of {layers} layers, {len(found)} tensors"
+        )
+    expected = codec_shapes(config)
+    missing, left_over = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected)
+    if missing or left_over:
+        raise CheckpointError(
+            f"{where}: does not fit {config.name}: "
+            f"missing {_some(missing)}; left over {_some(left_over)}"
+        )
+    for name, shape in found.items():
+        if tuple(shape) != expected[name]:
+            raise CheckpointError(
+                f"{where}: {name}: shape {tuple(shape)}, {config.name} has {expected[name]}"
+            )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:4]) or "nothing"
+    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown

@@ -1,0 +1,176 @@
+"""How far a model looks ahead and back, from its config alone: latency, and what seeking needs.
+
+A layer of kernel k, dilation d and stride s sees (k - 1) d + 1 samples of its input, of which
+(k - 1) d + 1 - s are padding where the signal ends: `right` ahead of the newest sample of the hop,
+the others behind. Summed over the layers, each at its own rate, that is
+
+    encoder:  frame t needs samples up to (t + 1) * hop + look-ahead
+    decoder:  sample n needs frames from n / hop - history to (n + look-ahead) / hop
+
+An LSTM looks back over everything; how soon it forgets is a property of its weights (`preroll`).
+"""
+
+import math
+
+from encodec_cli.config.codec import CodecConfig, SEANetConfig, SEANetDecoderConfig
+from encodec_cli.errors import UsageError, parameter
+
+__all__ = [
+    "algorithmic_latency_ms",
+    "block_frames_for",
+    "carries_scale",
+    "decoder_history",
+    "decoder_lookahead",
+    "encoder_lookahead",
+    "end_padding",
+    "timing_ms",
+]
+
+
+def encoder_lookahead(config: SEANetConfig) -> int:
+    """Samples beyond the end of a frame that the encoder needs to code it; 0 if causal."""
+    hop = 1
+    samples = _right(config, config.kernel_size)
+    for stage, ratio in enumerate(reversed(config.ratios)):
+        samples += hop * _residual_padding(config, stage)[1]
+        samples += hop * _right(config, 2 * ratio, stride=ratio)
+        hop *= ratio
+    return samples + hop * _right(config, config.last_kernel_size)
+
+
+def decoder_lookahead(config: SEANetDecoderConfig) -> int:
+    """Samples by which what can be decoded lags behind the frames that came; 0 if causal."""
+    lag = _right(config, config.kernel_size)
+    for stage, ratio in _upsampling(config):
+        lag = lag * ratio + _trim_left(config, ratio) + _residual_padding(config, stage)[1]
+    return lag + _right(config, config.last_kernel_size)
+
+
+def end_padding(config: CodecConfig) -> int:
+    """Samples of silence that encoding a whole signal appends, so that its end decodes in full.
+
+    At most a hop, where a causal decoder looks ahead: its frames overlap like an MDCT's, and the
+    last one needs a successor. More than one changes the end no further, even if the decoder sees
+    more (measured, see docs/streaming.md). Centred networks and segments end as they were trained
+    to, and Meta's codes stay Meta's.
+    """
+    if config.decoder.trim_right_ratio == 1.0 or config.segment_samples is not None:
+        return 0
+    return min(config.hop_length, decoder_lookahead(config.decoder))
+
+
+def carries_scale(config: CodecConfig, chunk_frames: int) -> bool:
+    """Whether an encoder gives chunks of so many frames a scale: those of a second, and segments.
+
+    Decoders go by what the file's header says.
+
+    In the short chunks of live streams scales would take more than codes do (4 bytes a chunk), and
+    a level cannot be told from them.
+    """
+    if config.segment_samples is not None:
+        return config.normalize
+    return config.level_db is not None and chunk_frames == config.chunk_frames
+
+
+def decoder_history(config: SEANetDecoderConfig) -> int:
+    """Frames before its own that the first sample of a frame depends on, an LSTM aside."""
+    back = _left(config, config.last_kernel_size)
+    for stage, ratio in reversed(_upsampling(config)):
+        back += _residual_padding(config, stage)[0]
+        # Inputs i reach the untrimmed outputs i * ratio to (i + 2) * ratio - 1.
+        back = (back + 2 * ratio - 1 - _trim_left(config, ratio)) // ratio
+    return back + _left(config, config.kernel_size)
+
+
+def algorithmic_latency_ms(config: CodecConfig) -> float:
+    """Least delay in ms from a sample into the encoder to the same one out of the decoder.
+
+    One frame and what both networks look ahead; of a segment model, a segment. Computing, pipes
+    and sound cards come on top.
+    """
+    if config.segment_samples is not None:
+        return 1000 * config.segment_samples / config.sample_rate
+    ahead = encoder_lookahead(config.seanet) + decoder_lookahead(config.decoder)
+    return 1000 * (config.hop_length + ahead) / config.sample_rate
+
+
+def timing_ms(config: CodecConfig) -> dict[str, float]:
+    """What users are told of a model's delays, in ms; see `algorithmic_latency_ms`.
+
+    `block_ms` is how long an encoder waits unless told otherwise, `decoder_history_ms` how far a
+    decoder looks back, its LSTM aside. A segment is coded by itself, whatever surrounds it.
+    """
+    samples = {"block_ms": config.segment_samples or 0}
+    if config.segment_samples is None:
+        samples = {
+            "block_ms": config.chunk_frames * config.hop_length,
+            "encoder_lookahead_ms": encoder_lookahead(config.seanet),
+            "decoder_lookahead_ms": decoder_lookahead(config.decoder),
+            "decoder_history_ms": decoder_history(config.decoder) * config.hop_length,
+        }
+    return {
+        "latency_ms": round(algorithmic_latency_ms(config), 3),
+        **{name: round(1000 * n / config.sample_rate, 3) for name, n in samples.items()},
+    }
+
+
+def block_frames_for(config: CodecConfig, latency_ms: float | None) -> int:
+    """Frames in a block, so that encoding waits at most `latency_ms` for samples.
+
+    About a second if that is None; more than that it never is.
+
+    Raises:
+        UsageError: less than a frame and the look-ahead, or a segment model.
+    """
+    most = config.chunk_frames
+    if latency_ms is None:
+        return most
+    if config.segment_samples is not None:
+        raise UsageError(
+            f"{parameter('latency_ms')}: {config.name} codes segments of "
+            f"{config.segment_seconds:g} s; its latency cannot be changed"
+        )
+    ahead = encoder_lookahead(config.seanet)
+    least = 1000 * (config.hop_length + ahead) / config.sample_rate
+    if not (math.isfinite(latency_ms) and latency_ms >= least * (1 - 5e-4)):
+        raise UsageError(
+            f"{parameter('latency_ms', f'{latency_ms:g}')}: {config.name} needs at least "
+            f"{least:.2f} ms, one frame" + (" and what it looks ahead" if ahead else "")
+        )
+    # 5 parts in 10^4, so that 13.33 holds a frame of 13 1/3 ms.
+    samples = latency_ms * (1 + 5e-4) / 1000 * config.sample_rate - ahead
+    return max(1, min(most, int(samples / config.hop_length)))
+
+
+def _padding(kernel_size: int, dilation: int = 1, stride: int = 1) -> int:
+    return (kernel_size - 1) * dilation + 1 - stride
+
+
+def _right(config: SEANetConfig, kernel_size: int, dilation: int = 1, stride: int = 1) -> int:
+    return 0 if config.causal else _padding(kernel_size, dilation, stride) // 2
+
+
+def _left(config: SEANetConfig, kernel_size: int, dilation: int = 1) -> int:
+    return _padding(kernel_size, dilation) - _right(config, kernel_size, dilation)
+
+
+def _residual_padding(config: SEANetConfig, stage: int) -> tuple[int, int]:
+    """Samples that the residual blocks of a stage look back and ahead together."""
+    kernel, base = config.residual_kernel_size, config.dilation_base
+    dilations = [base**j for j in range(config.residual_layers[stage])]
+    return (
+        sum(_left(config, kernel, dilation) for dilation in dilations),
+        sum(_right(config, kernel, dilation) for dilation in dilations),
+    )
+
+
+def _upsampling(config: SEANetDecoderConfig) -> list[tuple[int, int]]:
+    """Stage and ratio of each transposed convolution, in the order of the decoder."""
+    last = len(config.ratios) - 1
+    return [(last - i, ratio) for i, ratio in enumerate(config.ratios)]
+
+
+def _trim_left(config: SEANetDecoderConfig, ratio: int) -> int:
+    """What a transposed convolution of kernel 2 * ratio drops in front of its output."""
+    right = math.ceil(ratio * config.trim_right_ratio) if config.causal else ratio // 2
+    return ratio - right

@@ -1,0 +1,164 @@
+"""Inputs and outputs of bytes: files, standard input, standard output.
+
+Outputs are either complete or absent.
+
+Everything the command line writes goes through `atomic_output`: the bytes land in a hidden
+temporary file beside the target and are renamed over it only after the writer succeeded, so a
+crash, Ctrl-C or a full disk never leaves half a file under the name the user asked for.
+"""
+
+import errno
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from encodec_cli.errors import EncodecCliError, OutputError, parameter
+
+__all__ = [
+    "CountingFile",
+    "atomic_output",
+    "check_writable",
+    "make_folder",
+    "open_input",
+    "standard_output",
+]
+
+# The umask, which belongs to the whole process, is only read by setting it.
+_UMASK = threading.Lock()
+
+
+def check_writable(path: Path, *, force: bool) -> None:
+    """Refuse early what `atomic_output` would refuse after the work is done.
+
+    Raises:
+        OutputError: `path` exists and `force` is false, is no ordinary file, or its folder is
+            missing.
+    """
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder; name a file")
+        if path.exists() and not path.is_file():
+            # Renaming over /dev/null would replace the device.
+            raise OutputError(f"{path}: is a device or pipe; write to '-' and redirect that")
+        if path.exists() and not force:
+            raise _taken(path)
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: folder {path.parent} does not exist; create it first")
+    except OSError as error:  # a name that is too long
+        raise OutputError(f"{path}: cannot write there: {error.strerror}") from error
+
+
+@contextmanager
+def atomic_output(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
+    """Yield a binary file that becomes `path` when the block ends without an exception.
+
+    The file is seekable, has the permissions an ordinary new file would get, and is removed if
+    the block raises (KeyboardInterrupt included).
+
+    Raises:
+        OutputError: see `check_writable`; also when the disk is full or the folder read-only.
+    """
+    check_writable(path, force=force)
+    try:
+        descriptor, name = tempfile.mkstemp(
+            prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent
+        )
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write there: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+        with _UMASK:
+            umask = os.umask(0)
+            os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        if not force and path.exists():  # somebody else made it while we worked
+            raise _taken(path)
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES):
+            raise OutputError(f"{path}: cannot write: {error.strerror}") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _taken(path: Path) -> OutputError:
+    force = parameter("force", True)
+    return OutputError(f"{path}: exists already; use {force} to overwrite it")
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder`, and those it lies in.
+
+    Raises:
+        OutputError: that is impossible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error
+
+
+@contextmanager
+def open_input(source: Path | Literal["-"]) -> Iterator[BinaryIO]:
+    """Yield a binary file to read `source` from; "-" is standard input.
+
+    Raises:
+        EncodecCliError: missing, a folder, unreadable, closed, or a terminal.
+    """
+    if source == "-":
+        if sys.stdin is None or sys.stdin.closed:
+            raise EncodecCliError("stdin: is closed; pipe a file into it or name one")
+        if sys.stdin.isatty():
+            raise EncodecCliError("stdin: is a terminal; pipe a file into it or name one")
+        yield sys.stdin.buffer
+        return
+    try:
+        file = source.open("rb")
+    except FileNotFoundError as error:
+        raise EncodecCliError(f"{source}: no such file; check the name") from error
+    except IsADirectoryError as error:
+        raise EncodecCliError(f"{source}: is a folder; name a file") from error
+    except OSError as error:
+        raise EncodecCliError(f"{source}: cannot read: {error.strerror}") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def standard_output() -> Iterator[BinaryIO]:
+    """Yield standard output for bytes.
+
+    Raises:
+        OutputError: it is a terminal, or closed.
+    """
+    if sys.stdout is None or sys.stdout.closed:
+        raise OutputError("stdout: is closed; pipe or redirect it, or name a file")
+    if sys.stdout.isatty():
+        raise OutputError("stdout: is a terminal; pipe or redirect it, or name a file")
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
+
+
+class CountingFile:
+    """Passes bytes on to a binary file, at once, and counts them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.bytes = 0
+
+    def write(self, data: bytes) -> int:
+        written = self._file.write(data)
+        self._file.flush()  # a pipe's reader need not wait for a buffer to fill
+        self.bytes += written
+        return written
+
+    def flush(self) -> None:
+        self._file.flush()

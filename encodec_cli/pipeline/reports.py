@@ -1,0 +1,71 @@
+"""What became of a file that went through the pipeline."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["DecodeReport", "EncodeReport", "Place", "Progress"]
+
+Place = Path | Literal["-"]
+"""A file; "-" is standard input or output."""
+Progress = Callable[[float, float | None], None]
+"""Called with the seconds of audio done, and in all if known."""
+
+
+@dataclass(frozen=True)
+class EncodeReport:
+    """What `encode_file` did."""
+
+    source: str
+    target: str
+    model: str
+    codebooks: int
+    seconds: float
+    """Length of the audio."""
+    bytes: int
+    """Size of the `.ecdc` file."""
+    elapsed_seconds: float
+
+    @property
+    def kbps(self) -> float:
+        """Real rate on disk."""
+        return self.bytes * 8 / self.seconds / 1000
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio per second of work."""
+        return self.seconds / max(self.elapsed_seconds, 1e-9)
+
+
+@dataclass(frozen=True)
+class DecodeReport:
+    """What `decode_file` did."""
+
+    source: str
+    target: str
+    model: str
+    codebooks: int
+    """Codebooks used, at most those stored."""
+    sample_rate: int
+    samples: int
+    """Per channel, at `sample_rate` Hz."""
+    clipped: int
+    """Samples of any channel that had to be clamped."""
+    gain: float
+    """What `rescale` multiplied the audio by; 1 if nothing had to be lowered."""
+    damage: tuple[str, ...]
+    """What could not be read and was replaced by silence, one line each."""
+    notes: tuple[str, ...]
+    """What to know of the result, see `decoded_from`."""
+    elapsed_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio."""
+        return self.samples / self.sample_rate
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio per second of work."""
+        return self.seconds / max(self.elapsed_seconds, 1e-9)
