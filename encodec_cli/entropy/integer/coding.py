@@ -16,7 +16,7 @@ from encodec_cli.entropy.integer.network import Floats, IntegerNetwork, limit
 from encodec_cli.entropy.integer.range_coder import RangeDecoders, encode_run
 from encodec_cli.entropy.integer.state import ContextState
 
-__all__ = ["decode_runs", "encode_runs"]
+__all__ = ["code_frequencies", "decode_runs", "encode_runs"]
 
 Codes = NDArray[np.uint16]
 
@@ -66,18 +66,28 @@ def _together(chunks: Sequence[Codes]) -> Iterator[list[Codes]]:
         yield some
 
 
+def code_frequencies(network: IntegerNetwork, chunk: Codes) -> NDArray[np.int32]:
+    """Frequencies of all codes where each of a chunk `[K, T]` stands, `[T, K, bins]`."""
+    codes = chunk.T.astype(np.intp)
+    found = np.zeros((*codes.shape, network.sizes.bins), np.int32)
+    for part, k, frequencies in _frequencies(network, _context(network, codes[None])[0], codes):
+        found[part, k] = frequencies
+    return found
+
+
 def _encode(network: IntegerNetwork, chunks: list[Codes]) -> list[bytes]:
-    codebooks, tag = chunks[0].shape[0], network.sizes.tag(chunks[0].shape[0])
     frames = [c.shape[1] for c in chunks]
-    codes = np.zeros((len(chunks), max(frames), codebooks), np.intp)
+    codes = np.zeros((len(chunks), max(frames), chunks[0].shape[0]), np.intp)
     for row, chunk in zip(codes, chunks, strict=True):
         row[: chunk.shape[1]] = chunk.T
-    sums = network.no_sums(*codes.shape[:2])
-    for k, book in enumerate(network.books[:codebooks]):
-        sums += book.table[codes[..., k]]
-    context = network.context(limit(np.floor(sums, out=sums), out=sums), tag)
     inside = np.arange(max(frames)) < np.array(frames)[:, None]
-    below, own, total = _intervals(network, context[inside], codes[inside])
+    context = _context(network, codes)[inside]
+    codes = codes[inside]
+    below, own, total = (np.zeros(codes.shape, np.int64) for _ in range(3))
+    for part, k, frequencies in _frequencies(network, context, codes):
+        code = codes[part, k]
+        own[part, k] = frequencies[np.arange(len(code)), code]
+        below[part, k], total[part, k] = _below_and_total(frequencies, code)
     runs, start = [], 0
     for count in frames:
         end = start + count
@@ -87,27 +97,30 @@ def _encode(network: IntegerNetwork, chunks: list[Codes]) -> list[bytes]:
     return runs
 
 
-def _intervals(
+def _context(network: IntegerNetwork, codes: NDArray[np.intp]) -> Floats:
+    """Context `[B, T, C]` of the frames before each of codes `[B, T, K]`."""
+    sums = network.no_sums(*codes.shape[:2])
+    for k, book in enumerate(network.books[: codes.shape[2]]):
+        sums += book.table[codes[..., k]]
+    inputs = limit(np.floor(sums, out=sums), out=sums)
+    return network.context(inputs, network.sizes.tag(codes.shape[2]))
+
+
+def _frequencies(
     network: IntegerNetwork, context: Floats, codes: NDArray[np.intp]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """What codes `[M, K]` own: the sum of the frequencies below, the own one, that of all."""
-    below, own, total = (np.zeros(codes.shape, np.int64) for _ in range(3))
+) -> Iterator[tuple[slice, int, NDArray[np.int32]]]:
+    """Some rows of codes `[M, K]`, a codebook, and its frequencies `[m, bins]` there; all once."""
     channels = network.sizes.channels
     for start in range(0, len(codes), _ROWS):
         part = slice(start, min(start + _ROWS, len(codes)))
-        rows = np.arange(part.stop - start)
-        known = network.known(len(rows))
+        known = network.known(part.stop - start)
         known[:, :channels] = context[part]
         inputs = known[:, channels:-1]
-        sums = network.no_sums(len(rows))
+        sums = network.no_sums(len(known))
         for k, book in enumerate(network.books[: codes.shape[1]]):
-            code = codes[part, k]
             limit(np.floor(sums, out=inputs), out=inputs)
-            frequencies = book.frequencies(known)
-            own[part, k] = frequencies[rows, code]
-            below[part, k], total[part, k] = _below_and_total(frequencies, code)
-            sums += book.table[code]
-    return below, own, total
+            yield part, k, book.frequencies(known)
+            sums += book.table[codes[part, k]]
 
 
 def _below_and_total(

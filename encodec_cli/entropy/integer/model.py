@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from encodec_cli.entropy.integer.coding import decode_runs, encode_runs
+from encodec_cli.entropy.integer.coding import code_frequencies, decode_runs, encode_runs
 from encodec_cli.entropy.integer.network import IntegerNetwork
 from encodec_cli.entropy.integer.sizes import Sizes
 from encodec_cli.entropy.integer.weights import (
@@ -103,13 +103,7 @@ class CodeModel:
             ContainerError: not uint16 [K, T] with K up to `codebooks`, or codes beyond `bins`.
         """
         for chunk in chunks:
-            if chunk.dtype != np.uint16 or chunk.ndim != 2:
-                raise ContainerError(
-                    f"codes must be uint16 [K, T], not {chunk.dtype} {chunk.shape}"
-                )
-            self._check_codebooks(chunk.shape[0])
-            if chunk.size and int(chunk.max()) >= self.bins:
-                raise ContainerError(f"code {int(chunk.max())}: there are 0 to {self.bins - 1}")
+            self._check(chunk)
         runs = [b""] * len(chunks)
         for alike in _alike([chunk.shape[0] for chunk in chunks]).values():
             some = [i for i in alike if chunks[i].size]
@@ -139,6 +133,24 @@ class CodeModel:
             for i, codes in zip(some, found, strict=True):
                 chunks[i] = codes
         return chunks
+
+    def frequencies(self, chunk: NDArray[np.uint16]) -> NDArray[np.int32]:
+        """How often each code is to be expected where each of a chunk `[K, T]` stands.
+
+        `[T, K, bins]`, 1 to 2 ** 16 + 1; `encode_chunks` shares the range out in proportion.
+
+        Raises:
+            ContainerError: see `encode_chunks`.
+        """
+        self._check(chunk)
+        return code_frequencies(self._network, chunk)
+
+    def _check(self, chunk: NDArray[np.uint16]) -> None:
+        if chunk.dtype != np.uint16 or chunk.ndim != 2:
+            raise ContainerError(f"codes must be uint16 [K, T], not {chunk.dtype} {chunk.shape}")
+        self._check_codebooks(chunk.shape[0])
+        if chunk.size and int(chunk.max()) >= self.bins:
+            raise ContainerError(f"code {int(chunk.max())}: there are 0 to {self.bins - 1}")
 
     def _check_codebooks(self, codebooks: int) -> None:
         if not 1 <= codebooks <= self.codebooks:

@@ -29,7 +29,7 @@ _SHIFT, _LEAST, _ONE = np.uint64(_UNIT), np.uint64(_BOTTOM), np.uint64(1)
 def encode_run(below: Sequence[int], frequencies: Sequence[int], totals: Sequence[int]) -> bytes:
     """The run of symbols that own [below, below + frequency) of their totals.
 
-    Each frequency is at least 1; totals are below 2 ** 27, and at least below + frequency.
+    Each frequency is at least 1; totals are below 2 ** 32, and at least below + frequency.
     """
     low, width = 0, 1 << _TOP
     out = bytearray()
