@@ -36,7 +36,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "pipeline": ("audio", "config", "container", "entropy", "io", "model", "stream", "tokens"),
     "evaluation": ("audio", "dsp", "model", "pipeline", "stream"),
     "report": ("audio", "dsp", "evaluation", "io", "model"),
-    "train": ("audio", "checkpoints", "config", "dsp", "evaluation", "io", "model", "nn"),
+    "train": (
+        *("audio", "checkpoints", "config", "dsp", "entropy", "evaluation", "io", "model", "nn"),
+        "stream",
+    ),
     "diagnosis": ("checkpoints", "config", "dsp"),
     "cli": (
         *("audio", "checkpoints", "config", "container", "diagnosis", "dsp", "engine"),
@@ -63,7 +66,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "av": ("audio/",),
     "soxr": ("audio/",),
     "typer": ("cli/",),
-    "rich": ("cli/", "train/loop.py"),
+    "rich": ("cli/", "train/loop.py", "train/entropy/run.py"),
     "yaml": ("checkpoints/", "config/", "train/"),
     "torchaudio": ("dsp/torchaudio_import.py",),
     "matplotlib": ("report/",),
