@@ -19,7 +19,7 @@ import torch
 
 from encodec_cli import get_compression_model
 from encodec_cli.audio import open_audio, open_audio_writer, read_mono
-from encodec_cli.checkpoints.load import save_model
+from encodec_cli.checkpoints.modules import save_model
 from encodec_cli.config.bundled import configs_folder
 
 RATE = 24_000

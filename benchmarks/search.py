@@ -23,7 +23,6 @@ from encodec_cli.evaluation.metric_names import METRICS
 from encodec_cli.evaluation.metrics import measure
 from encodec_cli.io.manifest import read_manifest_rows
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.stream.coder import grid_frames
 from encodec_cli.stream.gain import LevellingEncoder
 from encodec_cli.stream.protocols import Samples
 from encodec_cli.stream.signals import decode
@@ -50,7 +49,7 @@ def latents_of(model: CompressionModel, wav: torch.Tensor) -> torch.Tensor:
     """Of `wav` `[C, N]` at the level that the model codes it at, `[1, D, T]`."""
     if model.config.level_db is not None:
         tap = Tap()
-        encoder = LevellingEncoder(model.config, tap, grid_frames(model))
+        encoder = LevellingEncoder(model.config, tap, model.config.chunk_frames)
         encoder.push(wav.numpy())
         encoder.finish()
         wav = torch.from_numpy(np.concatenate(tap.heard, axis=1))

@@ -6,7 +6,14 @@ import signal
 import sys
 from types import FrameType
 
+# Before numpy or torch are imported: threads of BLAS and OpenMP that wait for each other's share of
+# one product spin, and cost a busy machine many times the work. `--threads` has its own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from encodec_cli.cli.console import warn
+from encodec_cli.cli.wording import in_options
 from encodec_cli.errors import EncodecCliError
 
 __all__ = ["main"]
@@ -38,7 +45,7 @@ def main() -> None:
     try:
         app(prog_name="encodec-cli")
     except EncodecCliError as error:
-        warn(str(error), label="error", style="bold red")
+        warn(in_options(error), label="error", style="bold red")
         sys.exit(error.exit_code)
     except MemoryError:
         warn("out of memory", label="error", style="bold red")

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from encodec_cli.__main__ import main
-from encodec_cli.checkpoints.load import save_model
+from encodec_cli.checkpoints.modules import save_model
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.train.init import initialize

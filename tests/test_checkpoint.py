@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import spread_codebooks, tiny_config, tiny_model, wave
 
 from encodec_cli.checkpoints.card import bundled_models, file_sha256, find_model, read_card
-from encodec_cli.checkpoints.load import folded_state, load_model, load_model_file, save_model
+from encodec_cli.checkpoints.modules import folded_state, load_model_file, load_module, save_model
 from encodec_cli.errors import CheckpointError, OutputError, UsageError
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.stream.signals import decode, encode
@@ -57,7 +57,7 @@ CONV = "encoder.model.0.conv.conv.weight"
 
 def test_fp32_comes_back_bit_for_bit(tmp_path: Path) -> None:
     model = tiny_model(seanet={"lstm": 1})
-    loaded = load_model(saved(model, tmp_path / "m.safetensors", half=False))
+    loaded = load_module(saved(model, tmp_path / "m.safetensors", half=False))
     assert loaded.config == model.config
     for name, value in folded_state(model).items():
         if not name.endswith(("inited", "cluster_size", "embed_avg")):
@@ -71,7 +71,7 @@ def test_fp32_comes_back_bit_for_bit(tmp_path: Path) -> None:
 def test_fp16_comes_back_within_its_rounding(tmp_path: Path) -> None:
     model = tiny_model()
     path = saved(model, tmp_path / "m.safetensors")
-    loaded = load_model(path)
+    loaded = load_module(path)
     assert read_card(path).dtype == "F16"
     for name, value in loaded.state_dict().items():
         assert value.dtype == torch.float32
@@ -91,7 +91,7 @@ def test_norms_of_weights_are_folded_away(tmp_path: Path, norm: str) -> None:
         for parameter in model.parameters():
             parameter.mul_(1.3)
     path = saved(model, tmp_path / "m.safetensors", half=False)
-    loaded = load_model(path)
+    loaded = load_module(path)
     assert loaded.config.seanet.norm == loaded.config.decoder.norm == "none"
     assert not any("parametrizations" in name for name in loaded.state_dict())
     x, z = torch.randn(1, 1, 60), torch.randn(1, 6, 5)
@@ -103,20 +103,20 @@ def test_norms_of_weights_are_folded_away(tmp_path: Path, norm: str) -> None:
 @pytest.mark.parametrize("norm", ["layer_norm", "time_group_norm"])
 def test_norm_layers_stay(tmp_path: Path, norm: str) -> None:
     model = tiny_model(seanet={"norm": norm, "causal": False}, segment_seconds=0.06)
-    loaded = load_model(saved(model, tmp_path / "m.safetensors", half=False))
+    loaded = load_module(saved(model, tmp_path / "m.safetensors", half=False))
     assert loaded.config == model.config
     x = torch.randn(1, 1, 60)
     assert torch.equal(loaded.encoder(x), model.encoder(x))
 
 
 def test_a_loaded_model_is_ready_to_code(path: Path) -> None:
-    model = load_model(path)
+    model = load_module(path)
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
     assert model.sha256 == file_sha256(path)
     assert load_model_file(path).sha256 is None
     assert (
-        load_model(str(path), dtype=torch.float64)
+        load_module(str(path), dtype=torch.float64)
         .decode(torch.zeros(1, 1, 2, dtype=torch.long))
         .dtype
         == torch.float64
@@ -132,7 +132,7 @@ def test_the_same_model_is_the_same_file(tmp_path: Path) -> None:
 
 
 def test_training_goes_on_from_the_loaded_codebooks(path: Path) -> None:
-    model = load_model(path).train()
+    model = load_module(path).train()
     before = [book.embed.clone() for book in model.quantizer.codebooks]
     x = torch.randn(1, 1, 24)
     codes = model.eval().encode(x)[0][0]
@@ -146,7 +146,7 @@ def test_training_goes_on_from_the_loaded_codebooks(path: Path) -> None:
 
 def test_codebooks_with_orthogonality_come_back(tmp_path: Path) -> None:
     model = tiny_model(quantizer={"n_q": 3, "bins": 16, "orthogonal_reg_weight": 1.0})
-    loaded = load_model(saved(model, tmp_path / "m.safetensors", half=False))
+    loaded = load_module(saved(model, tmp_path / "m.safetensors", half=False))
     for a, b in zip(model.quantizer.codebooks, loaded.quantizer.codebooks, strict=True):
         assert torch.equal(a.embed, b.embed)
 
@@ -170,7 +170,7 @@ def test_the_card_says_what_was_saved(tmp_path: Path) -> None:
     assert card.identity == "ab" * 32
     assert card.dtype == "F32"
     assert card.parameters == sum(v.numel() for v in load_file(path).values())
-    assert load_model(path).sha256 == "ab" * 32
+    assert load_module(path).sha256 == "ab" * 32
 
 
 def test_nothing_is_overwritten_unless_asked(path: Path) -> None:
@@ -205,7 +205,7 @@ def test_names_and_paths_are_found(path: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file or bundled model; "):
         find_model("no-such-model-at-all")
     with pytest.raises(CheckpointError, match="is a folder; name a checkpoint file inside it"):
-        load_model(tmp_path)
+        load_module(tmp_path)
 
 
 def test_the_nearest_name_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +220,7 @@ def test_the_nearest_name_is_suggested(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_device_that_is_not_there_is_named(path: Path) -> None:
     for device in ("cuda:99", "no-such-device"):
         with pytest.raises(UsageError, match=f"--device {device}: cannot be used here"):
-            load_model(path, device=device)
+            load_module(path, device=device)
 
 
 # ---- what is no checkpoint
@@ -244,7 +244,7 @@ def test_foreign_files_are_refused(tmp_path: Path, content: bytes, message: str)
     path = tmp_path / "odd.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=message) as caught:
-        load_model(path)
+        load_module(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
@@ -254,14 +254,14 @@ def test_truncated_files_are_refused(path: Path, share: float) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(CheckpointError, match="not a readable safetensors file"):
-        load_model(path)
+        load_module(path)
 
 
 def test_other_safetensors_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "bert.safetensors"
     save_file({"embeddings": torch.zeros(2, 2)}, path)
     with pytest.raises(CheckpointError, match="but not a model of encodec-cli"):
-        load_model(path)
+        load_module(path)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_other_safetensors_are_refused(tmp_path: Path) -> None:
 def test_damaged_metadata_is_named(path: Path, changes: dict[str, Any], message: str) -> None:
     edit(path, **changes)
     with pytest.raises(CheckpointError, match=message):
-        load_model(path)
+        load_module(path)
     with pytest.raises(CheckpointError, match=message):
         read_card(path)
 
@@ -291,23 +291,23 @@ def test_missing_and_left_over_tensors_are_named(path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=rf"does not fit tiny: missing {CONV}; left over extra.one, extra.two"
     ):
-        load_model(path)
+        load_module(path)
 
 
 def test_other_shapes_are_named(path: Path) -> None:
     edit_tensors(path, **{CONV: torch.zeros(4, 1, 9)})
     with pytest.raises(CheckpointError, match=rf"{CONV}: shape \(4, 1, 9\), tiny has \(4, 1, 7\)"):
-        load_model(path)
+        load_module(path)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_weights_that_are_not_finite_are_named(path: Path, value: float) -> None:
     edit_tensors(path, **{CONV: torch.full((4, 1, 7), value)})
     with pytest.raises(CheckpointError, match=f"{CONV}: holds numbers that are not finite"):
-        load_model(path)
+        load_module(path)
 
 
 def test_whole_numbers_are_no_weights(path: Path) -> None:
     edit_tensors(path, **{CONV: torch.zeros(4, 1, 7, dtype=torch.int32)})
     with pytest.raises(CheckpointError, match=f"{CONV}: holds numbers that are not finite"):
-        load_model(path)
+        load_module(path)

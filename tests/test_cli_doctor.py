@@ -13,8 +13,9 @@ import pytest
 import torch
 from cli_samples import REPOSITORY, run
 
-from encodec_cli import __version__, doctor
+from encodec_cli import __version__
 from encodec_cli.checkpoints.card import bundled_models
+from encodec_cli.diagnosis import doctor
 from encodec_cli.dsp.torchaudio_import import import_torchaudio
 
 
@@ -61,9 +62,9 @@ def package_alone(folder: Path) -> Path:
     folder.mkdir()
     shutil.copytree(REPOSITORY / "encodec_cli", folder / "encodec_cli", copy_function=os.symlink)
     # Links would lead `resolve` back into the checkout.
-    module = folder / "encodec_cli" / "installation.py"
+    module = folder / "encodec_cli" / "diagnosis" / "installation.py"
     module.unlink()
-    shutil.copy(REPOSITORY / "encodec_cli" / "installation.py", module)
+    shutil.copy(REPOSITORY / "encodec_cli" / "diagnosis" / "installation.py", module)
     return folder
 
 

@@ -13,7 +13,8 @@ from encodec_cli.config.timing import end_padding
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import UsageError
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.stream.coder import grid_frames, stream_decoder, stream_encoder
+from encodec_cli.stream.decoder import stream_decoder
+from encodec_cli.stream.encoder import stream_encoder
 
 WHOLE: list[dict[str, Any]] = [
     {},
@@ -78,7 +79,7 @@ def test_any_chunks_of_codes_decode_to_the_same_samples(changes: dict[str, Any])
     )
     expected = decoded(model, [CodeChunk(codes)])
     assert expected.shape == (model.channels, 12 * codes.shape[1])
-    for size in (1, 7, grid_frames(model), grid_frames(model) + 1):
+    for size in (1, 7, model.config.chunk_frames, model.config.chunk_frames + 1):
         cut = [CodeChunk(codes[:, i : i + size]) for i in range(0, codes.shape[1], size)]
         np.testing.assert_array_equal(decoded(model, cut), expected)
 

@@ -28,7 +28,6 @@ from encodec_cli.container import (
     EcdcReader,
     EcdcWriter,
     Header,
-    default_chunk_frames,
     read_ecdc,
     verify,
     write_ecdc,

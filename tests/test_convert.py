@@ -15,7 +15,12 @@ from encodec_cli.checkpoints.card import file_sha256, read_card
 from encodec_cli.checkpoints.foreign import identify
 from encodec_cli.checkpoints.foreign.foreign import read_foreign
 from encodec_cli.checkpoints.foreign.meta import rename_meta_state
-from encodec_cli.checkpoints.load import build_and_load, convert_checkpoint, load_model, save_model
+from encodec_cli.checkpoints.modules import (
+    build_and_load,
+    convert_checkpoint,
+    load_module,
+    save_model,
+)
 from encodec_cli.config.bundled import configs_folder
 from encodec_cli.config.codec import load_codec_config
 from encodec_cli.container import read_ecdc, write_ecdc
@@ -65,7 +70,7 @@ def test_metas_models_are_told_apart(name: str, tmp_path: Path) -> None:
     assert not any(key.endswith(("_g", "_v")) for key in folded)
     assert (card.name, card.dtype, card.identity) == (name, "F32", file_sha256(path))
     assert card.parameters == sum(value.numel() for value in folded.values())
-    model = load_model(path)
+    model = load_module(path)
     assert model.sha256 == file_sha256(path)
     assert not model.training
 
@@ -128,7 +133,7 @@ def test_a_converted_model_is_the_same_model(th: Path, tmp_path: Path) -> None:
     assert (card.name, card.dtype) == ("encodec_24khz", "F32")
     assert card.licence.startswith("MIT (Meta's published EnCodec weights")
     assert card.identity == file_sha256(th)
-    original, converted = load_model(th), load_model(target)
+    original, converted = load_module(th), load_module(target)
     assert original.sha256 == converted.sha256 == file_sha256(th)
     for (name, a), (other, b) in zip(
         sorted(original.state_dict().items()), sorted(converted.state_dict().items()), strict=True
@@ -170,7 +175,7 @@ def test_legacy_files_load(state: dict[str, Tensor], th: Path, tmp_path: Path) -
     path = tmp_path / "old.th"
     torch.save(state, path, _use_new_zipfile_serialization=False)
     assert identify(path) == "torch"
-    old, new = load_model(path), load_model(th)
+    old, new = load_module(path), load_module(th)
     assert all(torch.equal(v, new.state_dict()[k]) for k, v in old.state_dict().items())
 
 
@@ -193,7 +198,7 @@ def test_code_in_a_pickle_does_not_run(tmp_path: Path, new_format: bool) -> None
     content = {f"{FIRST}.weight_g": torch.zeros(1), "x": RunsCode(mark)}
     torch.save(content, path, _use_new_zipfile_serialization=new_format)
     with pytest.raises(CheckpointError, match="it holds Python objects, which could run code"):
-        load_model(path)
+        load_module(path)
     assert not mark.exists()
     torch.load(path, weights_only=False)  # the trap is real
     assert mark.exists()
@@ -203,7 +208,7 @@ def test_modules_are_not_unpickled(tmp_path: Path) -> None:
     path = tmp_path / "module.th"
     torch.save(nn.Linear(2, 2), path)
     with pytest.raises(CheckpointError, match="it holds Python objects"):
-        load_model(path)
+        load_module(path)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +219,7 @@ def test_what_is_not_flat_tensors_is_refused(tmp_path: Path, content: Any) -> No
     path = tmp_path / "odd.th"
     torch.save(content, path)
     with pytest.raises(CheckpointError, match="not a flat dictionary of tensors"):
-        load_model(path)
+        load_module(path)
 
 
 @pytest.mark.parametrize("content", [{}, {"emb.0.weight": torch.zeros(2, 2)}])
@@ -224,7 +229,7 @@ def test_other_models_are_refused_by_their_keys(tmp_path: Path, content: Any) ->
     with pytest.raises(
         CheckpointError, match=r"not Meta's EnCodec .* first keys are (none|emb\.0\.weight)"
     ):
-        load_model(path)
+        load_module(path)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +247,7 @@ def test_odd_tensors_are_refused(tmp_path: Path, value: Tensor, message: str) ->
     path = tmp_path / "odd.th"
     torch.save({f"{FIRST}.weight_g": torch.zeros(32, 1, 1), f"{FIRST}.weight_v": value}, path)
     with pytest.raises(CheckpointError, match=f"{FIRST}.weight_v: {message}"):
-        load_model(path)
+        load_module(path)
 
 
 def test_missing_keys_wrong_shapes_and_nan_are_named(
@@ -252,7 +257,7 @@ def test_missing_keys_wrong_shapes_and_nan_are_named(
         path = tmp_path / "changed.th"
         torch.save({k: v for k, v in {**state, **changes}.items() if v is not None}, path)
         with pytest.raises(CheckpointError, match=message):
-            load_model(path)
+            load_module(path)
 
     bias = f"{FIRST}.bias"
     refused(f"does not fit encodec_24khz: missing {bias}; left over nothing", **{bias: None})
@@ -271,7 +276,7 @@ def test_truncated_files_are_refused(th: Path, share: float) -> None:
     data = th.read_bytes()
     th.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(CheckpointError, match="not a readable checkpoint"):
-        load_model(th)
+        load_module(th)
 
 
 def test_an_archive_that_unpacks_to_far_more_is_not_unpacked(tmp_path: Path) -> None:
@@ -280,7 +285,7 @@ def test_an_archive_that_unpacks_to_far_more_is_not_unpacked(tmp_path: Path) -> 
         archive.writestr("archive/data.pkl", b"\0" * (8 << 20))
     assert path.stat().st_size < 1 << 15
     with pytest.raises(CheckpointError, match="unpacks to 8388608 bytes; not a checkpoint"):
-        load_model(path)
+        load_module(path)
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
@@ -297,5 +302,5 @@ def test_fp16_codes_like_its_own_weights(state: dict[str, Tensor], tmp_path: Pat
     rounded = {k: v.half().float() for k, v in rename_meta_state(state).items()}
     expected = build_and_load(config, rounded, "rounded")
     wav = torch.from_numpy(music(2000, 1, 24000))
-    np.testing.assert_array_equal(encode(load_model(path), wav).codes, encode(expected, wav).codes)
+    np.testing.assert_array_equal(encode(load_module(path), wav).codes, encode(expected, wav).codes)
     assert read_card(path).dtype == "F16"

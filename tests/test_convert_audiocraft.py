@@ -18,7 +18,7 @@ from encodec_cli.checkpoints.card import file_sha256
 from encodec_cli.checkpoints.foreign.audiocraft import audiocraft_config
 from encodec_cli.checkpoints.foreign.naming import published_config, same_architecture
 from encodec_cli.checkpoints.foreign.torch_file import _Node, plain_config
-from encodec_cli.checkpoints.load import convert_checkpoint, load_model
+from encodec_cli.checkpoints.modules import convert_checkpoint, load_module
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import CheckpointError, ConfigError
 from encodec_cli.model.module import CompressionModel
@@ -134,7 +134,7 @@ def test_exports_code_as_their_config_says(case: str, tmp_path: Path) -> None:
     path = tmp_path / "compression_state_dict.bin"
     xp = experiment(**CASES[case])
     model = exported(path, xp)
-    loaded = load_model(path)
+    loaded = load_module(path)
     config = loaded.config
     assert loaded.sha256 == file_sha256(path)
     assert config.seanet == model.config.seanet or config.seanet.norm == "none"
@@ -198,9 +198,9 @@ def test_training_checkpoints_of_plain_data_open(tmp_path: Path) -> None:
     state = flat_state(model)
     content = {"model": state, "best_state": {"model": state}, "xp.cfg": xp, "history": [{"a": 1}]}
     torch.save(content, path)
-    assert load_model(path).config.sample_rate == 16000
+    assert load_module(path).config.sample_rate == 16000
     torch.save({**content, "best_state": {}}, path)  # before the first evaluation
-    assert load_model(path).config.quantizer.n_q == 4
+    assert load_module(path).config.quantizer.n_q == 4
 
 
 def test_a_real_training_checkpoint_opens_without_omegaconf() -> None:
@@ -210,7 +210,7 @@ def test_a_real_training_checkpoint_opens_without_omegaconf() -> None:
     assert "omegaconf.dictconfig.DictConfig" in pickled
     with pytest.raises(Exception, match="Unsupported global"):
         torch.load(path, weights_only=True)
-    model = load_model(path)
+    model = load_module(path)
     seanet, quantizer = model.config.seanet, model.config.quantizer
     assert (seanet.ratios, seanet.pad_mode, seanet.lstm) == ((4, 3), "replicate", 0)
     assert (quantizer.n_q, quantizer.bins) == (2, 8)
@@ -260,7 +260,7 @@ def test_other_objects_in_training_checkpoints_are_refused_with_a_way_out(
     path, mark = tmp_path / "checkpoint.th", tmp_path / "ran"
     torch.save({"xp.cfg": unknown(), "best_state": {}, "history": Runs(mark)}, path)
     with pytest.raises(CheckpointError, match=r"Python objects.*export_encodec and name that"):
-        load_model(path)
+        load_module(path)
     assert not mark.exists()
 
 
@@ -270,7 +270,7 @@ def test_conversions_keep_the_identity(tmp_path: Path) -> None:
     card = convert_checkpoint(source, target)
     assert card.identity == file_sha256(source)
     assert "CC-BY-NC" in card.licence
-    before, after = load_model(source), load_model(target)
+    before, after = load_module(source), load_module(target)
     assert before.sha256 == after.sha256
     assert before.config.name == after.config.name == "encodec_16khz_mono_4x64"
     for (name, a), b in zip(before.state_dict().items(), after.state_dict().values(), strict=True):
@@ -304,7 +304,7 @@ def test_other_contents_are_named(tmp_path: Path, changes: dict[str, Any], messa
     path = tmp_path / "compression_state_dict.bin"
     exported(path, experiment(), **changes)
     with pytest.raises(CheckpointError, match=message) as caught:
-        load_model(path)
+        load_module(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
@@ -324,7 +324,7 @@ def test_configs_that_no_model_can_have_are_named(
     path = tmp_path / "compression_state_dict.bin"
     exported(path, experiment(), **{"xp.cfg": yaml.safe_dump(experiment(seanet=seanet))})
     with pytest.raises(CheckpointError, match=message) as caught:
-        load_model(path)
+        load_module(path)
     assert str(caught.value).startswith(str(path))
 
 
@@ -332,7 +332,7 @@ def test_a_pointer_alone_is_named(tmp_path: Path) -> None:
     path = tmp_path / "compression_state_dict.bin"
     torch.save({"pretrained": "dac_44khz", "exported": True, "version": "1.3.0"}, path)
     with pytest.raises(CheckpointError, match="'dac_44khz'; it holds no weights; download that"):
-        load_model(path)
+        load_module(path)
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,11 @@ from encodec_cli.checkpoints.foreign.huggingface import (
     read_hub_config,
 )
 from encodec_cli.checkpoints.foreign.naming import published_config
-from encodec_cli.checkpoints.load import (
+from encodec_cli.checkpoints.modules import (
     build_and_load,
     convert_checkpoint,
     export_checkpoint,
-    load_model,
+    load_module,
     read_checkpoint,
     save_model,
 )
@@ -114,7 +114,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Pair]:
         folder = tmp_path_factory.mktemp(f"hub{rate}")
         theirs = random_model(**HUB[rate] | SMALL | {"target_bandwidths": FEW[rate]})
         theirs.save_pretrained(folder)
-        made[rate] = Pair(folder, theirs, load_model(folder))
+        made[rate] = Pair(folder, theirs, load_module(folder))
     return made
 
 
@@ -172,9 +172,9 @@ def test_transformers_loads_what_we_write(
     export_checkpoint(mine, out, to="hf")
     theirs, report = EncodecModel.from_pretrained(out, output_loading_info=True)
     assert not any(report.values()), report
-    again = load_model(out)
+    again = load_module(out)
     assert_same_codec(pair, theirs.eval(), again, 50000)
-    assert {load_model(m).sha256 for m in (pair.folder, mine, out)} == {
+    assert {load_module(m).sha256 for m in (pair.folder, mine, out)} == {
         file_sha256(pair.folder / "model.safetensors")
     }
     for a, b in zip(pair.ours.state_dict().values(), again.state_dict().values(), strict=True):
@@ -209,7 +209,7 @@ def test_a_file_coded_with_either_decodes_with_the_other(
 ) -> None:
     pair, mine = pairs[rate], tmp_path / "mine.safetensors"
     convert_checkpoint(pair.folder, mine)
-    converted = load_model(mine)
+    converted = load_module(mine)
     sounds = []
     for i, model in enumerate((pair.ours, converted)):
         write_ecdc(tmp_path / f"{i}.ecdc", encode(model, pair.wave(3000), n_q=2))
@@ -272,7 +272,7 @@ def test_torch_files_load(pairs: dict[int, Pair], folder: Path) -> None:
     torch.save(pairs[24].theirs.state_dict(), path)
     assert_same_weights(folder, pairs[24])
     assert_same_weights(path, pairs[24])
-    assert load_model(folder).sha256 == load_model(path).sha256 == file_sha256(path)
+    assert load_module(folder).sha256 == load_module(path).sha256 == file_sha256(path)
 
 
 def test_shards_load(pairs: dict[int, Pair], folder: Path) -> None:
@@ -282,7 +282,7 @@ def test_shards_load(pairs: dict[int, Pair], folder: Path) -> None:
     assert_same_weights(folder, pairs[24])
     shards[-1].unlink()
     with pytest.raises(CheckpointError, match=r"names model-.*, which is missing; download it"):
-        load_model(folder)
+        load_module(folder)
 
 
 @pytest.mark.parametrize("name", ["../x.safetensors", "/etc/passwd", "notes.txt"])
@@ -290,10 +290,10 @@ def test_an_index_names_only_files_beside_it(folder: Path, name: str) -> None:
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": name}}))
     with pytest.raises(CheckpointError, match="which is no weights file beside it"):
-        load_model(folder)
+        load_module(folder)
     index.write_text('{"weight_map": 5}')
     with pytest.raises(CheckpointError, match="not an index of weights"):
-        load_model(folder)
+        load_module(folder)
 
 
 def test_left_over_and_missing_tensors_are_named(pairs: dict[int, Pair], folder: Path) -> None:
@@ -301,18 +301,18 @@ def test_left_over_and_missing_tensors_are_named(pairs: dict[int, Pair], folder:
     bias = "encoder.layers.0.conv.bias"
     save_file({**state, "extra.one": torch.zeros(1)}, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"missing nothing; left over extra\.one"):
-        load_model(folder)
+        load_module(folder)
     del state[bias]
     save_file(state, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"missing encoder\.model\.0\.conv\.conv\.bias"):
-        load_model(folder)
+        load_module(folder)
 
 
 def test_a_truncated_file_is_named(pairs: dict[int, Pair], folder: Path) -> None:
     data = (pairs[24].folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
     with pytest.raises(CheckpointError, match="not a readable safetensors file"):
-        load_model(folder)
+        load_module(folder)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_what_is_saved_as_one_of_its_files_is_named(
     shutil.copy(pairs[24].folder / "model.safetensors", folder)
     (folder / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=f"{name}: {message}"):
-        load_model(folder)
+        load_module(folder)
 
 
 # ---- configurations
@@ -402,14 +402,14 @@ def test_configurations_that_do_not_fit_are_named(
     text = content.replace('"encodec"', '"encodec", "target_bandwidths": [3.0]')
     (folder / "config.json").write_text(content if "bandwidths" in content else text)
     with pytest.raises(CheckpointError, match=message) as caught:
-        load_model(folder)
+        load_module(folder)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
 
 
 def test_folders_without_weights_are_named(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"has config\.json but no model\.safetensors"):
-        load_model(folder)
+        load_module(folder)
 
 
 def test_weights_without_their_config_are_named(pairs: dict[int, Pair], tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ def test_weights_without_their_config_are_named(pairs: dict[int, Pair], tmp_path
     torch.save(pairs[24].theirs.state_dict(), tmp_path / "pytorch_model.bin")
     for file in (path, tmp_path / "pytorch_model.bin"):
         with pytest.raises(CheckpointError, match=r"EnCodec without its config\.json; put that"):
-            load_model(file)
+            load_module(file)
 
 
 def test_the_config_of_a_checkpoint_is_read_with_transformers_defaults(tmp_path: Path) -> None:
@@ -484,7 +484,7 @@ def test_folders_are_replaced_only_when_asked(pairs: dict[int, Pair], tmp_path: 
     with pytest.raises(OutputError, match="exists already; use --force"):
         export_checkpoint(pairs[48].folder, out, to="hf")
     export_checkpoint(pairs[48].folder, out, to="hf", force=True)
-    assert load_model(out).sample_rate == 48000
+    assert load_module(out).sample_rate == 48000
     assert (out / "README.md").read_text() == "mine"
     with pytest.raises(OutputError, match="does not exist; create it first"):
         export_checkpoint(pairs[48].folder, tmp_path / "no" / "out", to="hf")
@@ -527,7 +527,7 @@ def test_metas_package_loads_what_we_write(name: str, tmp_path: Path) -> None:
     theirs = getattr(encodec.EncodecModel, f"encodec_model_{name[8:]}")(pretrained=False)
     theirs.load_state_dict(torch.load(th, weights_only=True), strict=True)
     theirs.eval()
-    loaded, back = load_model(mine), load_model(th)
+    loaded, back = load_module(mine), load_module(th)
     assert back.config == loaded.config
     assert back.sha256 == loaded.sha256 == file_sha256(mine)
     x = torch.from_numpy(music(4000, config.channels, config.sample_rate))[None]

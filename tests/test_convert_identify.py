@@ -11,7 +11,7 @@ from cli_samples import run
 from safetensors.torch import save_file
 
 from encodec_cli.checkpoints.foreign import identify
-from encodec_cli.checkpoints.load import load_model
+from encodec_cli.checkpoints.modules import load_module
 from encodec_cli.errors import CheckpointError
 
 ONE = torch.zeros(1)
@@ -76,7 +76,7 @@ def test_wrong_files_are_named_for_what_they_are(case: str, tmp_path: Path) -> N
     path = tmp_path / "model.bin"
     make(path)
     with pytest.raises(CheckpointError, match=message) as caught:
-        load_model(path)
+        load_module(path)
     text = str(caught.value)
     assert text.startswith(f"{path}: ")
     assert "\n" not in text
@@ -88,7 +88,7 @@ def test_an_onnx_file_is_known_by_its_name_too(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(bytes(100))
     with pytest.raises(CheckpointError, match="an ONNX graph"):
-        load_model(path)
+        load_module(path)
 
 
 def test_short_safetensors_headers_are_not_taken_for_graphs(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_short_safetensors_headers_are_not_taken_for_graphs(tmp_path: Path) -> N
 
 def test_folders_need_a_config(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is a folder; name a checkpoint file inside it"):
-        load_model(tmp_path)
+        load_module(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     assert identify(tmp_path) == "huggingface"
     with pytest.raises(CheckpointError, match="cannot read: No such file"):

@@ -21,14 +21,14 @@ from ecdc_samples import file_bytes, make_ecdc, small_header, streamed_bytes
 from tiny_models import segment_model, tiny_config, tiny_model, wave
 
 from encodec_cli.audio import read_whole
-from encodec_cli.checkpoints.load import load_model
+from encodec_cli.checkpoints.modules import load_module
 from encodec_cli.config.bundled import configs_folder
 from encodec_cli.config.codec import CodecConfig, load_codec_config
 from encodec_cli.config.timing import decoder_lookahead, end_padding
 from encodec_cli.container import Ecdc, EcdcReader, peel, read_ecdc, summarize, verify
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.stream.coder import stream_encoder
+from encodec_cli.stream.encoder import stream_encoder
 from encodec_cli.stream.signals import check_same_model, decode, encode, header_for
 from encodec_cli.tokens import TokenInfo, TokenItem, ecdc_item, item_ecdc
 
@@ -204,7 +204,7 @@ def test_pipes_and_parts_are_the_whole(tmp_path: Path, ahead: Path, samples: int
         soundfile.read(io.BytesIO(piped.stdout), dtype="float32")[0], whole
     )
     for first in {0, samples // 2, samples - 1}:
-        part = decode(load_model(ahead), read_ecdc(coded), start=first / 24_000)[0].numpy()
+        part = decode(load_module(ahead), read_ecdc(coded), start=first / 24_000)[0].numpy()
         np.testing.assert_allclose(part, whole[first:], rtol=0, atol=1e-6)
     live = tmp_path / "live.ecdc"
     run("encode", source, live, "-m", ahead, "--latency", "40").ok()
@@ -237,14 +237,14 @@ def test_a_lost_end_keeps_the_length_and_a_cut_file_what_is_whole(
         found[name] = soundfile.read(target, dtype="float32")[0]
     # A cut file does not say where its sound ends; its last frame lacks the next one.
     assert (len(found["lost"]), len(found["cut"])) == (80 * HOP, 79 * HOP)
-    sure = 80 * HOP - decoder_lookahead(load_model(ahead).config.decoder)
+    sure = 80 * HOP - decoder_lookahead(load_module(ahead).config.decoder)
     for audio in found.values():
         np.testing.assert_array_equal(audio[:sure], whole[:sure])
 
 
 def test_the_end_of_a_cut_recording_is_as_near_as_its_middle() -> None:
     """The bundled model's last 7 ms of sounds cut off, against the same 7 ms of the whole."""
-    model = load_model()
+    model = load_module()
     last = HOP // 2
     errors: dict[str, list[float]] = {"end": [], "middle": [], "unpadded": []}
     for name in ("speech.wav", "music.wav"):

@@ -142,13 +142,13 @@ def test_what_the_compiled_form_lacks_runs_as_modules(change: dict[str, Any]) ->
     model = tiny_model(seanet=change)
     assert not can_compile(model.decoder)
     with pytest.raises(AttributeError):
-        _ = model.engine().decoder(50).least_frames  # type: ignore[attr-defined]
+        _ = model.codec().engine.decoder(50).least_frames  # type: ignore[attr-defined]
 
 
 def test_blocks_too_short_to_reflect_run_as_modules() -> None:
     model = tiny_model()
-    assert isinstance(model.engine().encoder(7), CompiledNetwork)
-    assert not isinstance(model.engine().encoder(6), CompiledNetwork)
+    assert isinstance(model.codec().engine.encoder(7), CompiledNetwork)
+    assert not isinstance(model.codec().engine.encoder(6), CompiledNetwork)
     assert isinstance(
         tiny_model(seanet={"pad_mode": "constant"}).engine().encoder(1), CompiledNetwork
     )
@@ -232,23 +232,23 @@ def test_what_was_in_memory_does_not_matter(ratios: list[int], trim_right_ratio:
 
 def test_the_engine_follows_the_weights() -> None:
     model = tiny_model()
-    engine = model.engine()
-    assert model.engine() is engine
+    engine = model.codec().engine
+    assert model.codec().engine is engine
     with torch.no_grad():
         next(model.decoder.parameters()).mul_(2)
-    assert model.engine() is not engine
+    assert model.codec().engine is not engine
     other = copy.deepcopy(model)
-    assert other.engine() is not model.engine()
+    assert other.codec().engine is not model.codec().engine
     with torch.inference_mode():
         made = tiny_model()
-    assert made.engine() is made.engine()
+    assert made.codec().engine is made.codec().engine
 
 
 @torch.no_grad()
 def test_codes_are_the_quantizers() -> None:
     model = tiny_model().double()
     latents = model.encoder(torch.from_numpy(wave(500)).double()[None])
-    engine = model.engine()
+    engine = model.codec().engine
     for n_q in (1, 3):
         codes = engine.quantize(latents[0].t(), n_q)
         torch.testing.assert_close(codes, model.quantizer.vq.encode(latents, n_q)[:, 0])

@@ -1,10 +1,13 @@
-"""What imports what: commands that need no network start without torch; layers stay layers."""
+"""What imports what: the arrows between folders, what runs without torch, what `__all__` says."""
 
 import ast
 import importlib
-import pkgutil
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,14 +17,80 @@ import encodec_cli
 ROOT = Path(encodec_cli.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
+# The arrows of docs/architecture.md: each folder, and the folders of ours that it may import.
+# Every folder may import `errors`. Imports for the type checker count like all others.
+LAYERS: dict[str, tuple[str, ...]] = {
+    "io": (),
+    "entropy": (),
+    "dsp": (),
+    "config": (),
+    "audio": ("io",),
+    "container": ("entropy", "io"),
+    "runtime": ("config",),
+    "nn": ("config",),
+    "engine": ("config", "nn", "runtime"),
+    "model": ("config", "engine", "nn", "runtime"),
+    "stream": ("audio", "config", "container", "model", "runtime"),
+    "checkpoints": ("config", "container", "engine", "io", "model", "runtime"),
+    "tokens": ("checkpoints", "container", "io"),
+    "pipeline": ("audio", "config", "container", "entropy", "io", "model", "stream", "tokens"),
+    "evaluation": ("audio", "dsp", "model", "pipeline", "stream"),
+    "report": ("audio", "dsp", "evaluation", "io", "model"),
+    "train": ("audio", "checkpoints", "config", "dsp", "evaluation", "io", "model", "nn"),
+    "diagnosis": ("checkpoints", "config", "dsp"),
+    "cli": (
+        *("audio", "checkpoints", "config", "container", "diagnosis", "dsp", "engine"),
+        *("evaluation", "io", "model", "pipeline", "report", "stream", "tokens", "train"),
+    ),
+}
+ROOT_FILES = {"__init__.py", "__main__.py", "errors.py"}
+
+# Folders and files that are imported without torch, so that commands on a CPU start fast.
+WITHOUT_TORCH = (
+    *("__init__.py", "__main__.py", "errors.py"),
+    *("audio/", "cli/", "config/", "container/", "diagnosis/", "entropy/", "io/", "pipeline/"),
+    *("runtime/", "stream/", "tokens/", "model/__init__.py", "model/codec.py", "model/device.py"),
+    *("checkpoints/__init__.py", "checkpoints/card.py", "checkpoints/download.py"),
+    *("checkpoints/load.py", "checkpoints/published.py", "checkpoints/safetensors_bytes.py"),
+    *("checkpoints/foreign/__init__.py", "checkpoints/foreign/identify.py"),
+    *("evaluation/__init__.py", "evaluation/alignment.py", "evaluation/metric_names.py"),
+    *("evaluation/ogg.py", "evaluation/verdict.py"),
+)
+
+# Packages of others, and the only folders or files that may import them.
+ONLY_IN: dict[str, tuple[str, ...]] = {
+    "soundfile": ("audio/", "diagnosis/doctor.py"),
+    "soxr": ("audio/",),
+    "typer": ("cli/",),
+    "rich": ("cli/", "train/loop.py"),
+    "yaml": ("checkpoints/", "config/", "train/"),
+    "torchaudio": ("dsp/torchaudio_import.py",),
+    "matplotlib": ("report/",),
+    "pyarrow": ("tokens/",),
+}
+
 
 def name_of(path: Path) -> str:
-    """`container/wire.py` and so on, as the rules below name modules."""
+    """`container/wire.py` and so on, as the tables above name files."""
     return path.relative_to(ROOT).as_posix()
 
 
-def imported(path: Path, *, top_level: bool) -> set[str]:
-    """Modules that a file imports: when it is imported itself, or anywhere in it."""
+def module_of(path: Path) -> str:
+    """`encodec_cli.container.wire` for `container/wire.py`."""
+    dotted = ".".join(("encodec_cli", *path.relative_to(ROOT).with_suffix("").parts))
+    return dotted.removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in SOURCES}
+
+
+def type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+@cache
+def imported(path: Path, *, at_start: bool) -> frozenset[str]:
+    """Modules that a file imports: anywhere in it, or only when it is imported itself."""
     found: set[str] = set()
     todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while todo:
@@ -31,72 +100,112 @@ def imported(path: Path, *, top_level: bool) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             assert node.module is not None
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {node.module, *inner} if node.module not in MODULES else inner
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
+            found |= {str(each.value) for each in node.args if isinstance(each, ast.Constant)}
+        elif at_start and isinstance(node, ast.If) and type_checking(node):
             todo += node.orelse  # for the type checker only, never run
             continue
         functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-        if not (top_level and isinstance(node, functions)):
+        if not (at_start and isinstance(node, functions)):
             todo += ast.iter_child_nodes(node)
-    return found
+    return frozenset(found)
 
 
-def imports(path: Path, package: str, *, top_level: bool = False) -> bool:
-    names = imported(path, top_level=top_level)
+def ours(path: Path, *, at_start: bool = False) -> Iterator[Path]:
+    """The files of this package that a file imports."""
+    for name in imported(path, at_start=at_start):
+        module = name if name in MODULES else name.rpartition(".")[0]
+        if module in MODULES:
+            yield MODULES[module]
+
+
+def imports(path: Path, package: str, *, at_start: bool = False) -> bool:
+    names = imported(path, at_start=at_start)
     return any(name == package or name.startswith(f"{package}.") for name in names)
 
 
-def test_there_are_sources() -> None:
-    names = {name_of(path) for path in SOURCES}
-    assert names >= {"errors.py", "nn/seanet.py", "cli/app.py", "train/loop.py"}
+# ---- folders
+
+
+def folder_of(path: Path) -> str:
+    """The folder of a file; for a file of the root, the file's own name."""
+    return path.relative_to(ROOT).parts[0]
+
+
+def test_the_root_holds_three_files_and_the_folders_of_the_table() -> None:
+    assert {path.name for path in ROOT.glob("*.py")} == ROOT_FILES
+    assert {folder_of(path) for path in SOURCES} - ROOT_FILES == set(LAYERS)
+
+
+def test_arrows_between_folders_point_one_way() -> None:
+    order = list(TopologicalSorter(LAYERS).static_order())  # raises CycleError for a circle
+    assert set(order) == set(LAYERS)
+
+
+def test_the_page_about_the_architecture_shows_the_same_arrows() -> None:
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", page, re.MULTILINE)
+    assert {folder for folder, _ in rows} == set(LAYERS)
+    for folder, allowed in rows:
+        names = set(re.findall(r"`(\w+)`", allowed))
+        if "all but" in allowed:
+            names = set(LAYERS) - names - {folder}
+        assert names == set(LAYERS[folder]), folder
+
+
+@pytest.mark.parametrize("folder", LAYERS)
+def test_a_folder_imports_only_what_the_table_allows(folder: str) -> None:
+    allowed = {folder, "errors.py", "__init__.py", *LAYERS[folder]}
+    for path in SOURCES:
+        if folder_of(path) == folder:
+            foreign = {name_of(other) for other in ours(path) if folder_of(other) not in allowed}
+            assert not foreign, f"{name_of(path)} imports {sorted(foreign)}"
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_a_package_of_others_is_imported_in_one_place(package: str) -> None:
+    importers = {name_of(path) for path in SOURCES if imports(path, package)}
+    assert importers, f"nothing imports {package}"
+    assert {name for name in importers if not name.startswith(ONLY_IN[package])} == set()
 
 
 # ---- without torch
 
-LIGHT = ("audio/", "cli/", "container/", "entropy/", "tokens/")
-LIGHT_MODULES = {
-    "__init__.py",
-    "__main__.py",
-    "judging/__init__.py",
-    "judging/alignment.py",
-    "config.py",
-    "convert/__init__.py",
-    "convert/identify.py",
-    "errors.py",
-    "files.py",
-    "frames.py",
-    "installation.py",
-    "latency.py",
-    "manifest.py",
-    "mappings.py",
-    "judging/metric_names.py",
-    "model_file.py",
-    "judging/ogg.py",
-    "published.py",
-    "resources.py",
-    "safetensors_bytes.py",
-    "text.py",
-    "judging/verdict.py",
-}
+
+def loads_torch(path: Path, seen: set[Path]) -> str | None:
+    """How importing a file comes to load torch, as a chain of names; None if it does not."""
+    for heavy in ("torch", "torchaudio", "safetensors.torch"):
+        if imports(path, heavy, at_start=True):
+            return f"{name_of(path)} -> {heavy}"
+    for other in {*ours(path, at_start=True), *packages_of(path)} - seen:
+        seen.add(other)
+        chain = loads_torch(other, seen)
+        if chain is not None:
+            return f"{name_of(path)} -> {chain}"
+    return None
 
 
-def light(path: Path) -> bool:
-    return name_of(path).startswith(LIGHT) or name_of(path) in LIGHT_MODULES
+def packages_of(path: Path) -> set[Path]:
+    """The `__init__.py` of every folder above a file: importing the file runs them."""
+    above = path.relative_to(ROOT).parents
+    return {ROOT / folder / "__init__.py" for folder in above}
 
 
-def test_modules_without_torch_import_none_that_has_it() -> None:
-    """Module by module: torch itself, or a module of ours that is not light."""
-    heavy_files = [name_of(path).removesuffix(".py") for path in SOURCES if not light(path)]
-    dotted = [f"encodec_cli.{name.replace('/', '.')}" for name in heavy_files]
-    heavy_names = {name.removesuffix(".__init__") for name in dotted}
-    checked = 0
-    for path in filter(light, SOURCES):
-        names = imported(path, top_level=True)
-        for heavy in ("torch", "torchaudio", "safetensors.torch"):
-            assert not imports(path, heavy, top_level=True), f"{path} imports {heavy}"
-        assert not names & heavy_names, f"{path} imports {names & heavy_names}"
-        checked += 1
-    assert checked > 30
+@pytest.mark.parametrize("place", WITHOUT_TORCH)
+def test_importing_it_loads_no_torch(place: str) -> None:
+    files = [path for path in SOURCES if name_of(path).startswith(place)]
+    assert files, f"no file is named {place}"
+    for path in files:
+        assert loads_torch(path, {path}) is None
+
+
+def test_the_search_for_torch_finds_it() -> None:
+    assert loads_torch(ROOT / "nn/seanet.py", set()) == "nn/seanet.py -> torch"
+    chain = loads_torch(ROOT / "train/loop.py", set())
+    assert chain is not None
+    assert chain.endswith("torch")
 
 
 def run(program: str, *arguments: str) -> str:
@@ -165,79 +274,23 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
     assert run(errors) == "[]\n"
 
 
-# ---- layers
-
-
-def importers(package: str) -> set[str]:
-    return {name_of(path) for path in SOURCES if imports(path, package)}
-
-
-@pytest.mark.parametrize(
-    ("package", "allowed"),
-    [
-        ("soundfile", ("audio/", "doctor.py")),
-        ("soxr", "audio/"),
-        ("typer", "cli/"),
-        ("encodec_cli.cli", ("cli/", "__main__.py")),
-        ("encodec_cli.train", ("train/", "cli/training.py")),
-        ("pesq", "judging/metrics.py"),
-        ("pystoi", "judging/metrics.py"),
-        ("torchaudio", "torchaudio_import.py"),
-        ("matplotlib", "report/"),
-        ("encodec_cli.report", ("report/", "cli/report.py")),
-    ],
-)
-def test_only_one_layer_imports(package: str, allowed: str | tuple[str, ...]) -> None:
-    assert {name for name in importers(package) if not name.startswith(allowed)} == set()
-
-
-def test_the_layers_exist() -> None:
-    """The rules above would hold for names that nobody imports at all."""
-    assert all(importers(package) for package in ("soundfile", "soxr", "typer"))
-    assert importers("encodec_cli.train") > {"cli/training.py"}
-
-
-def test_networks_know_only_configs_and_errors() -> None:
-    for path in SOURCES:
-        if name_of(path).startswith("nn/"):
-            ours = {n for n in imported(path, top_level=False) if n.startswith("encodec_cli.")}
-            outside = {n for n in ours if not n.startswith("encodec_cli.nn")}
-            assert all(
-                n.startswith(("encodec_cli.config.codec", "encodec_cli.errors")) for n in outside
-            ), path
-
-
-def test_the_container_knows_no_network_and_no_sound() -> None:
-    allowed = ("container", "entropy", "errors", "files", "frames")
-    for path in SOURCES:
-        if name_of(path).startswith("container/"):
-            ours = {n for n in imported(path, top_level=False) if n.startswith("encodec_cli.")}
-            assert {n.split(".")[1] for n in ours} <= set(allowed), path
-
-
 # ---- exports
 
-MODULES = sorted(
-    m.name
-    for m in pkgutil.walk_packages([str(ROOT)], "encodec_cli.")
-    if not m.name.endswith("__main__")
-)
 
-
-@pytest.mark.parametrize("name", ["encodec_cli", *MODULES])
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_all_names_what_is_there(name: str) -> None:
     module = importlib.import_module(name)
     path = Path(str(module.__file__))
     names = getattr(module, "__all__", None)
-    if not path.read_text(encoding="utf-8").strip():
-        return  # a package without code
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if path.name == "__init__.py" and len(tree.body) <= 1:
+        return  # a folder that exports nothing: at most a docstring
     assert names is not None, f"{name} has no __all__"
     assert len(set(names)) == len(names)
     for each in names:
         assert hasattr(module, each), f"{name}.__all__ names {each}"
         assert not each.startswith("_")
     # What is defined here with a public name is exported, or the name is a lie.
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     if not name.startswith("encodec_cli.cli"):  # Typer finds its commands by registration
         assert {n for n in defined if not n.startswith("_") and n not in names} == set()

@@ -17,7 +17,7 @@ from encodec_cli.config.timing import (
 )
 from encodec_cli.errors import UsageError
 from encodec_cli.nn.seanet import SEANetState
-from encodec_cli.stream.coder import stream_encoder
+from encodec_cli.stream.encoder import stream_encoder
 
 CONFIGS: list[dict[str, Any]] = [
     {},

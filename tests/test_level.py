@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from tiny_models import segment_model, tiny_config, tiny_model, wave
 
 from encodec_cli.audio import read_whole
-from encodec_cli.checkpoints.load import load_model
+from encodec_cli.checkpoints.modules import load_module
 from encodec_cli.config.bundled import checkpoints_folder, configs_folder
 from encodec_cli.config.codec import load_codec_config
 from encodec_cli.container import (
     Ecdc,
     EcdcReader,
-    default_chunk_frames,
     peel,
     read_ecdc,
     write_ecdc,
@@ -27,7 +26,8 @@ from encodec_cli.container import (
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.stream.coder import grid_frames, stream_decoder, stream_encoder
+from encodec_cli.stream.decoder import stream_decoder
+from encodec_cli.stream.encoder import stream_encoder
 from encodec_cli.stream.gain import SILENCE_DB, level_of
 from encodec_cli.stream.protocols import StreamEncoder
 from encodec_cli.stream.signals import check_same_model, decode, encode, header_for
@@ -257,7 +257,7 @@ def test_short_chunks_have_no_scale() -> None:
 
     assert not header_for(model, 3, chunk_frames=4).has_scale
     assert header_for(model, 3).has_scale
-    assert header_for(model, 3, chunk_frames=grid_frames(model)).has_scale
+    assert header_for(model, 3, chunk_frames=model.config.chunk_frames).has_scale
     assert {chunk.scale for chunk in chunks} == {None}
     for one, other in zip(chunks, plain, strict=True):
         np.testing.assert_array_equal(one.codes, other.codes)
@@ -304,7 +304,7 @@ def test_levels_out_of_range_are_refused(changes: dict[str, Any], message: str) 
 
 def test_the_default_model_does_not_mind_the_level() -> None:
     path = checkpoints_folder() / "ecli_24khz.safetensors"
-    model = load_model(path)
+    model = load_module(path)
     assert model.config.level_db == load_codec_config(configs_folder() / "ecli_24khz.yaml").level_db
     x = torch.from_numpy(read_whole(SAMPLES / "speech.wav", model.sample_rate, 1)[:, :72000])
 

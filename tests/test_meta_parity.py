@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from encodec_cli.checkpoints.foreign.meta import rename_meta_state
-from encodec_cli.checkpoints.load import build_and_load, load_model
+from encodec_cli.checkpoints.modules import build_and_load, load_module
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.container import Ecdc, read_ecdc, write_ecdc
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.stream.coder import stream_decoder, stream_encoder
+from encodec_cli.stream.decoder import stream_decoder
+from encodec_cli.stream.encoder import stream_encoder
 from encodec_cli.stream.signals import decode, encode, header_for
 
 pytestmark = pytest.mark.filterwarnings(FILTER)
@@ -61,7 +62,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
     made = {}
     for name in NAMES:
         meta = meta_model(name)
-        ours = load_model(save_state(meta, folder / f"{name}.th"))
+        ours = load_module(save_state(meta, folder / f"{name}.th"))
         assert ours.config.name == name
         made[name] = Pair(meta, ours)
     return made

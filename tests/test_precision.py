@@ -66,7 +66,7 @@ def test_codebook_search_is_exact() -> None:
     """Equal latents give equal codes, however the networks compute."""
     model = tiny_model()
     latents = torch.randn(50, 6).bfloat16()
-    expected = model.engine().quantize(latents.float(), 3)
+    expected = model.codec().engine.quantize(latents.float(), 3)
     found = in_bf16(model).engine().quantize(latents, 3)
     assert torch.equal(found, expected)
 

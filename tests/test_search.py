@@ -12,11 +12,11 @@ from tiny_models import segment_model, tiny_model, wave
 from torch import Tensor
 
 from encodec_cli import decode, encode, read_ecdc
+from encodec_cli.engine import search
 from encodec_cli.engine.search import beam_search
 from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.nn import search
-from encodec_cli.stream.coder import stream_encoder
+from encodec_cli.stream.encoder import stream_encoder
 
 
 def random_tables(stages: int, bins: int, width: int) -> list[Tensor]:

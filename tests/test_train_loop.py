@@ -15,7 +15,7 @@ from cli_samples import run
 from torch import Tensor
 
 from encodec_cli.checkpoints.card import read_card
-from encodec_cli.checkpoints.load import load_model
+from encodec_cli.checkpoints.modules import load_module
 from encodec_cli.config.codec import load_codec_config
 from encodec_cli.errors import CheckpointError, ConfigError
 from encodec_cli.model.module import CompressionModel
@@ -249,7 +249,7 @@ def test_the_checkpoint_is_the_average_and_says_what_it_is(recipe: Path) -> None
     assert (card.name, card.licence, card.training_data) == ("renamed", "CC0", "a tone")
     assert card.metrics["steps"] == 12
     assert card.metrics["validation"].keys() == {"1.6 kb/s", "3.2 kb/s", "6.4 kb/s"}
-    saved = load_model(trainer.checkpoint).state_dict()
+    saved = load_module(trainer.checkpoint).state_dict()
     for name, value in trainer.average.items():
         if name.endswith(("weight", "bias", "embed")):
             torch.testing.assert_close(saved[name], value, rtol=1e-3, atol=1e-4)
@@ -264,7 +264,7 @@ def test_warm_start_begins_with_the_weights_and_keeps_the_codebooks(
     recipe: Path, tmp_path: Path
 ) -> None:
     source = finish(make(configured(recipe), recipe))
-    start = load_model(source.checkpoint).state_dict()
+    start = load_module(source.checkpoint).state_dict()
     config = configured(
         recipe,
         output=str(tmp_path / "warm"),
@@ -301,7 +301,7 @@ def test_warm_start_takes_the_mean_of_several(recipe: Path, tmp_path: Path) -> N
         for seed in (1, 2)
     ]
     paths = tuple(str(source.checkpoint) for source in sources)
-    states = [load_model(source.checkpoint).state_dict() for source in sources]
+    states = [load_module(source.checkpoint).state_dict() for source in sources]
     soup = make(configured(recipe, output=str(tmp_path / "w"), warm_start=paths), recipe)
     for name, value in soup.model.state_dict().items():
         if name.endswith(("weight", "bias", "embed")):
@@ -319,8 +319,8 @@ def test_decoder_only_leaves_the_codes_alone(recipe: Path, tmp_path: Path) -> No
         quantizer_start=0,
     )
     tuned = finish(make(config, recipe))
-    before = load_model(source.checkpoint).state_dict()
-    after = load_model(tuned.checkpoint).state_dict()
+    before = load_module(source.checkpoint).state_dict()
+    after = load_module(tuned.checkpoint).state_dict()
     names = {name for name in before if not torch.equal(before[name], after[name])}
     assert {name.split(".")[0] for name in names} == {"decoder"}
     assert len(names) > 5

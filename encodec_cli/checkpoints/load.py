@@ -1,244 +1,65 @@
-"""Models in and out of files. See `model_file` for our format, `convert` for those of others."""
+"""A model ready to code, on the engine that suits it: numpy where that will do, else torch."""
 
-import json
+import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
-
-from encodec_cli.checkpoints.card import (
-    FORMAT_VERSION,
-    ModelCard,
-    file_sha256,
-    find_model,
-    read_card,
-)
-from encodec_cli.checkpoints.foreign.export import check_hub_target, export_hub, export_meta
-from encodec_cli.checkpoints.foreign.folding import folded_config
-from encodec_cli.checkpoints.foreign.foreign import read_foreign
+from encodec_cli.checkpoints.card import file_sha256, find_model, read_card
 from encodec_cli.checkpoints.foreign.identify import identify
-from encodec_cli.checkpoints.foreign.skeleton import skeleton
-from encodec_cli.checkpoints.safetensors_bytes import sorted_metadata
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.config.codec import CodecConfig
-from encodec_cli.errors import CheckpointError, UsageError
-from encodec_cli.io.files import atomic_output, check_writable
-from encodec_cli.model.module import CompressionModel
-from encodec_cli.model.precision import set_precision
+from encodec_cli.errors import UsageError, parameter
+from encodec_cli.model.codec import Codec
+from encodec_cli.runtime.engine import NumpyEngine, supports
+from encodec_cli.runtime.weights import Weights
 
-__all__ = [
-    "build_and_load",
-    "convert_checkpoint",
-    "export_checkpoint",
-    "folded_state",
-    "load_model",
-    "load_model_file",
-    "read_checkpoint",
-    "save_model",
-]
+if TYPE_CHECKING:
+    import torch
 
-_TRAINING_STATE = ("inited", "cluster_size", "embed_avg")
+__all__ = ["load_model"]
+
+_DTYPES = ("float32", "bfloat16", "float16", "float64")
+_WORTH_TORCH_SECONDS = 150.0
+"""Audio from which on torch's LSTM has made up for the time that importing torch takes."""
 
 
 def load_model(
     name_or_path: str | Path = DEFAULT_MODEL,
     *,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> CompressionModel:
+    device: "str | torch.device" = "cpu",
+    dtype: "str | torch.dtype" = "float32",
+    seconds: float | None = None,
+) -> Codec:
     """A model ready to code: by the name of a bundled one, or a path to ours or another program's.
 
     Its `sha256` is that of the file (or of the one it was converted from), as `.ecdc` headers
-    name it. `dtype` is what the convolutions compute in, see `precision`; a device without it
-    imitates it, slowly.
+    name it. `dtype`, float32 or bfloat16 say, is what the convolutions compute in, see
+    `precision`; a device without it imitates it, slowly. `seconds` is about how much audio there
+    is to code, if that is known; it only decides which engine is worth its start.
 
     Raises:
         CheckpointError: no such model; the file is foreign, truncated or does not fit.
-        UsageError: no such device here.
+        UsageError: no such device here, or no such dtype.
     """
-    card, state = read_checkpoint(find_model(name_or_path))
-    model = build_and_load(card.config, state, str(card.path))
-    model.sha256 = card.identity or file_sha256(card.path)
-    try:
-        set_precision(model, dtype)
-        return model.to(device=torch.device(device))
-    except (RuntimeError, AssertionError) as error:
-        line = " ".join(str(error).split())[:160]
-        raise UsageError(f"--device {device}: cannot be used here ({line})") from error
+    name = str(dtype).removeprefix("torch.")
+    if name not in _DTYPES:
+        raise UsageError(f"{parameter('dtype', name)}: give one of {', '.join(_DTYPES)}")
+    path = find_model(name_or_path)
+    if str(device) == "cpu" and name == "float32" and identify(path) == "ours":
+        card = read_card(path)
+        if supports(card.config) and _suits_numpy(card.config, seconds):
+            engine = NumpyEngine(card.config, Weights(path, card.config))
+            return Codec(card.config, engine, card.identity or file_sha256(path), "numpy")
+
+    import torch
+
+    from encodec_cli.checkpoints.modules import load_module
+
+    return load_module(path, device=device, dtype=getattr(torch, name)).codec()
 
 
-def load_model_file(path: Path) -> CompressionModel:
-    """A model on the CPU in fp32, evaluation mode, weight norms folded.
-
-    Raises:
-        CheckpointError: see `load_model`.
-    """
-    card, state = read_checkpoint(path)
-    return build_and_load(card.config, state, str(path))
-
-
-def read_checkpoint(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
-    """Card and folded weights, under our names, of a checkpoint of any layout we know.
-
-    Raises:
-        CheckpointError: see `load_model`.
-    """
-    layout = identify(path)
-    if layout != "ours":
-        foreign = read_foreign(path, layout)
-        return foreign.card, foreign.state
-    card = read_card(path)
-    try:
-        return card, load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged: {' '.join(str(error).split())}") from error
-
-
-def build_and_load(config: CodecConfig, state: dict[str, Tensor], where: str) -> CompressionModel:
-    """Build the model of `config` with the folded weights of `state`, key for key.
-
-    Raises:
-        CheckpointError: keys are missing or left over, shapes differ, or a weight is not finite.
-    """
-    model = skeleton(config, len(state), where)
-    expected = {k: v for k, v in model.state_dict().items() if not k.endswith(_TRAINING_STATE)}
-    missing, left_over = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected)
-    if missing or left_over:
-        raise CheckpointError(
-            f"{where}: does not fit {config.name}: "
-            f"missing {_some(missing)}; left over {_some(left_over)}"
-        )
-    for name, value in state.items():
-        if value.shape != expected[name].shape:
-            raise CheckpointError(
-                f"{where}: {name}: shape {tuple(value.shape)}, "
-                f"{config.name} has {tuple(expected[name].shape)}"
-            )
-        if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"{where}: {name}: holds numbers that are not finite")
-    weights = {name: value.float() for name, value in state.items()}
-    for name, value in model.state_dict().items():
-        if name.endswith("embed_avg"):  # training goes on from where the codebook stands
-            weights[name] = weights[name.removesuffix("_avg")].clone()
-        elif name not in weights:
-            weights[name] = torch.ones(value.shape)
-    model.load_state_dict(weights, assign=True)
-    model.requires_grad_(False)
-    return model.eval()
-
-
-def save_model(
-    model: CompressionModel,
-    path: Path,
-    *,
-    licence: str,
-    training_data: str,
-    metrics: dict[str, Any] | None = None,
-    identity: str | None = None,
-    half: bool = True,
-    force: bool = False,
-) -> None:
-    """Write `model` as one file of ours, in fp16 (`half`) or fp32; weight norms are folded.
-
-    Raises:
-        OutputError: `path` exists and not `force`, or cannot be written.
-        CheckpointError: weights that are not finite, or too large for fp16.
-    """
-    state = {
-        name: value.to(torch.float16 if half else torch.float32).contiguous().cpu()
-        for name, value in folded_state(model).items()
-        if not name.endswith(_TRAINING_STATE)
-    }
-    for name, value in state.items():
-        if not bool(torch.isfinite(value).all()):
-            raise CheckpointError(
-                f"{path}: {name}: not finite{' in fp16; save in fp32' if half else ''}"
-            )
-    metadata = {
-        "format": "encodec-cli",
-        "format_version": str(FORMAT_VERSION),
-        "name": model.config.name,
-        "licence": licence,
-        "training_data": training_data,
-        "metrics": json.dumps(metrics or {}),
-        "config": json.dumps(folded_config(model.config).to_dict()),
-    }
-    if identity is not None:
-        metadata["identity"] = identity
-    with atomic_output(path, force=force) as file:
-        file.write(sorted_metadata(save(state, metadata)))
-
-
-def convert_checkpoint(
-    source: Path,
-    target: Path,
-    *,
-    half: bool = False,
-    licence: str | None = None,
-    force: bool = False,
-) -> ModelCard:
-    """Write the model in `source`, of any layout we read, to `target` in our format.
-
-    Raises:
-        CheckpointError: see `load_model`.
-        OutputError: `target` exists and not `force`, or cannot be written.
-    """
-    if target.suffix != ".safetensors":
-        raise UsageError(f"{target}: our checkpoints end in .safetensors; name it so")
-    check_writable(target, force=force)
-    card, state = read_checkpoint(find_model(source))
-    model = build_and_load(card.config, state, str(card.path))
-    save_model(
-        model,
-        target,
-        licence=licence or card.licence,
-        training_data=card.training_data,
-        metrics=card.metrics,
-        identity=card.identity or file_sha256(card.path),
-        half=half,
-        force=force,
-    )
-    return read_card(target)
-
-
-def export_checkpoint(
-    source: Path, target: Path, *, to: Literal["hf", "meta"], force: bool = False
-) -> ModelCard:
-    """Write the model in `source` to `target` for another program, in fp32.
-
-    "hf" makes the folder that transformers' `EncodecModel.from_pretrained` takes, "meta" the `.th`
-    file whose state Meta's package loads.
-
-    Raises:
-        CheckpointError: see `load_model`.
-        UsageError: the other program has no such model.
-        OutputError: `target` exists and not `force`, or cannot be written.
-    """
-    if to == "hf":
-        check_hub_target(target, force=force)
-    else:
-        check_writable(target, force=force)
-    card, state = read_checkpoint(find_model(source))
-    build_and_load(card.config, state, str(card.path))  # nothing unchecked is handed on
-    export = export_hub if to == "hf" else export_meta
-    identity = card.identity or file_sha256(card.path)
-    export(card.config, state, target, identity=identity, force=force)
-    return card
-
-
-def folded_state(model: nn.Module) -> dict[str, Tensor]:
-    """State with each re-parametrised weight replaced by the weight it computes."""
-    state = {k: v.detach() for k, v in model.state_dict().items() if ".parametrizations." not in k}
-    for name, module in model.named_modules():
-        if parametrize.is_parametrized(module, "weight"):
-            state[f"{name}.weight"] = module.weight.detach()
-    return state
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:4]) or "nothing"
-    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown
+def _suits_numpy(config: CodecConfig, seconds: float | None) -> bool:
+    """Whether numpy is the faster way all in all: always but for long recordings with an LSTM."""
+    if not (config.seanet.lstm or config.decoder.lstm):
+        return True
+    return "torch" not in sys.modules and seconds is not None and seconds < _WORTH_TORCH_SECONDS

@@ -1,13 +1,13 @@
-"""Which file goes where, and one error policy for many files."""
+"""Which file goes where."""
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-from encodec_cli.cli.console import say, warn
-from encodec_cli.errors import EncodecCliError, OutputError, UsageError
+from encodec_cli.audio.sniff import AUDIO_SUFFIXES, is_recording
+from encodec_cli.cli.console import say
+from encodec_cli.errors import UsageError
 from encodec_cli.io.files import check_writable
 
 __all__ = [
@@ -17,23 +17,14 @@ __all__ = [
     "Job",
     "check_targets",
     "files_in",
-    "make_folder",
     "plan_jobs",
-    "run_jobs",
-    "settle",
     "to_do",
-    "with_folder",
 ]
 
 Place = Path | Literal["-"]
-_T = TypeVar("_T")
 
 ECDC_SUFFIXES = frozenset({".ecdc"})
 TOKEN_SUFFIXES = frozenset({".npz", ".parquet", ".safetensors", ".tar"})
-AUDIO_SUFFIXES = frozenset(
-    {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus"}
-    | {".rf64", ".snd", ".w64", ".wav", ".wave"}
-)
 
 
 @dataclass(frozen=True)
@@ -120,15 +111,20 @@ def _names_a_file(path: Path) -> bool:
 def files_in(folder: Path, suffixes: frozenset[str], *, recursive: bool) -> list[Path]:
     """Files with one of `suffixes` in `folder`, at any depth, sorted.
 
+    Where these are the suffixes of audio, a file of another name that begins like audio is taken
+    too, and AppleDouble files (`._x.wav`) are not.
+
     Raises:
         UsageError: nobody said `recursive`.
     """
     if not recursive:
         raise UsageError(f"{folder}: is a folder; add --recursive to take the files in it")
+    others = suffixes - AUDIO_SUFFIXES
+    audio = suffixes >= AUDIO_SUFFIXES
     return [
         file
         for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in suffixes and file.is_file()
+        if file.is_file() and (file.suffix.lower() in others or (audio and is_recording(file)))
     ]
 
 
@@ -150,65 +146,14 @@ def _single(arguments: list[str], from_suffixes: frozenset[str], to_suffix: str)
     return Job(source, source.with_suffix(to_suffix))
 
 
-def run_jobs(
-    jobs: Sequence[Job],
-    work: Callable[[Job], bool],
-    *,
-    skip_existing: bool,
-    make_folders: bool,
-    quiet: bool,
-) -> int:
-    """Do each job, whatever became of the others; returns the exit code.
-
-    `work` returns whether all went well. With `skip_existing` a job whose target is there already
-    counts as done: targets appear only when complete.
-    """
-    exit_code = 0
-    for job in to_do(jobs, skip_existing=skip_existing, quiet=quiet):
-        do = functools.partial(with_folder, job, work, make_folders)
-        exit_code = max(exit_code, settle(job, do, alone=len(jobs) == 1))
-    return exit_code
-
-
 def to_do(jobs: Sequence[Job], *, skip_existing: bool, quiet: bool) -> Iterator[Job]:
-    """The jobs whose targets are not there yet, or all unless `skip_existing`."""
+    """The jobs whose targets are not there yet, or all unless `skip_existing`.
+
+    A target that is there counts as done: targets appear only when complete.
+    """
     for job in jobs:
         if isinstance(job.target, Path) and skip_existing and job.target.is_file():
             if not quiet:
                 say(f"{job.target}: exists, skipped")
         else:
             yield job
-
-
-def with_folder(job: Job, work: Callable[[Job], _T], make_folders: bool) -> _T:
-    """What `work` makes of `job`, whose target's folder is there then."""
-    if make_folders and isinstance(job.target, Path):
-        make_folder(job.target.parent)
-    return work(job)
-
-
-def settle(job: Job, work: Callable[[], bool], *, alone: bool) -> int:
-    """The exit code after `work`, one job of a run; says what went wrong."""
-    try:
-        return 0 if work() else 1
-    except EncodecCliError as error:
-        warn(str(error), label="error", style="bold red")
-        # Of many files, one that the options do not fit is a file that failed.
-        return error.exit_code if alone else 1
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        warn(f"{job.source}: {error.strerror or error}", label="error", style="bold red")
-        return 1
-
-
-def make_folder(folder: Path) -> None:
-    """Make `folder`, and those it lies in.
-
-    Raises:
-        OutputError: that is impossible.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot make this folder: {error.strerror}") from error

@@ -11,7 +11,7 @@ from encodec_cli.errors import UsageError
 if TYPE_CHECKING:
     from encodec_cli.evaluation.evaluate import Coded, Reference
     from encodec_cli.evaluation.other_codecs import OtherCodec
-    from encodec_cli.model.module import CompressionModel
+    from encodec_cli.model.codec import Codec
 
 __all__ = [
     "Coding",
@@ -67,7 +67,7 @@ def _parse_rates(text: str, where: str, example: str) -> list[float]:
 
 
 def codings_of(
-    model: "CompressionModel",
+    model: "Codec",
     rates: Iterable[float] | None,
     others: "Iterable[tuple[OtherCodec, float]]",
     *,

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,20 +15,20 @@ from encodec_cli.cli.batch import (
     Job,
     check_targets,
     plan_jobs,
-    run_jobs,
+    to_do,
 )
 from encodec_cli.cli.completion import complete_files
-from encodec_cli.cli.console import count, print_json, progress_bar, rounded, say, warn
-from encodec_cli.cli.loading import load, load_lm
-from encodec_cli.cli.many import code_files
+from encodec_cli.cli.console import count, print_json, rounded, say, warn
+from encodec_cli.cli.loading import expected_seconds, load, load_lm
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
+from encodec_cli.cli.running import code_files, one_by_one
 from encodec_cli.cli.timecode import parse_time
-from encodec_cli.cli.token_decoding import PatternName, decode_tokens
+from encodec_cli.cli.token_decoding import PatternName, TokenDecoder, TokenSettings
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
+from encodec_cli.io.cores import usable_cores
 
 if TYPE_CHECKING:
-    from encodec_cli.model.module import CompressionModel
     from encodec_cli.pipeline.reports import DecodeReport
 
 __all__ = ["decode"]
@@ -112,6 +112,7 @@ def decode(
     device: options.Device = "auto",
     dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Turn .ecdc, or what `tokens` wrote, back into audio, at its bandwidth or any lower one.
 
@@ -147,9 +148,12 @@ def decode(
         raise UsageError("give --bandwidth or --n-q, not both")
     if pattern is not None and not all(map(_holds_tokens, jobs)):
         raise UsageError(f"--pattern: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
-    loaded = load(model, device, threads, dtype)
+    waiting = list(to_do(jobs, skip_existing=skip_existing, quiet=quiet))
+    seconds = expected_seconds(job.source for job in waiting)
+    codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose)
 
-    from encodec_cli.pipeline.files import DecodeOptions, decode_file
+    from encodec_cli.pipeline.decode import DecodeOptions
+    from encodec_cli.pipeline.jobs import DecodeJob
     from encodec_cli.pipeline.reports import DecodeReport
 
     decoding = DecodeOptions(
@@ -163,52 +167,35 @@ def decode(
         start=begin or 0,
         duration=length,
         force=force,
-        lm=load_lm(lm, loaded),
         legacy=legacy.value if legacy else None,
     )
 
     def tell(report: DecodeReport) -> bool:
         return _tell(report, jobs, json=json, quiet=quiet)
 
-    def code(model: "CompressionModel", job: Job, progress: Any) -> DecodeReport:
-        return decode_file(model, job.source, job.target, decoding, progress=progress)
-
-    def work(job: Job) -> bool:
-        if _holds_tokens(job):
-            return decode_tokens(
-                job,
-                loaded,
-                decoding,
-                pattern=pattern,
-                output_dir=output_dir,
-                suffix=suffix,
-                skip_existing=skip_existing,
-                quiet=quiet,
-                report=tell,
-            )
-        with progress_bar(str(job.source), quiet=quiet) as progress:
-            report = code(loaded, job, progress)
-        return tell(report)
-
-    if any(map(_holds_tokens, jobs)):
-        exit_code = run_jobs(
-            jobs,
-            work,
-            skip_existing=skip_existing,
-            make_folders=output_dir is not None,
-            quiet=quiet,
-        )
-    else:
-        exit_code = code_files(
-            jobs,
-            loaded,
-            code,
-            tell,
-            together=decoding.lm is None,
-            skip_existing=skip_existing,
-            output_dir=output_dir,
-            quiet=quiet,
-        )
+    threads = threads or usable_cores()
+    alone = len(jobs) == 1
+    settings = TokenSettings(
+        pattern=pattern,
+        output_dir=output_dir,
+        suffix=suffix,
+        skip_existing=skip_existing,
+        threads=threads,
+        quiet=quiet,
+        tell=tell,
+    )
+    of_tokens = TokenDecoder(codec, decoding, settings)
+    token_files = [job for job in waiting if _holds_tokens(job)]
+    exit_code = one_by_one(token_files, of_tokens.decode, alone=alone)
+    files = [
+        DecodeJob(job.source, job.target, decoding, makes_folder=output_dir is not None)
+        for job in waiting
+        if not _holds_tokens(job)
+    ]
+    language_model = load_lm(lm, codec.config)
+    exit_code |= code_files(
+        files, codec, tell, lm=language_model, threads=threads, alone=alone, quiet=quiet
+    )
     if exit_code:
         raise typer.Exit(exit_code)
 

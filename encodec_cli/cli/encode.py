@@ -2,22 +2,20 @@
 
 import dataclasses
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from encodec_cli.cli import options
-from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job, check_targets, plan_jobs
+from encodec_cli.cli.batch import AUDIO_SUFFIXES, check_targets, plan_jobs, to_do
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import print_json, rounded, say
-from encodec_cli.cli.loading import load, load_lm
-from encodec_cli.cli.many import code_files
+from encodec_cli.cli.loading import expected_seconds, load, load_lm
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
+from encodec_cli.cli.running import code_files
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import ContainerError, UsageError
-
-if TYPE_CHECKING:
-    from encodec_cli.model.module import CompressionModel
+from encodec_cli.io.cores import usable_cores
 
 __all__ = ["encode"]
 
@@ -66,6 +64,7 @@ def encode(
     device: options.Device = "auto",
     dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Compress audio into .ecdc, at 6 kb/s unless told otherwise.
 
@@ -92,36 +91,29 @@ def encode(
             raise UsageError(f"{option}: belongs to format 0; add --format v0")
     if latency is not None and container is ContainerFormat.v0:
         raise UsageError("--latency: format 0 is written when its end is known; leave out one")
-    loaded = load(model, device, threads, dtype)
+    waiting = list(to_do(jobs, skip_existing=skip_existing, quiet=quiet))
+    seconds = expected_seconds(job.source for job in waiting)
+    codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose)
 
     from encodec_cli.config.timing import block_frames_for
-    from encodec_cli.pipeline.files import encode_file
+    from encodec_cli.pipeline.encode import EncodeOptions
+    from encodec_cli.pipeline.jobs import EncodeJob
     from encodec_cli.pipeline.reports import EncodeReport
-    from encodec_cli.stream.signals import choose_codebooks, header_for
+    from encodec_cli.stream.headers import header_for
 
-    codebooks = choose_codebooks(loaded, bandwidth, n_q)
-    block_frames_for(loaded.config, latency)
-    version = int(container.value[1:])
+    options_of_all = EncodeOptions(
+        n_q=codec.config.choose_codebooks(bandwidth, n_q),
+        search=search,
+        latency_ms=latency,
+        version=int(container.value[1:]),
+        keep_source=keep_source,
+        force=force,
+    )
+    block_frames_for(codec.config, latency)
     try:
-        header_for(loaded, codebooks, version=version)
+        header_for(codec, options_of_all.n_q, version=options_of_all.version)
     except ContainerError as error:
-        raise UsageError(str(error)) from error
-    language_model = load_lm(lm, loaded)
-
-    def code(model: "CompressionModel", job: Job, progress: Any) -> EncodeReport:
-        return encode_file(
-            model,
-            job.source,
-            job.target,
-            n_q=codebooks,
-            search=search,
-            latency_ms=latency,
-            version=version,
-            keep_source=keep_source,
-            lm=language_model,
-            force=force,
-            progress=progress,
-        )
+        raise UsageError(error.args[0]) from error
 
     def tell(report: EncodeReport) -> bool:
         if json:
@@ -135,14 +127,15 @@ def encode(
         return True
 
     exit_code = code_files(
-        jobs,
-        loaded,
-        code,
+        [
+            EncodeJob(job.source, job.target, options_of_all, makes_folder=output_dir is not None)
+            for job in waiting
+        ],
+        codec,
         tell,
-        # A language model's steps are not gathered: one file after the other.
-        together=language_model is None,
-        skip_existing=skip_existing,
-        output_dir=output_dir,
+        lm=load_lm(lm, codec.config),
+        threads=threads or usable_cores(),
+        alone=len(jobs) == 1,
         quiet=quiet,
     )
     if exit_code:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from encodec_cli.cli import options
-from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job, run_jobs
+from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job
 from encodec_cli.cli.codings import (
     Coding,
     codings_of,
@@ -22,12 +22,13 @@ from encodec_cli.cli.console import print_json, progress_bar
 from encodec_cli.cli.evaluate_output import columns, print_csv_header, print_csv_row, print_summary
 from encodec_cli.cli.loading import load
 from encodec_cli.cli.recordings import decoded_files, find_recordings
+from encodec_cli.cli.running import one_by_one
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
     from encodec_cli.evaluation.evaluate import Coded, Reference, Row
-    from encodec_cli.model.module import CompressionModel
+    from encodec_cli.model.codec import Codec
 
 __all__ = ["evaluate"]
 
@@ -144,7 +145,7 @@ def _decoded(source: "Reference", *, folder: Path, file: Path | None) -> "Coded"
 
 def _measure(
     recordings: Sequence[_Recording],
-    model: "CompressionModel",
+    model: "Codec",
     speech: bool | None,
     report: "Callable[[Row], None]",
     *,
@@ -174,4 +175,4 @@ def _measure(
         return True
 
     jobs = [Job(path, "-") for path in by_path]
-    return run_jobs(jobs, work, skip_existing=False, make_folders=False, quiet=quiet)
+    return one_by_one(jobs, work, alone=len(jobs) == 1)

@@ -1,7 +1,6 @@
 """`info`, `verify`, `peel`: what needs no model, and no torch."""
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +18,7 @@ from encodec_cli.io.files import atomic_output, open_input, standard_output
 if TYPE_CHECKING:
     from encodec_cli.container import Header, Summary
 
-__all__ = ["info", "peel", "stored_codebooks", "verify"]
+__all__ = ["info", "peel", "verify"]
 
 _complete_ecdc = complete_files(ECDC_SUFFIXES)
 
@@ -42,7 +41,7 @@ def info(
         try:
             summary = summarize(file)
         except ContainerError as error:
-            raise ContainerError(f"{source}: {error}") from error
+            raise error.about(source) from error
     for line in summary.warnings:
         warn(f"{source}: {line}")
     for line in summary.problems:
@@ -106,27 +105,14 @@ def peel(
     with open_input(_place(source)) as file:
         try:
             reader = EcdcReader(file)
-            codebooks = stored_codebooks(reader.header, bandwidth, n_q)
+            codebooks = reader.header.choose_codebooks(bandwidth, n_q)
             with standard_output() if where == "-" else atomic_output(where, force=force) as out:
                 header = peel_file(reader, out, codebooks)
         except (ContainerError, UsageError) as error:
-            raise type(error)(f"{source}: {error}") from error
+            raise error.about(source) from error
     if not quiet:
         kept = count(header.codebooks, "codebook")
         say(f"{source} -> {target}: {kept}, {header.bandwidth_kbps:g} kb/s")
-
-
-def stored_codebooks(header: "Header", bandwidth: float | None, n_q: int | None) -> int:
-    """Codebooks to keep: `n_q`, or the most that fit in `bandwidth` (kb/s)."""
-    if bandwidth is None:
-        return n_q or 0
-    each = header.bandwidth_kbps / header.codebooks
-    if not math.isfinite(bandwidth) or bandwidth <= 0:
-        raise UsageError(f"bandwidth {bandwidth:g} kb/s: give a number above 0")
-    codebooks = int(min(bandwidth / each * (1 + 1e-9), 1e9))
-    if codebooks < 1:
-        raise UsageError(f"bandwidth {bandwidth:g} kb/s: one codebook takes {each:g} kb/s")
-    return codebooks
 
 
 def _as_dict(source: str, summary: "Summary") -> dict[str, Any]:

@@ -1,44 +1,75 @@
 """Loading the model that a command was told to use."""
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from encodec_cli.cli.console import count, say
 from encodec_cli.cli.options import DTypeName
+from encodec_cli.io.cores import usable_cores
 
 if TYPE_CHECKING:
+    from encodec_cli.config.codec import CodecConfig
     from encodec_cli.engine.lm.model import LanguageModel
-    from encodec_cli.model.module import CompressionModel
+    from encodec_cli.model.codec import Codec
+    from encodec_cli.pipeline.reports import Place
 
-__all__ = ["load", "load_lm"]
+__all__ = ["expected_seconds", "load", "load_lm"]
+
+_BYTES_PER_SECOND = {".ecdc": 750, ".wav": 96_000, ".wave": 96_000, ".aif": 96_000}
+_COMPRESSED_BYTES_PER_SECOND = 16_000
 
 
 def load(
-    name: str, device: str, threads: int | None, dtype: DTypeName = DTypeName.fp32
-) -> "CompressionModel":
+    name: str,
+    device: str,
+    threads: int | None,
+    dtype: DTypeName = DTypeName.fp32,
+    *,
+    seconds: float | None = None,
+    verbose: bool = False,
+) -> "Codec":
     """Model `name` on `device` ("auto" is a GPU if there is one), with `threads` CPU threads.
+
+    `seconds` is that of `load_model`.
 
     Raises:
         CheckpointError, UsageError: see `load_model`, and `check_bf16` for `dtype`.
     """
-    import torch
-
     from encodec_cli.checkpoints.load import load_model
+    from encodec_cli.model.device import automatic_device
 
-    if threads is not None:
-        torch.set_num_threads(threads)
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if dtype is DTypeName.fp32:
-        return load_model(name, device=device)
+        device = automatic_device()
+    name_of_dtype = "bfloat16" if dtype is DTypeName.bf16 else "float32"
+    codec = load_model(name, device=device, dtype=name_of_dtype, seconds=seconds)
+    threads = threads or usable_cores()
+    if codec.runs_on != "numpy":
+        import torch
 
-    from encodec_cli.model.precision import check_bf16
+        torch.set_num_threads(threads)
+        if dtype is DTypeName.bf16:
+            from encodec_cli.model.precision import check_bf16
 
-    model = load_model(name, device=device, dtype=torch.bfloat16)
-    check_bf16(next(model.parameters()).device)
-    return model
+            check_bf16(torch.device(device))
+    if verbose:
+        say(f"{codec.config.name}: runs on {codec.runs_on}, {count(threads, 'thread')}")
+    return codec
 
 
-def load_lm(name: str | None, model: "CompressionModel") -> "LanguageModel | None":
-    """Language model `name` for codes of `model`; None if none was asked for.
+def expected_seconds(sources: "Iterable[Place]") -> float | None:
+    """About how much audio these files hold, by their sizes; None if there are pipes."""
+    total = 0.0
+    for source in sources:
+        if not isinstance(source, Path) or not source.is_file():
+            return None
+        size = source.stat().st_size
+        total += size / _BYTES_PER_SECOND.get(source.suffix.lower(), _COMPRESSED_BYTES_PER_SECOND)
+    return total
+
+
+def load_lm(name: str | None, config: "CodecConfig") -> "LanguageModel | None":
+    """Language model `name` for codes of the model of `config`; None if none was asked for.
 
     Raises:
         CheckpointError, UsageError: see `load_language_model`.
@@ -48,4 +79,4 @@ def load_lm(name: str | None, model: "CompressionModel") -> "LanguageModel | Non
 
     from encodec_cli.checkpoints.language_model import load_language_model
 
-    return load_language_model(name, model.config)
+    return load_language_model(name, config)

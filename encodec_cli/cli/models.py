@@ -131,7 +131,7 @@ def convert(
     force: options.Force = False,
 ) -> None:
     """Write a checkpoint in our format, one safe .safetensors file, or in another program's."""
-    from encodec_cli.checkpoints.load import convert_checkpoint, export_checkpoint
+    from encodec_cli.checkpoints.modules import convert_checkpoint, export_checkpoint
 
     if to is Target.ours:
         card = convert_checkpoint(source, target, half=half, licence=licence, force=force)

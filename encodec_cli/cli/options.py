@@ -27,6 +27,7 @@ __all__ = [
     "SkipExisting",
     "Speech",
     "Threads",
+    "Verbose",
 ]
 
 
@@ -105,6 +106,7 @@ DType = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="CPU threads.", show_default="all cores")
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what the model runs on.")]
 OutputDir = Annotated[
     Path | None, typer.Option("--output-dir", "-o", help="Folder for the outputs of many inputs.")
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from encodec_cli.cli import options
-from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job, run_jobs
+from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job
 from encodec_cli.cli.codings import (
     Coding,
     codings_of,
@@ -21,13 +21,14 @@ from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, progress_bar, say
 from encodec_cli.cli.loading import load
 from encodec_cli.cli.recordings import find_recordings
+from encodec_cli.cli.running import one_by_one
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
 from encodec_cli.io.files import atomic_output, check_writable
 
 if TYPE_CHECKING:
     from encodec_cli.evaluation.evaluate import Evaluated, Reference
-    from encodec_cli.model.module import CompressionModel
+    from encodec_cli.model.codec import Codec
     from encodec_cli.report import Recording
 
 __all__ = ["report", "short_names"]
@@ -100,7 +101,7 @@ def report(
             return True
 
         jobs = [Job(path, target) for path in kinds]
-        code = run_jobs(jobs, work, skip_existing=False, make_folders=False, quiet=quiet)
+        code = one_by_one(jobs, work, alone=len(jobs) == 1)
         if page.recordings:
             with atomic_output(target, force=force) as file:
                 page.write(file)
@@ -125,7 +126,7 @@ def short_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _recording(
-    model: "CompressionModel",
+    model: "Codec",
     path: Path,
     kind: str | None,
     codings: Sequence[Coding],

@@ -70,9 +70,8 @@ def roundtrip(
     loaded = load(model, device, threads, dtype)
 
     from encodec_cli.evaluation.evaluate import judge, read_reference, through_model, warm_up
-    from encodec_cli.stream.signals import choose_codebooks
 
-    codebooks = choose_codebooks(loaded, bandwidth, n_q)
+    codebooks = loaded.config.choose_codebooks(bandwidth, n_q)
     kind = kind_of(source)
     reference = read_reference(source, loaded.sample_rate, loaded.channels, kind=kind)
     warm_up(loaded)

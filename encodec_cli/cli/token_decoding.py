@@ -1,102 +1,116 @@
 """The part of `decode` that reads files of tokens."""
 
-import dataclasses
-import io
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encodec_cli.cli.batch import Job, make_folder
+from encodec_cli.cli.batch import Job
 from encodec_cli.cli.console import progress_bar, say, warn
+from encodec_cli.cli.wording import in_options
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
+from encodec_cli.io.files import make_folder
 
 if TYPE_CHECKING:
-    from encodec_cli.model.module import CompressionModel
-    from encodec_cli.pipeline.files import DecodeOptions
-    from encodec_cli.pipeline.reports import DecodeReport
+    from encodec_cli.model.codec import Codec
+    from encodec_cli.pipeline.decode import DecodeOptions
+    from encodec_cli.pipeline.reports import DecodeReport, Place
     from encodec_cli.tokens import TokenItem
 
-__all__ = ["PatternName", "decode_tokens"]
+__all__ = ["PatternName", "TokenDecoder", "TokenSettings"]
 
 
 class PatternName(StrEnum):
     delay = "delay"
 
 
-def decode_tokens(
-    job: Job,
-    model: "CompressionModel",
-    decoding: "DecodeOptions",
-    *,
-    pattern: PatternName | None,
-    output_dir: Path | None,
-    suffix: str,
-    skip_existing: bool,
-    quiet: bool,
-    report: Callable[["DecodeReport"], bool],
-) -> bool:
-    """Decode the items of a file of tokens; whether all went well.
+@dataclass(frozen=True, kw_only=True)
+class TokenSettings:
+    """How items are read and where their audio goes; `tell` says what became of each."""
 
-    A shard's items go to `output_dir`, named by their keys; one that fails does not stop the rest.
+    pattern: PatternName | None
+    output_dir: Path | None
+    suffix: str
+    skip_existing: bool
+    threads: int
+    quiet: bool
+    tell: Callable[["DecodeReport"], bool]
 
-    Raises:
-        EncodecCliError: the file cannot be read, or its only item cannot be decoded.
-    """
-    from encodec_cli.tokens import SHARD_SUFFIXES, BadItem, read_items
 
-    assert isinstance(job.source, Path)
-    if job.source.suffix.lower() not in SHARD_SUFFIXES:
+class TokenDecoder:
+    """Decodes files of tokens, all with the same model and options."""
+
+    def __init__(self, codec: "Codec", options: "DecodeOptions", settings: TokenSettings) -> None:
+        self._codec, self._options, self._settings = codec, options, settings
+
+    def decode(self, job: Job) -> bool:
+        """Decode the items of a file; whether all went well.
+
+        A shard's items go to the output folder, named by their keys; one that fails does not stop
+        the rest.
+
+        Raises:
+            EncodecCliError: the file cannot be read, or its only item cannot be decoded.
+        """
+        from encodec_cli.tokens import SHARD_SUFFIXES, BadItem, read_items
+
+        assert isinstance(job.source, Path)
+        if job.source.suffix.lower() in SHARD_SUFFIXES:
+            return self._decode_shard(job.source)
         [item] = read_items(job.source)
         assert not isinstance(item, BadItem)
-        return report(_decode_item(item, str(job.source), job, model, decoding, pattern, quiet))
-    if output_dir is None:
-        raise UsageError(f"{job.source}: holds many items; name a folder with --output-dir")
-    good, seen = True, set()
-    for item in read_items(job.source):
-        name = f"{job.source}: {item.key}"
+        if self._settings.output_dir is not None and isinstance(job.target, Path):
+            make_folder(job.target.parent)
+        return self._settings.tell(self._decode_item(item, str(job.source), job.target))
+
+    def _decode_shard(self, source: Path) -> bool:
+        from encodec_cli.tokens import BadItem, read_items
+
+        settings = self._settings
+        if settings.output_dir is None:
+            raise UsageError(f"{source}: holds many items; name a folder with --output-dir")
+        good, seen = True, set()
+        for item in read_items(source):
+            name = f"{source}: {item.key}"
+            try:
+                if isinstance(item, BadItem):
+                    raise ContainerError(f"{name}: {item.reason}")
+                if item.key in seen:
+                    raise ContainerError(f"{name}: the key occurs twice; only the first is decoded")
+                seen.add(item.key)
+                target = settings.output_dir / f"{item.key}{settings.suffix}"
+                if settings.skip_existing and target.is_file():
+                    if not settings.quiet:
+                        say(f"{target}: exists, skipped")
+                    continue
+                make_folder(target.parent)
+                good &= settings.tell(self._decode_item(item, name, target))
+            except EncodecCliError as error:
+                warn(in_options(error), label="error", style="bold red")
+                good = False
+        return good
+
+    def _decode_item(self, item: "TokenItem", name: str, target: "Place") -> "DecodeReport":
+        from encodec_cli.container import MemorySource
+        from encodec_cli.pipeline.decode import decode_chunks
+        from encodec_cli.stream.headers import header_for
+        from encodec_cli.tokens import item_ecdc, undelay
+
+        codec = self._codec
         try:
-            if isinstance(item, BadItem):
-                raise ContainerError(f"{name}: {item.reason}")
-            if item.key in seen:
-                raise ContainerError(f"{name}: the key occurs twice; only the first is decoded")
-            seen.add(item.key)
-            target = output_dir / f"{item.key}{suffix}"
-            if skip_existing and target.is_file():
-                if not quiet:
-                    say(f"{target}: exists, skipped")
-                continue
-            make_folder(target.parent)
-            one = Job(job.source, target)
-            good &= report(_decode_item(item, name, one, model, decoding, pattern, quiet))
-        except EncodecCliError as error:
-            warn(str(error), label="error", style="bold red")
-            good = False
-    return good
-
-
-def _decode_item(
-    item: "TokenItem",
-    name: str,
-    job: Job,
-    model: "CompressionModel",
-    decoding: "DecodeOptions",
-    pattern: PatternName | None,
-    quiet: bool,
-) -> "DecodeReport":
-    from encodec_cli.container import write_ecdc
-    from encodec_cli.pipeline.files import decode_stream
-    from encodec_cli.stream.signals import header_for
-    from encodec_cli.tokens import item_ecdc, undelay
-
-    packed = io.BytesIO()
-    try:
-        if pattern is PatternName.delay:
-            codes = undelay(item.codes, model.config.quantizer.bins)
-            item = dataclasses.replace(item, codes=codes)
-        write_ecdc(packed, item_ecdc(item, header_for(model, item.codes.shape[0])))
-    except (ContainerError, UsageError) as error:
-        raise type(error)(f"{name}: {error}") from error
-    packed.seek(0)
-    with progress_bar(name, quiet=quiet) as progress:
-        return decode_stream(model, packed, name, job.target, decoding, progress=progress)
+            if self._settings.pattern is PatternName.delay:
+                item = replace(item, codes=undelay(item.codes, codec.config.quantizer.bins))
+            source = MemorySource(item_ecdc(item, header_for(codec, item.codes.shape[0])))
+        except (ContainerError, UsageError) as error:
+            raise error.about(name) from error
+        with progress_bar(name, quiet=self._settings.quiet) as progress:
+            return decode_chunks(
+                codec,
+                source,
+                name,
+                target,
+                self._options,
+                threads=self._settings.threads,
+                progress=progress,
+            )

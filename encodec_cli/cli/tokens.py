@@ -1,6 +1,5 @@
 """`tokens`: codes for other programs."""
 
-import tempfile
 from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
@@ -15,19 +14,21 @@ from encodec_cli.cli.batch import (
     ECDC_SUFFIXES,
     Job,
     plan_jobs,
-    run_jobs,
+    to_do,
 )
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, printable, progress_bar, say, warn
-from encodec_cli.cli.inspect import stored_codebooks
-from encodec_cli.cli.loading import load, load_lm
+from encodec_cli.cli.loading import expected_seconds, load, load_lm
+from encodec_cli.cli.running import one_by_one
+from encodec_cli.cli.wording import in_options
 from encodec_cli.config.bundled import DEFAULT_MODEL
-from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
-from encodec_cli.io.files import atomic_output, open_input
+from encodec_cli.errors import EncodecCliError, UsageError
+from encodec_cli.io.cores import usable_cores
+from encodec_cli.io.files import atomic_output, make_folder
 
 if TYPE_CHECKING:
     from encodec_cli.engine.lm.model import LanguageModel
-    from encodec_cli.model.module import CompressionModel
+    from encodec_cli.model.codec import Codec
     from encodec_cli.tokens import TokenItem
 
 __all__ = ["tokens"]
@@ -73,6 +74,7 @@ def tokens(
     device: options.Device = "auto",
     dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
+    verbose: options.Verbose = False,
 ) -> None:
     """Write codes [K, T] for other programs: uint16, with rates, source and model.
 
@@ -93,17 +95,27 @@ def tokens(
     keys = _keys(jobs, output_dir)
 
     @cache
-    def loaded() -> "CompressionModel":
-        return load(model, device, threads, dtype)
+    def codec() -> "Codec":
+        seconds = expected_seconds(job.source for job in jobs if not _is_ecdc(job))
+        return load(model, device, threads, dtype, seconds=seconds, verbose=verbose)
 
     @cache
     def language_model() -> "LanguageModel | None":
-        return None if lm is None else load_lm(lm, loaded())
+        return None if lm is None else load_lm(lm, codec().config)
 
     def make(job: Job) -> "TokenItem":
-        if isinstance(job.source, Path) and job.source.suffix.lower() in ECDC_SUFFIXES:
-            return _stored_item(job, keys[job], output_dir, bandwidth, n_q, language_model())
-        return _coded_item(job, keys[job], output_dir, loaded(), bandwidth, n_q, quiet)
+        from encodec_cli.pipeline.encode import EncodeOptions
+        from encodec_cli.pipeline.jobs import CodesJob, StoredCodesJob
+
+        assert isinstance(job.source, Path)
+        name = _source_name(job, output_dir)
+        if _is_ecdc(job):
+            stored = StoredCodesJob(job.source, keys[job], name, bandwidth, n_q)
+            return stored.run(lm=language_model())
+        codebooks = codec().config.choose_codebooks(bandwidth, n_q)
+        coding = CodesJob(job.source, keys[job], name, EncodeOptions(n_q=codebooks))
+        with progress_bar(str(job.source), quiet=quiet) as progress:
+            return coding.run(codec(), threads=threads or usable_cores(), progress=progress)
 
     def report(job: Job, target: Path, item: "TokenItem") -> None:
         if json:
@@ -120,13 +132,15 @@ def tokens(
 
         def work(job: Job) -> bool:
             assert isinstance(job.target, Path)
+            make_folder(job.target.parent)
             item = make(job)
             with atomic_output(job.target, force=force) as file:
                 write_item(file, item, suffix)
             report(job, job.target, item)
             return True
 
-        code = run_jobs(jobs, work, skip_existing=skip_existing, make_folders=True, quiet=quiet)
+        waiting = to_do(jobs, skip_existing=skip_existing, quiet=quiet)
+        code = one_by_one(waiting, work, alone=len(jobs) == 1)
     if code:
         raise typer.Exit(code)
 
@@ -178,52 +192,8 @@ def _source_name(job: Job, output_dir: Path) -> str:
     return printable((folder / job.source.name).as_posix())
 
 
-def _stored_item(
-    job: Job,
-    key: str,
-    output_dir: Path,
-    bandwidth: float | None,
-    n_q: int | None,
-    lm: "LanguageModel | None",
-) -> "TokenItem":
-    """The codes of an `.ecdc` file."""
-    from encodec_cli.container import EcdcReader
-    from encodec_cli.tokens import ecdc_item
-
-    assert isinstance(job.source, Path)
-    with open_input(job.source) as file:
-        try:
-            reader = EcdcReader(file, lm=lm)
-            kept = reader.header.codebooks
-            if bandwidth is not None or n_q is not None:
-                kept = stored_codebooks(reader.header, bandwidth, n_q)
-            return ecdc_item(reader, key, _source_name(job, output_dir), kept)
-        except (ContainerError, UsageError) as error:
-            raise type(error)(f"{job.source}: {error}") from error
-
-
-def _coded_item(
-    job: Job,
-    key: str,
-    output_dir: Path,
-    model: "CompressionModel",
-    bandwidth: float | None,
-    n_q: int | None,
-    quiet: bool,
-) -> "TokenItem":
-    """The codes of audio, by way of an `.ecdc` file."""
-    from encodec_cli.container import EcdcReader
-    from encodec_cli.pipeline.files import encode_file
-    from encodec_cli.stream.signals import choose_codebooks
-    from encodec_cli.tokens import ecdc_item
-
-    codebooks = choose_codebooks(model, bandwidth, n_q)
-    with tempfile.TemporaryDirectory(prefix="encodec-cli-") as temporary:
-        packed = Path(temporary) / "audio.ecdc"
-        with progress_bar(str(job.source), quiet=quiet) as progress:
-            encode_file(model, job.source, packed, n_q=codebooks, progress=progress)
-        with packed.open("rb") as file:
-            return ecdc_item(EcdcReader(file), key, _source_name(job, output_dir))
+def _is_ecdc(job: Job) -> bool:
+    return isinstance(job.source, Path) and job.source.suffix.lower() in ECDC_SUFFIXES
 
 
 def _run_sharded(
@@ -248,7 +218,7 @@ def _run_sharded(
             try:
                 item = make(job)
             except EncodecCliError as error:
-                warn(str(error), label="error", style="bold red")
+                warn(in_options(error), label="error", style="bold red")
                 exit_code = error.exit_code if len(jobs) == 1 else 1
                 continue
             report(job, writer.add(item), item)  # a shard that cannot be written ends the run

@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from encodec_cli.config.layers import check_activation, check_norm
+from encodec_cli.config.choices import check_activation, check_norm
 from encodec_cli.config.schema import (
     check_at_least,
     check_choices,
@@ -27,7 +27,7 @@ from encodec_cli.config.schema import (
     read_yaml,
 )
 from encodec_cli.config.sizes import MOST_NUMBERS, check_seanet_size
-from encodec_cli.errors import ConfigError, UsageError
+from encodec_cli.errors import ConfigError, UsageError, parameter
 from encodec_cli.io.limits import (
     MAX_CHANNELS,
     MAX_CHUNK_SAMPLES,
@@ -38,6 +38,7 @@ from encodec_cli.io.limits import (
 from encodec_cli.io.text import shown
 
 __all__ = [
+    "MOST_BEAMS",
     "CodecConfig",
     "Norm",
     "PadMode",
@@ -72,6 +73,10 @@ _QUANTIZER_RANGES = (
 
 Norm = Literal["none", "weight_norm", "spectral_norm", "time_group_norm", "layer_norm"]
 PadMode = Literal["reflect", "constant", "replicate"]
+
+MOST_BEAMS = 256
+"""Partial code sequences that a search may keep."""
+_DEFAULT_BANDWIDTH_KBPS = 6.0
 
 
 def _is_count(value: Any, least: int, most: int) -> bool:
@@ -401,6 +406,18 @@ class CodecConfig:
         return Fraction(self.sample_rate, self.hop_length)
 
     @property
+    def chunk_frames(self) -> int:
+        """Frames of one chunk of codes, unless told otherwise: of a segment, or about a second.
+
+        Of whole signals it is the least multiple of 8 that lasts a second or longer, so that no
+        codebook of a full chunk needs fill bits: 80 at 75 Hz, 152 at 150 Hz. Files hold at most
+        4096 frames in a chunk.
+        """
+        if self.segment_samples is not None:
+            return self.frames(self.segment_samples)
+        return min(4096, 8 * -(-self.sample_rate // (8 * self.hop_length)))
+
+    @property
     def segment_samples(self) -> int | None:
         """Samples of one segment, None when the whole signal is one."""
         if self.segment_seconds is None:
@@ -438,6 +455,21 @@ class CodecConfig:
                 f"{self.bandwidth_kbps(1):g} to {self.bandwidth_kbps(self.quantizer.n_q):g} kb/s"
             )
         return n_q
+
+    def choose_codebooks(self, bandwidth: float | None = None, n_q: int | None = None) -> int:
+        """Codebooks for a bandwidth in kb/s or a number; for what is nearest to 6 kb/s if neither.
+
+        Raises:
+            UsageError: both given, or out of the model's range.
+        """
+        if bandwidth is not None and n_q is not None:
+            raise UsageError(f"give {parameter('bandwidth')} or {parameter('n_q')}, not both")
+        if n_q is not None:
+            return self.check_codebooks(n_q)
+        if bandwidth is not None:
+            return self.codebooks_for(bandwidth)
+        most, least = self.bandwidth_kbps(self.quantizer.n_q), self.bandwidth_kbps(1)
+        return self.codebooks_for(max(least, min(_DEFAULT_BANDWIDTH_KBPS, most)))
 
     def check_codebooks(self, n_q: int) -> int:
         """Return `n_q` if this model has that many codebooks.

@@ -1,124 +1,197 @@
-"""Which activations and norms a config may name, with which numbers.
+"""The layers that networks are made of: their sizes, what they look back and ahead, their weights.
 
-A config may come with any checkpoint. What it names is looked up here and nowhere else, so that it
-cannot ask for other classes of torch.nn: those that change shapes, draw random numbers or need
-arguments that it does not give.
+A layer says all that its counterparts in `nn`, `engine` and `runtime` have in common. Norms of
+weights count as folded into the weights; the other norms are part of the convolution that they
+follow.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
+from encodec_cli.config.codec import Norm, PadMode
 from encodec_cli.errors import ConfigError
-from encodec_cli.io.text import shown
 
-__all__ = ["check_activation", "check_norm"]
+__all__ = [
+    "LSTM",
+    "Activation",
+    "Convolution",
+    "Layer",
+    "ResidualBlock",
+    "Shapes",
+    "TransposedConvolution",
+]
 
-
-@dataclass(frozen=True)
-class _Range:
-    """Numbers from `low` to `high`, both included."""
-
-    low: float
-    high: float
-
-    def holds(self, value: Any) -> bool:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}"
+Shapes = dict[str, tuple[int, ...]]
+"""Shapes of tensors by their names in a state dict."""
 
 
 @dataclass(frozen=True)
-class _OneOf:
-    """One of a few values, of the same type."""
+class Activation:
+    """A class of `torch.nn`, by its name and arguments; it looks at one number at a time."""
 
-    values: tuple[Any, ...]
+    name: str
+    params: dict[str, Any] = field(default_factory=dict)
 
-    def holds(self, value: Any) -> bool:
-        return any(type(value) is type(one) and value == one for one in self.values)
-
-    def __str__(self) -> str:
-        return " or ".join(map(repr, self.values))
-
-
-_Parameters = Mapping[str, _Range | _OneOf]
-_SLOPE = _Range(-1000, 1000)
-_POSITIVE = _Range(1e-6, 1000)
-_NOT = _OneOf((False,))  # in place, a layer would change what goes around it as well
-_SWITCH = _OneOf((False, True))
-_ACTIVATIONS: Mapping[str, _Parameters] = MappingProxyType(
-    {
-        "ELU": {"alpha": _SLOPE, "inplace": _NOT},
-        "CELU": {"alpha": _POSITIVE, "inplace": _NOT},
-        "SELU": {"inplace": _NOT},
-        "GELU": {"approximate": _OneOf(("none", "tanh"))},
-        "Hardshrink": {"lambd": _Range(0, 1000)},
-        "Hardsigmoid": {"inplace": _NOT},
-        "Hardswish": {"inplace": _NOT},
-        "Hardtanh": {
-            "min_val": _Range(-1000, -1e-6),
-            "max_val": _Range(1e-6, 1000),
-            "inplace": _NOT,
-        },
-        "Identity": {},
-        "LeakyReLU": {"negative_slope": _SLOPE, "inplace": _NOT},
-        "LogSigmoid": {},
-        "Mish": {"inplace": _NOT},
-        "PReLU": {"num_parameters": _OneOf((1,)), "init": _SLOPE},
-        "ReLU": {"inplace": _NOT},
-        "ReLU6": {"inplace": _NOT},
-        "SiLU": {"inplace": _NOT},
-        "Sigmoid": {},
-        "Softplus": {"beta": _POSITIVE, "threshold": _Range(0, 1000)},
-        "Softshrink": {"lambd": _Range(0, 1000)},
-        "Softsign": {},
-        "Tanh": {},
-        "Tanhshrink": {},
-    }
-)
-_EPS = _Range(1e-12, 1)
-_NORMS: Mapping[str, _Parameters] = MappingProxyType(
-    {
-        "layer_norm": {"eps": _EPS, "elementwise_affine": _SWITCH, "bias": _SWITCH},
-        "time_group_norm": {"eps": _EPS, "affine": _SWITCH},
-    }
-)
+    def shapes(self, name: str) -> Shapes:
+        """It has no weights."""
+        return {}
 
 
-def check_activation(key: str, name: str, params: Mapping[str, Any] | None) -> None:
-    """Refuse an activation that is not known, or parameters that it does not take.
+@dataclass(frozen=True)
+class Convolution:
+    """Convolution that pads itself: `[n, inputs] -> [ceil(n / stride), outputs]`.
 
     Raises:
-        ConfigError: it is one; the message starts with `key`, or `key`_params.
+        ConfigError: the kernel is shorter than the stride, or a causal network has a norm that
+            averages over all time.
     """
-    known = _ACTIVATIONS.get(name) if isinstance(name, str) else None
-    if known is None:
-        raise ConfigError(
-            f"{key}: {shown(name)} is not a class of torch.nn that fits here; give one of "
-            f"{', '.join(_ACTIVATIONS)}"
-        )
-    _check(f"{key}_params", params, known, f"torch.nn.{name}")
+
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    causal: bool = False
+    pad_mode: PadMode = "reflect"
+    norm: Norm = "none"
+    norm_params: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            raise ConfigError(f"kernel_size {self.kernel} does not cover its stride {self.stride}")
+
+    @property
+    def reach(self) -> int:
+        """Rows from the first to the last that one output sees."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    @property
+    def padding(self) -> int:
+        """Rows that are padded at both ends of a signal together, of whole strides."""
+        return self.reach - self.stride
+
+    @property
+    def ahead(self) -> int:
+        """Rows after those of its stride that an output sees."""
+        return 0 if self.causal else self.padding // 2
+
+    @property
+    def back(self) -> int:
+        """Rows before those of its stride that an output sees."""
+        return self.padding - self.ahead
+
+    def shapes(self, name: str) -> Shapes:
+        """Its weights, under the module's name."""
+        return {
+            f"{name}.conv.conv.weight": (self.outputs, self.inputs, self.kernel),
+            f"{name}.conv.conv.bias": (self.outputs,),
+            **_norm_shapes(f"{name}.conv.norm", self.norm, self.norm_params, self.outputs),
+        }
 
 
-def check_norm(norm: str, params: Mapping[str, Any] | None) -> None:
-    """Refuse parameters that the norm does not take.
+@dataclass(frozen=True)
+class TransposedConvolution:
+    """Transposed convolution trimmed to its stride: `[n, inputs] -> [n * stride, outputs]`.
+
+    `trim_right_ratio` is the share of what is trimmed that lies on the right, if it is causal.
 
     Raises:
-        ConfigError: there are some; the message starts with `norm_params`.
+        ConfigError: the kernel is shorter than the stride, or one that is not causal trims another
+            share than half.
     """
-    _check("norm_params", params, _NORMS.get(norm, {}), f"norm: {norm}")
+
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int = 1
+    causal: bool = False
+    trim_right_ratio: float = 1.0
+    norm: Norm = "none"
+    norm_params: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.causal and self.trim_right_ratio != 1.0:
+            raise ConfigError("trim_right_ratio: only a causal convolution can trim asymmetrically")
+        if self.kernel < self.stride:
+            raise ConfigError(f"kernel_size {self.kernel} does not cover its stride {self.stride}")
+
+    @property
+    def trim_right(self) -> int:
+        """Rows dropped at the end of a signal."""
+        trimmed = self.kernel - self.stride
+        return math.ceil(trimmed * self.trim_right_ratio) if self.causal else trimmed // 2
+
+    @property
+    def trim_left(self) -> int:
+        """Rows dropped at the start of a signal, by which the others come later: look-ahead."""
+        return self.kernel - self.stride - self.trim_right
+
+    def shapes(self, name: str) -> Shapes:
+        """Its weights, under the module's name."""
+        return {
+            f"{name}.convtr.convtr.weight": (self.inputs, self.outputs, self.kernel),
+            f"{name}.convtr.convtr.bias": (self.outputs,),
+            **_norm_shapes(f"{name}.convtr.norm", self.norm, self.norm_params, self.outputs),
+        }
 
 
-def _check(key: str, params: Mapping[str, Any] | None, known: _Parameters, what: str) -> None:
-    for name, value in (params or {}).items():
-        rule = known.get(name)
-        if rule is None:
-            takes = ", ".join(known) or "none"
-            raise ConfigError(
-                f"{key}: {shown(dict(params or {}))} do not fit {what}, which takes {takes}"
-            )
-        if not rule.holds(value):
-            raise ConfigError(f"{key}: {name}: {shown(value)}: {what} takes {rule}")
+@dataclass(frozen=True)
+class ResidualBlock:
+    """Activated convolutions beside a shortcut, which is the identity if None; their sum."""
+
+    activation: Activation
+    convolutions: tuple[Convolution, ...]
+    shortcut: Convolution | None
+
+    @property
+    def ahead(self) -> int:
+        """Rows after its own that an output sees."""
+        return sum(conv.ahead for conv in self.convolutions)
+
+    @property
+    def back(self) -> int:
+        """Rows before its own that an output sees."""
+        return sum(conv.back for conv in self.convolutions)
+
+    def names(self, name: str) -> list[str]:
+        """Of the modules of its convolutions, under its own name; activations have no weights."""
+        return [f"{name}.block.{2 * i + 1}" for i in range(len(self.convolutions))]
+
+    def shapes(self, name: str) -> Shapes:
+        """Its weights, under the module's name."""
+        found: Shapes = {}
+        for conv, place in zip(self.convolutions, self.names(name), strict=True):
+            found |= conv.shapes(place)
+        return found | (self.shortcut.shapes(f"{name}.shortcut") if self.shortcut else {})
+
+
+@dataclass(frozen=True)
+class LSTM:
+    """Residual LSTM of equally wide layers: `[n, width] -> [n, width]`. It forgets nothing."""
+
+    width: int
+    layers: int
+
+    def shapes(self, name: str) -> Shapes:
+        """Its weights, under the module's name; 4 gates: input, forget, cell, output."""
+        found: Shapes = {}
+        for i in range(self.layers):
+            for kind in ("ih", "hh"):
+                found[f"{name}.lstm.weight_{kind}_l{i}"] = (4 * self.width, self.width)
+                found[f"{name}.lstm.bias_{kind}_l{i}"] = (4 * self.width,)
+        return found
+
+
+Layer = Activation | Convolution | TransposedConvolution | ResidualBlock | LSTM
+
+
+def _norm_shapes(name: str, norm: Norm, params: dict[str, Any], channels: int) -> Shapes:
+    """Weights of a norm that follows a convolution; others are folded into its weights."""
+    affine = {"time_group_norm": "affine", "layer_norm": "elementwise_affine"}.get(norm)
+    if affine is None or not params.get(affine, True):
+        return {}
+    shapes: Shapes = {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
+    if not params.get("bias", True):
+        del shapes[f"{name}.bias"]
+    return shapes

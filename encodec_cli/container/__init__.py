@@ -1,15 +1,23 @@
 """The `.ecdc` container: files and pipes of codes, formats 0 (Meta's) and 1. See docs/ecdc.md."""
 
 from encodec_cli.container.codes import CodeChunk
-from encodec_cli.container.header import META_MODELS, Header, default_chunk_frames, v0_header
-from encodec_cli.container.stream import Ecdc, EcdcReader, EcdcWriter, read_ecdc, write_ecdc
+from encodec_cli.container.header import META_MODELS, Header, v0_header
+from encodec_cli.container.stream import (
+    Ecdc,
+    EcdcReader,
+    EcdcWriter,
+    MemorySource,
+    read_ecdc,
+    write_ecdc,
+)
 from encodec_cli.container.tools import Summary, peel, summarize, verify
-from encodec_cli.container.types import ChunkIndex, DamagedChunk
+from encodec_cli.container.types import ChunkIndex, ChunkSource, DamagedChunk
 from encodec_cli.container.v0_head import Legacy
 
 __all__ = [
     "META_MODELS",
     "ChunkIndex",
+    "ChunkSource",
     "CodeChunk",
     "DamagedChunk",
     "Ecdc",
@@ -17,8 +25,8 @@ __all__ = [
     "EcdcWriter",
     "Header",
     "Legacy",
+    "MemorySource",
     "Summary",
-    "default_chunk_frames",
     "peel",
     "read_ecdc",
     "summarize",

@@ -20,16 +20,17 @@ Where a decoder looks ahead, the codes go on after the recording's end, for `end
 none of which is played: a whole signal of N samples has ceil((N + end_padding) / hop) frames.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
-from encodec_cli.errors import ContainerError
+from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.io.limits import MAX_CHANNELS, MAX_CHUNK_SAMPLES, MAX_HOP, MAX_RATE_HZ, MIN_RATE_HZ
 from encodec_cli.io.text import shown
 
-__all__ = ["MAX_SAMPLES", "META_MODELS", "Header", "default_chunk_frames", "v0_header"]
+__all__ = ["MAX_SAMPLES", "META_MODELS", "Header", "v0_header"]
 
 MAX_CHUNK_FRAMES = 4096
 MAX_CODEBOOKS = 128
@@ -215,6 +216,30 @@ class Header:
         """Nominal rate of the codes in kb/s, without overlap, scales and container."""
         return self.frame_rate * self.codebooks * self.bits / 1000
 
+    def choose_codebooks(self, bandwidth: float | None = None, n_q: int | None = None) -> int:
+        """`n_q`, the most codebooks that fit in `bandwidth` (kb/s), or all if neither is given.
+
+        Raises:
+            UsageError: there are not that many, or `bandwidth` holds none.
+        """
+        if n_q is None and bandwidth is None:
+            return self.codebooks
+        if n_q is None:
+            assert bandwidth is not None
+            each = self.bandwidth_kbps / self.codebooks
+            if not math.isfinite(bandwidth) or bandwidth <= 0:
+                raise UsageError(f"bandwidth {bandwidth:g} kb/s: give a number above 0")
+            # 1 part in 10^9 so that 1.1 (no exact binary) still holds what takes exactly 1.1 kb/s.
+            n_q = int(min(bandwidth / each * (1 + 1e-9), MAX_CODEBOOKS))
+            if n_q < 1:
+                raise UsageError(f"bandwidth {bandwidth:g} kb/s: one codebook takes {each:g} kb/s")
+        if not 1 <= n_q <= self.codebooks:
+            raise UsageError(
+                f"holds {self.codebooks} codebooks ({self.bandwidth_kbps:g} kb/s), not {n_q}; "
+                f"ask for 1 to {self.codebooks}"
+            )
+        return n_q
+
     @property
     def duration(self) -> float | None:
         """Seconds, or None while `num_samples` is unknown."""
@@ -284,14 +309,6 @@ META_MODELS: Mapping[str, _MetaModel] = MappingProxyType(
         ),
     }
 )
-
-
-def default_chunk_frames(sample_rate: int, hop: int) -> int:
-    """Frames in a chunk of about a second: the least multiple of 8 that lasts one or longer.
-
-    80 at 75 Hz, 152 at 150 Hz. With a multiple of 8 no codebook of a full chunk needs fill bits.
-    """
-    return min(MAX_CHUNK_FRAMES, 8 * -(-sample_rate // (8 * hop)))
 
 
 def v0_header(model: str, *, codebooks: int, num_samples: int | None = None) -> Header:

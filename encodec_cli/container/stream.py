@@ -25,10 +25,10 @@ from encodec_cli.container.v1_reader import V1Reader
 from encodec_cli.container.v1_writer import V1Writer
 from encodec_cli.container.wire import ByteSource
 from encodec_cli.entropy import CodeModel
-from encodec_cli.errors import ContainerError
+from encodec_cli.errors import ContainerError, parameter
 from encodec_cli.io.files import atomic_output
 
-__all__ = ["Ecdc", "EcdcReader", "EcdcWriter", "read_ecdc", "write_ecdc"]
+__all__ = ["Ecdc", "EcdcReader", "EcdcWriter", "MemorySource", "read_ecdc", "write_ecdc"]
 
 
 class EcdcReader:
@@ -76,7 +76,7 @@ class EcdcReader:
         else:
             if legacy is not None:
                 raise ContainerError(
-                    f"format 1, not a file of {legacy}; decode it without --legacy"
+                    f"format 1, not a file of {legacy}; decode it without {parameter('legacy')}"
                 )
             self._reader = V1Reader(source, json_bytes)
             self.play_rate = self._reader.header.sample_rate
@@ -225,6 +225,61 @@ class Ecdc:
     codes: NDArray[np.uint16]
     scales: NDArray[np.float32] | None = None
 
+    def chunks(self, start: int = 0) -> Iterator[CodeChunk]:
+        """The chunks from number `start` on.
+
+        Raises:
+            ContainerError: codes, scales and header do not fit together.
+        """
+        header = self.header
+        if header.num_samples is None:
+            raise ContainerError("header: num_samples must be given for a whole file")
+        count = header.chunk_count(header.num_samples)
+        frames = header.frames_before(count, header.num_samples)
+        if self.codes.ndim != 2 or self.codes.shape[1] != frames:
+            raise ContainerError(
+                f"{header.num_samples} samples take {frames} frames, "
+                f"got codes {list(self.codes.shape)}"
+            )
+        if self.scales is not None and self.scales.shape != (count,):
+            raise ContainerError(
+                f"{count} chunks take {count} scales, got {list(self.scales.shape)}"
+            )
+        first = header.frames_before(start, header.num_samples)
+        for index in range(start, count):
+            end = first + header.frames_in_chunk(index, header.num_samples)
+            scale = None if self.scales is None else float(self.scales[index])
+            yield CodeChunk(self.codes[:, first:end], scale)
+            first = end
+
+
+class MemorySource:
+    """An `Ecdc` as a `ChunkSource`."""
+
+    def __init__(self, ecdc: Ecdc) -> None:
+        """Nothing is copied.
+
+        Raises:
+            ContainerError: see `Ecdc.chunks`.
+        """
+        self._ecdc = ecdc
+        self._chunks: Iterator[CodeChunk]
+        self.header = ecdc.header
+        self.play_rate = ecdc.header.sample_rate
+        self.num_samples = ecdc.header.num_samples
+        self.source_num_samples = ecdc.header.source_num_samples
+        self.problems: list[str] = []
+        self.seekable = True
+        self.index = None
+        self.seek(0)
+
+    def seek(self, chunk: int) -> None:
+        """Continue the iteration with chunk number `chunk`, counted from 0."""
+        self._chunks = self._ecdc.chunks(chunk)
+
+    def __iter__(self) -> Iterator[CodeChunk]:
+        return self._chunks
+
 
 def read_ecdc(source: str | PathLike[str] | BinaryIO, *, lm: CodeModel | None = None) -> Ecdc:
     """Read a whole file, from a path or from a binary file object; `lm` as for `EcdcReader`.
@@ -239,7 +294,7 @@ def read_ecdc(source: str | PathLike[str] | BinaryIO, *, lm: CodeModel | None = 
             try:
                 return read_ecdc(file, lm=lm)
             except ContainerError as error:
-                raise ContainerError(f"{path}: {error}") from error
+                raise error.about(path) from error
     reader = EcdcReader(source, lm=lm)
     chunks = []
     for chunk in reader:
@@ -279,27 +334,16 @@ def write_ecdc(
         ContainerError: codes, scales and header do not fit together.
         OutputError: the path exists already or cannot be written.
     """
-    header, codes, scales = ecdc.header, ecdc.codes, ecdc.scales
+    header = ecdc.header
     if header.num_samples is None:
         raise ContainerError("header: num_samples must be given to write a whole file")
-    count = header.chunk_count(header.num_samples)
-    frames = header.frames_before(count, header.num_samples)
-    if codes.ndim != 2 or codes.shape[1] != frames:
-        raise ContainerError(
-            f"{header.num_samples} samples take {frames} frames, got codes {list(codes.shape)}"
-        )
-    if scales is not None and scales.shape != (count,):
-        raise ContainerError(f"{count} chunks take {count} scales, got {list(scales.shape)}")
+    chunks = list(ecdc.chunks())  # what does not fit is refused before there is a file
     with (
         atomic_output(Path(target), force=force)
         if isinstance(target, (str, PathLike))
         else nullcontext(target)
     ) as file:
         writer = EcdcWriter(file, header, lm=lm)
-        start = 0
-        for index in range(count):
-            stop = start + header.frames_in_chunk(index, header.num_samples)
-            scale = None if scales is None else float(scales[index])
-            writer.write(CodeChunk(codes[:, start:stop], scale))
-            start = stop
+        for chunk in chunks:
+            writer.write(chunk)
         writer.finish(header.num_samples)

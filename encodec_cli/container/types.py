@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 
-__all__ = ["ChunkIndex", "DamagedChunk", "Reader", "Writer", "place"]
+__all__ = ["ChunkIndex", "ChunkSource", "DamagedChunk", "Reader", "Writer", "place"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,32 @@ class Reader(Protocol):
     def __next__(self) -> CodeChunk | DamagedChunk: ...
 
     def seek(self, chunk: int) -> None: ...
+
+
+class ChunkSource(Protocol):
+    """Codes in file order, from a file, a pipe or memory; `EcdcReader` documents the members."""
+
+    header: Header
+    play_rate: int
+
+    @property
+    def num_samples(self) -> int | None: ...
+
+    @property
+    def source_num_samples(self) -> int | None: ...
+
+    @property
+    def problems(self) -> list[str]: ...
+
+    @property
+    def seekable(self) -> bool: ...
+
+    @property
+    def index(self) -> ChunkIndex | None: ...
+
+    def seek(self, chunk: int) -> None: ...
+
+    def __iter__(self) -> Iterator[CodeChunk | DamagedChunk]: ...
 
 
 class Writer(Protocol):

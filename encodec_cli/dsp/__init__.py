@@ -1,0 +1,1 @@
+"""Spectra and filterbanks of tensors, for metrics, pictures and losses."""

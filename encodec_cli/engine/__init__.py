@@ -1,5 +1,5 @@
-"""Models compiled for coding: the same numbers as the modules of `nn`, in less time."""
+"""Models of torch modules compiled for coding: the same numbers in less time."""
 
-from encodec_cli.engine.stepper import Engine, ModelEngine, Stepper
+from encodec_cli.engine.stepper import TorchEngine
 
-__all__ = ["Engine", "ModelEngine", "Stepper"]
+__all__ = ["TorchEngine"]

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["MOST_BEAMS", "beam_search"]
+__all__ = ["beam_search"]
 
-MOST_BEAMS = 256
 _MOST_SCORES = 1 << 20
 _BLOCK = 32
 

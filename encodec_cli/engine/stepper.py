@@ -1,9 +1,11 @@
-"""A model's networks and quantizer in the form that coding runs on."""
+"""Models of torch modules as engines: compiled where that is possible, arrays in and out."""
 
 import threading
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from encodec_cli.engine.network import CompiledNetwork, can_compile
@@ -11,54 +13,43 @@ from encodec_cli.engine.quantizer import CompiledQuantizer
 from encodec_cli.engine.search import beam_search
 from encodec_cli.nn.quantizer import ResidualVectorQuantizer
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder, SEANetState
+from encodec_cli.runtime.protocol import Rows, Stepper
 
-__all__ = ["Engine", "ModelEngine", "Stepper"]
+__all__ = ["TorchEngine"]
 
 _Network = SEANetEncoder | SEANetDecoder
+_CPU_STREAMS = 16
+_GPU_STREAMS = 64
 _SEGMENTS_TOGETHER = 4
 """Whole segments that one pass of the modules takes on a CPU, which more would not make faster."""
 
 
-class Stepper(Protocol):
-    """An encoder or a decoder that goes through many streams at once, block by block."""
-
-    def new_state(self) -> Any:
-        """The state of a stream that has not begun."""
-
-    def step(self, inputs: list[Tensor], states: list[Any], last: list[bool]) -> list[Tensor]:
-        """Outputs `[m, C']` that the next rows `[n, C]` of each stream complete.
-
-        Streams that go on give equally many rows, a whole number of frames; those that end give
-        at most as many. Moves each stream's state on.
-        """
-
-
-class Engine(Protocol):
-    """What streams run on: the networks and the quantizer of one model."""
-
-    def encoder(self, block_frames: int | None) -> Stepper:
-        """For streams in blocks of so many frames; None: each block is a signal of its own."""
-
-    def decoder(self, block_frames: int | None) -> Stepper:
-        """For streams in blocks of so many frames; None: each block is a signal of its own."""
-
-    def quantize(self, latents: Tensor, n_q: int, beams: int = 1) -> Tensor:
-        """Codes `[n_q, T]` (int64) of latents `[T, D]`; for `beams` see `beam_search`."""
-
-    def dequantize(self, codes: Tensor) -> Tensor:
-        """Latents `[T, D]` of codes `[K, T]` (int64), all of them within their codebooks."""
-
-
-class ModelEngine:
-    """One model, compiled where that is possible."""
+class TorchEngine:
+    """One model of torch modules as an `Engine`, on their device and in their number format."""
 
     def __init__(
         self, encoder: SEANetEncoder, quantizer: ResidualVectorQuantizer, decoder: SEANetDecoder
     ) -> None:
         self._encoder, self._decoder = _Steppers(encoder), _Steppers(decoder)
         self._modules = quantizer
-        self._dtype = next(decoder.parameters()).dtype
-        self._quantizer = CompiledQuantizer(quantizer, self._dtype)
+        self._weight = next(decoder.parameters())
+        self._quantizer = CompiledQuantizer(quantizer, self._weight.dtype)
+
+    @property
+    def device(self) -> torch.device:
+        return self._weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the convolutions."""
+        return self._weight.dtype
+
+    @property
+    def streams(self) -> int:
+        return _CPU_STREAMS if self.device.type == "cpu" else _GPU_STREAMS
+
+    def overlapped(self) -> "TorchEngine":
+        return self  # torch has threads of its own
 
     def encoder(self, block_frames: int | None) -> Stepper:
         return self._encoder.choose(block_frames)
@@ -66,14 +57,25 @@ class ModelEngine:
     def decoder(self, block_frames: int | None) -> Stepper:
         return self._decoder.choose(block_frames)
 
-    def quantize(self, latents: Tensor, n_q: int, beams: int = 1) -> Tensor:
+    def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
+        x = torch.from_numpy(latents).to(self.device)
         if beams > 1:
-            exact = latents.to(torch.promote_types(latents.dtype, torch.float32))
-            return beam_search(exact, self._modules.tables(n_q), beams)
-        return self._quantizer.encode(latents, n_q)
+            codes = beam_search(x, self._modules.tables(n_q), beams)
+        else:
+            codes = self._quantizer.encode(x, n_q)
+        return codes.cpu().numpy().astype(np.uint16)
 
-    def dequantize(self, codes: Tensor) -> Tensor:
-        return self._quantizer.decode(codes).to(self._dtype)
+    def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
+        indices = torch.from_numpy(codes.astype(np.int64)).to(self.device)
+        return _array(self._quantizer.decode(indices))
+
+
+class _TensorStepper(Protocol):
+    """A `Stepper` of tensors."""
+
+    def new_state(self) -> Any: ...
+
+    def step(self, inputs: list[Tensor], states: list[Any], last: list[bool]) -> list[Tensor]: ...
 
 
 class _Steppers:
@@ -81,20 +83,46 @@ class _Steppers:
 
     def __init__(self, network: _Network) -> None:
         self._network = network
-        self._modules, self._segments = _ModuleStepper(network), _SegmentStepper(network)
-        self._compiled: CompiledNetwork | None = None
+        self._modules = _ArrayStepper(_ModuleStepper(network), network)
+        self._segments = _ArrayStepper(_SegmentStepper(network), network)
+        self._compiled: _ArrayStepper | None = None
+        self._least_frames = 0
         self._lock = threading.Lock()
 
     def choose(self, block_frames: int | None) -> Stepper:
-        """The one place that decides: compiled, unless that covers not this model or block."""
+        """Segments by themselves; compiled, unless the network or its block cannot be."""
         if block_frames is None:
             return self._segments
         if not can_compile(self._network):
             return self._modules
         with self._lock:
             if self._compiled is None:
-                self._compiled = CompiledNetwork(self._network)
-        return self._compiled if block_frames >= self._compiled.least_frames else self._modules
+                compiled = CompiledNetwork(self._network)
+                self._compiled = _ArrayStepper(compiled, self._network)
+                self._least_frames = compiled.least_frames
+        return self._compiled if block_frames >= self._least_frames else self._modules
+
+
+class _ArrayStepper:
+    """A stepper of tensors for those who have arrays."""
+
+    def __init__(self, stepper: _TensorStepper, network: _Network) -> None:
+        self._stepper = stepper
+        weight = next(network.parameters())
+        self._device, self._dtype = weight.device, weight.dtype
+
+    def new_state(self) -> Any:
+        return self._stepper.new_state()
+
+    def step(self, inputs: list[Rows], states: list[Any], last: list[bool]) -> list[Rows]:
+        tensors = [torch.from_numpy(x).to(device=self._device, dtype=self._dtype) for x in inputs]
+        return [_array(x) for x in self._stepper.step(tensors, states, last)]
+
+
+def _array(x: Tensor) -> Rows:
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    array: Rows = np.ascontiguousarray(exact.cpu().numpy())
+    return array
 
 
 class _ModuleStepper:

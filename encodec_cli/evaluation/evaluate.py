@@ -23,8 +23,9 @@ from encodec_cli.audio import FloatBlock, quantize, read_whole
 from encodec_cli.evaluation.alignment import align
 from encodec_cli.evaluation.metric_names import METRICS
 from encodec_cli.evaluation.metrics import measure
-from encodec_cli.model.module import CompressionModel
-from encodec_cli.pipeline.files import DecodeOptions, decode_file, encode_file
+from encodec_cli.model.codec import Codec
+from encodec_cli.pipeline.decode import DecodeOptions, decode_file
+from encodec_cli.pipeline.encode import EncodeOptions, encode_file
 from encodec_cli.stream.signals import decode, encode
 
 __all__ = [
@@ -129,8 +130,8 @@ def read_reference(
 ) -> Reference:
     """All of a recording in memory, mixed and resampled to `channels` at `sample_rate` Hz.
 
-    Rounded to 16 bits, as a WAV file would hold it: below their noise, logarithmic spectra would
-    compare what nobody can hear.
+    Rounded to 16 bits, as a WAV file would hold it. Below the noise of 16 bits, logarithmic spectra
+    would compare what nobody can hear.
 
     Raises:
         AudioError: see `open_audio`; longer than half an hour.
@@ -141,7 +142,7 @@ def read_reference(
 
 
 def evaluate_model(
-    model: CompressionModel,
+    model: Codec,
     reference: Reference,
     bandwidths: Sequence[float] | None = None,
     *,
@@ -161,13 +162,14 @@ def evaluate_model(
         yield Evaluated(judge(reference, coded, speech=speech), coded.audio)
 
 
-def warm_up(model: CompressionModel) -> None:
-    """Do what is done only once per model, so that it is in no recording's time."""
-    decode(model, encode(model, torch.zeros(model.channels, model.config.hop_length)))
+def warm_up(model: Codec) -> None:
+    """Do what is done once per model, so that it counts in no recording's time."""
+    silence = np.zeros((model.channels, model.config.hop_length), np.float32)
+    decode(model, encode(model, silence))
 
 
 def through_model(
-    model: CompressionModel, reference: Reference, bandwidth: float, *, search: int | None = None
+    model: Codec, reference: Reference, bandwidth: float, *, search: int | None = None
 ) -> Coded:
     """Code the file of `reference` at `bandwidth` kb/s into an `.ecdc` file, and decode that.
 
@@ -179,7 +181,7 @@ def through_model(
     n_q = model.config.codebooks_for(bandwidth)
     with tempfile.TemporaryDirectory(prefix="encodec-cli-") as folder:
         packed, decoded = Path(folder) / "audio.ecdc", Path(folder) / "audio.wav"
-        encoding = encode_file(model, reference.path, packed, n_q=n_q, search=search)
+        encoding = encode_file(model, reference.path, packed, EncodeOptions(n_q=n_q, search=search))
         decoding = decode_file(model, packed, decoded, DecodeOptions(encoding="float"))
         return Coded(
             codec=model.config.name if search is None else f"{model.config.name} search {search}",

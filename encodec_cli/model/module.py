@@ -5,7 +5,6 @@
 It codes one segment at a time; `coder` cuts long signals into what the model was trained for.
 """
 
-import copy
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from encodec_cli.config.codec import CodecConfig, load_codec_config
-from encodec_cli.engine import Engine, ModelEngine
+from encodec_cli.engine import TorchEngine
 from encodec_cli.errors import UsageError
+from encodec_cli.model.codec import Codec
 from encodec_cli.nn.quantizer import QuantizedResult, ResidualVectorQuantizer
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder
 
@@ -34,8 +34,7 @@ class CompressionModel(nn.Module):
         self.encoder = SEANetEncoder(config=config.seanet)
         self.quantizer = ResidualVectorQuantizer(config=config.quantizer)
         self.decoder = SEANetDecoder(config=config.decoder)
-        self._engine: ModelEngine | None = None
-        self._shared_engine: Engine | None = None
+        self._engine: TorchEngine | None = None
         self._engine_weights: list[tuple[int, int]] = []
 
     @property
@@ -57,29 +56,23 @@ class CompressionModel(nn.Module):
         """kb/s the model was trained for."""
         return self.config.target_bandwidths
 
-    def engine(self) -> Engine:
-        """What coding runs on: this model compiled; made once, and again if a weight changes."""
-        if self._shared_engine is not None:
-            return self._shared_engine
+    def codec(self) -> Codec:
+        """This model ready to code; made once, and again if a weight changes."""
         weights = [
             # Weights loaded in inference mode count no changes.
             (w.data_ptr(), 0 if w.is_inference() else w._version)
             for w in self.state_dict(keep_vars=True).values()
         ]
         if self._engine is None or self._engine_weights != weights:
-            self._engine = ModelEngine(self.encoder, self.quantizer, self.decoder)
+            self._engine = TorchEngine(self.encoder, self.quantizer, self.decoder)
             self._engine_weights = weights
-        return self._engine
-
-    def running_on(self, engine: Engine) -> "CompressionModel":
-        """This model, same weights, with another engine for its streams."""
-        other = copy.copy(self)
-        other._shared_engine = engine
-        return other
+        dtype = str(self._engine.dtype).removeprefix("torch.")
+        where = f"torch, {self._engine.device}, {dtype}"
+        return Codec(self.config, self._engine, self.sha256, where)
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles have weights of their own; the engine is made from those.
-        return {**self.__dict__, "_engine": None, "_shared_engine": None}
+        return {**self.__dict__, "_engine": None}
 
     def set_target_bandwidth(self, bandwidth_kbps: float) -> None:
         """Use the most codebooks that fit in `bandwidth_kbps`.

@@ -5,15 +5,14 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from encodec_cli.audio import Resampler, resampled_length
-from encodec_cli.container import EcdcReader
-from encodec_cli.errors import ContainerError
+from encodec_cli.container import ChunkSource
+from encodec_cli.errors import ContainerError, parameter
+from encodec_cli.stream.buffer import Buffer
+from encodec_cli.stream.protocols import Samples
 
 __all__ = ["all_but", "resampled", "rescaled"]
-
-Samples = NDArray[np.float32]
 
 _FULL_SCALE = 1.0 - 2.0**-15
 
@@ -22,19 +21,19 @@ def all_but(
     spare: int, pieces: Iterable[Samples], channels: int
 ) -> Generator[Samples, None, tuple[Samples, int]]:
     """Yield all but the last `spare` samples; return those, and how many came before them."""
-    held = np.zeros((channels, 0), dtype=np.float32)
+    held = Buffer(channels)
     position = 0
     for piece in pieces:
-        held = np.concatenate((held, piece), axis=1)
-        ready = held.shape[1] - spare
+        held.append(piece.T)
+        ready = len(held) - spare
         if ready > 0:
-            yield held[:, :ready]
-            held, position = held[:, ready:], position + ready
-    return held, position
+            yield held.take(ready).T
+            position += ready
+    return held.take(len(held)).T, position
 
 
 def resampled(
-    blocks: Iterator[Samples], reader: EcdcReader, rate: int, origin: int, *, exact: bool
+    blocks: Iterator[Samples], reader: ChunkSource, rate: int, origin: int, *, exact: bool
 ) -> Iterator[Samples]:
     """Blocks, which start at sample `origin` of `rate`, at `rate`.
 
@@ -62,7 +61,8 @@ def resampled(
     if not 0 <= end <= held.shape[1] + spare:
         raise ContainerError(
             f"says {wanted} samples at the source's {rate} Hz, "
-            f"but holds {position + held.shape[1]}; decode it without --sample-rate source"
+            f"but holds {position + held.shape[1]}; decode it without "
+            f"{parameter('sample_rate', 'source')}"
         )
     if end > 0:
         yield np.pad(held, ((0, 0), (0, max(0, end - held.shape[1]))))[:, :end]

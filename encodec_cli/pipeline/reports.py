@@ -1,8 +1,16 @@
 """What became of a file that went through the pipeline."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-__all__ = ["DecodeReport", "EncodeReport"]
+__all__ = ["DecodeReport", "EncodeReport", "Place", "Progress"]
+
+Place = Path | Literal["-"]
+"""A file; "-" is standard input or output."""
+Progress = Callable[[float, float | None], None]
+"""Called with the seconds of audio done, and in all if known."""
 
 
 @dataclass(frozen=True)

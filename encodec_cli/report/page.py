@@ -9,7 +9,7 @@ from typing import BinaryIO, Self
 from encodec_cli import __version__
 from encodec_cli.evaluation.evaluate import Row
 from encodec_cli.evaluation.metric_names import METRICS
-from encodec_cli.model.module import CompressionModel
+from encodec_cli.model.codec import Codec
 from encodec_cli.report.overview import BEST, overview_html
 from encodec_cli.report.recording import Recording, recording_html
 from encodec_cli.report.template import asset, content_policy, escaped, filled
@@ -33,7 +33,7 @@ class Report:
     Recordings wait on disk, not in memory.
     """
 
-    def __init__(self, model: CompressionModel) -> None:
+    def __init__(self, model: Codec) -> None:
         self._model = model
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._names: list[str] = []

@@ -9,23 +9,22 @@ differ. Memory is bounded: so many streams, one block each. Only the thread that
 computes; the others read, resample and write.
 """
 
+import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from encodec_cli.engine import Engine, Stepper
-from encodec_cli.model.module import CompressionModel
+from encodec_cli.model.codec import Codec
+from encodec_cli.runtime.protocol import Engine, Rows, Stepper
 
 __all__ = ["Outcome", "Scheduler", "run_together"]
 
 _T = TypeVar("_T")
-_CPU_STREAMS = 16
-_GPU_STREAMS = 64
 _PATIENCE_SECONDS = 0.05
 """How long a batch waits for threads that still read or write."""
 
@@ -53,7 +52,7 @@ class Outcome(Generic[_T]):
 class _Call:
     """One thread's share of a batch."""
 
-    key: Hashable
+    key: object
     together: Callable[[list[Any]], list[Any]]
     item: Any
     result: Any = None
@@ -66,20 +65,14 @@ class _Stopped(BaseException):
 
 
 def run_together(
-    model: CompressionModel,
-    jobs: Sequence[Callable[[CompressionModel], _T]],
-    *,
-    streams: int | None = None,
+    codec: Codec, jobs: Sequence[Callable[[Codec], _T]], *, streams: int
 ) -> Iterator[Outcome[_T]]:
-    """Do jobs that code with the model they are given, at most `streams` at a time.
+    """Do jobs that code with the codec they are given, at most `streams` at a time.
 
     Yields what became of each, as they end. An error of one is nobody else's.
     """
-    if streams is None:
-        on_cpu = next(model.parameters()).device.type == "cpu"
-        streams = _CPU_STREAMS if on_cpu else _GPU_STREAMS
     scheduler: Scheduler[_T] = Scheduler(streams)
-    shared = model.running_on(_SharedEngine(model.engine(), scheduler))
+    shared = dataclasses.replace(codec, engine=_SharedEngine(codec.engine, scheduler))
     return scheduler.run([functools.partial(job, shared) for job in jobs])
 
 
@@ -94,7 +87,7 @@ class Scheduler(Generic[_T]):
         self._busy = 0
         self._stopped = False
 
-    def call(self, key: Hashable, together: Callable[[list[Any]], list[Any]], item: Any) -> Any:
+    def call(self, key: object, together: Callable[[list[Any]], list[Any]], item: Any) -> Any:
         """From a job: `together` of this item and those that others call with an equal `key`."""
         call = _Call(key, together, item)
         with self._changed:
@@ -163,7 +156,7 @@ class Scheduler(Generic[_T]):
             return None if self._stopped else next(waiting, None)
 
     def _answer(self, calls: list[_Call]) -> None:
-        groups: dict[Hashable, list[_Call]] = {}
+        groups: dict[object, list[_Call]] = {}
         for call in calls:
             groups.setdefault(call.key, []).append(call)
         for group in groups.values():
@@ -195,27 +188,40 @@ class _SharedEngine:
         self._engine = engine
         self._scheduler = scheduler
 
+    @property
+    def streams(self) -> int:
+        return self._engine.streams
+
+    def overlapped(self) -> "_SharedEngine":
+        return self
+
     def encoder(self, block_frames: int | None) -> Stepper:
         return _SharedStepper(self._engine.encoder(block_frames), self._scheduler)
 
     def decoder(self, block_frames: int | None) -> Stepper:
         return _SharedStepper(self._engine.decoder(block_frames), self._scheduler)
 
-    def quantize(self, latents: Tensor, n_q: int, beams: int = 1) -> Tensor:
-        def together(items: list[Tensor]) -> list[Tensor]:
-            codes = self._engine.quantize(torch.cat(items), n_q, beams)
-            return list(torch.split(codes, [item.shape[0] for item in items], dim=1))
+    def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
+        def together(items: list[Rows]) -> list[NDArray[np.uint16]]:
+            codes = self._engine.quantize(np.concatenate(items), n_q, beams)
+            return _split(codes, [len(item) for item in items], axis=1)
 
-        codes: Tensor = self._scheduler.call(("quantize", n_q, beams), together, latents)
+        codes: NDArray[np.uint16] = self._scheduler.call(
+            ("quantize", n_q, beams), together, latents
+        )
         return codes
 
-    def dequantize(self, codes: Tensor) -> Tensor:
-        def together(items: list[Tensor]) -> list[Tensor]:
-            latents = self._engine.dequantize(torch.cat(items, dim=1))
-            return list(torch.split(latents, [item.shape[1] for item in items]))
+    def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
+        def together(items: list[NDArray[np.integer[Any]]]) -> list[Rows]:
+            latents = self._engine.dequantize(np.concatenate(items, axis=1))
+            return _split(latents, [item.shape[1] for item in items], axis=0)
 
-        latents: Tensor = self._scheduler.call(("dequantize", codes.shape[0]), together, codes)
+        latents: Rows = self._scheduler.call(("dequantize", codes.shape[0]), together, codes)
         return latents
+
+
+def _split(array: NDArray[Any], lengths: list[int], axis: int) -> list[NDArray[Any]]:
+    return np.split(array, np.cumsum(lengths)[:-1], axis=axis)
 
 
 class _SharedStepper:
@@ -226,12 +232,11 @@ class _SharedStepper:
     def new_state(self) -> Any:
         return self._stepper.new_state()
 
-    def step(self, inputs: list[Tensor], states: list[Any], last: list[bool]) -> list[Tensor]:
-        key = ("step", id(self._stepper))
+    def step(self, inputs: list[Rows], states: list[Any], last: list[bool]) -> list[Rows]:
         items = zip(inputs, states, last, strict=True)
-        return [self._scheduler.call(key, self._together, item) for item in items]
+        return [self._scheduler.call(self._stepper, self._together, item) for item in items]
 
-    def _together(self, items: list[tuple[Tensor, Any, bool]]) -> list[Tensor]:
+    def _together(self, items: list[tuple[Rows, Any, bool]]) -> list[Rows]:
         outputs = [item[0] for item in items]
         for group in _equal_blocks(items):
             chosen = [items[i] for i in group]
@@ -241,7 +246,7 @@ class _SharedStepper:
         return outputs
 
 
-def _equal_blocks(items: list[tuple[Tensor, Any, bool]]) -> list[list[int]]:
+def _equal_blocks(items: list[tuple[Rows, Any, bool]]) -> list[list[int]]:
     """Which items may step together: equally long blocks, and ends that are no longer."""
     groups: dict[int, list[int]] = {}
     for i, (rows, _, last) in enumerate(items):

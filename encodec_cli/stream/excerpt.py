@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.audio import resampled_length
-from encodec_cli.container import EcdcReader
-from encodec_cli.errors import UsageError
+from encodec_cli.container import ChunkSource
+from encodec_cli.errors import UsageError, parameter
 
 __all__ = ["Part", "between", "beyond_the_end", "part_to_decode", "sample_range"]
 
@@ -37,7 +37,7 @@ class Part:
     begin: int
     origin: int
 
-    def seconds(self, reader: EcdcReader, rate: int) -> float | None:
+    def seconds(self, reader: ChunkSource, rate: int) -> float | None:
         """Length at `rate` (Hz), as far as it is known."""
         duration = reader.header.duration
         rest = None if duration is None else duration - self.first / rate
@@ -59,20 +59,22 @@ def sample_range(
         UsageError: `start` below 0 or `duration` not above 0, or not finite, or no sample long.
     """
     if not (math.isfinite(start) and start >= 0):
-        raise UsageError(f"--start {float(start):g}: give seconds, 0 or more")
+        raise UsageError(f"{_seconds('start', start)}: give seconds, 0 or more")
     begin = Fraction(start)
     first = math.floor(begin * sample_rate + Fraction(1, 2))
     if duration is None:
         return first, None
     if not (math.isfinite(duration) and duration > 0):
-        raise UsageError(f"--duration {float(duration):g}: give seconds, more than 0")
+        raise UsageError(f"{_seconds('duration', duration)}: give seconds, more than 0")
     end = math.floor((begin + Fraction(duration)) * sample_rate + Fraction(1, 2))
     if end == first:
-        raise UsageError(f"--duration {float(duration):g}: holds no sample at {sample_rate} Hz")
+        raise UsageError(f"{_seconds('duration', duration)}: holds no sample at {sample_rate} Hz")
     return first, end
 
 
-def part_to_decode(reader: EcdcReader, start: Seconds, duration: Seconds | None, rate: int) -> Part:
+def part_to_decode(
+    reader: ChunkSource, start: Seconds, duration: Seconds | None, rate: int
+) -> Part:
     """The part to write at `rate` (Hz).
 
     Raises:
@@ -96,7 +98,11 @@ def part_to_decode(reader: EcdcReader, start: Seconds, duration: Seconds | None,
 def beyond_the_end(start: Seconds, samples: int | None, rate: int) -> UsageError:
     """What to say of a part without any of the audio's `samples` samples."""
     length = "" if samples is None else f" of {samples / rate:.3f} s"
-    return UsageError(f"--start {float(start):g}: lies beyond the end of the audio{length}")
+    return UsageError(f"{_seconds('start', start)}: lies beyond the end of the audio{length}")
+
+
+def _seconds(name: str, value: Seconds) -> str:
+    return parameter(name, f"{float(value):g}")
 
 
 def between(blocks: Iterator[Samples], part: Part) -> Iterator[Samples]:

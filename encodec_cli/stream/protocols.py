@@ -11,6 +11,7 @@ from encodec_cli.errors import UsageError
 __all__ = ["Samples", "StreamDecoder", "StreamEncoder", "check_samples"]
 
 Samples = NDArray[np.float32]
+"""`[C, n]`: C channels, n samples per channel, linear range [-1, 1]."""
 
 
 class StreamEncoder(Protocol):
@@ -47,7 +48,7 @@ def check_samples(samples: Samples, channels: int) -> None:
     """Refuse what is not `[channels, n]`.
 
     Raises:
-        UsageError: it is not.
+        UsageError: the shape is another one.
     """
     if samples.ndim != 2 or samples.shape[0] != channels:
         raise UsageError(f"samples of shape {samples.shape}: this model codes [{channels}, n]")

@@ -17,18 +17,17 @@ from dataclasses import replace
 from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.config.timing import decoder_history
-from encodec_cli.container import DamagedChunk, Header, default_chunk_frames
+from encodec_cli.container import DamagedChunk, Header
 from encodec_cli.container.codes import CodeChunk
-from encodec_cli.model.module import CompressionModel
-from encodec_cli.stream.coder import StreamDecoder, stream_decoder
+from encodec_cli.model.codec import Codec
+from encodec_cli.stream.decoder import stream_decoder
+from encodec_cli.stream.protocols import Samples, StreamDecoder
 
-__all__ = ["AGREEMENT_DB", "LONGEST_WARM_UP_S", "decoded_from", "first_chunk_for"]
+__all__ = ["AGREEMENT_DB", "LONGEST_WARM_UP_S", "Chunk", "DecodedFrom", "first_chunk_for"]
 
-Samples = NDArray[np.float32]
 Chunk = CodeChunk | DamagedChunk
 
 AGREEMENT_DB = -80.0
@@ -47,31 +46,66 @@ def first_chunk_for(config: CodecConfig, header: Header, first: int) -> int:
     return _warm_up_frames(config, header, first)[0] // header.chunk_frames
 
 
-def decoded_from(
-    model: CompressionModel, header: Header, chunks: Iterable[Chunk], first: int, notes: list[str]
-) -> Iterator[Samples]:
+class DecodedFrom:
     """Blocks `[C, n]` at the model's rate from sample `first` on, to less than a hop past the end.
 
-    `chunks` are those from number `first_chunk_for(...)` on; damaged ones become near silence. If
-    the decoder still remembers what came before the longest warm-up, `notes` gets a line.
-
-    Raises:
-        UsageError: see `StreamDecoder.push`.
+    Attributes:
+        notes: what to know of the result, a line each, once the first block is there: that the
+            decoder still remembers what came before the longest warm-up.
     """
-    number, pieces = first_chunk_for(model.config, header, first), iter(chunks)
-    if header.stride is not None:
-        decoder, position = stream_decoder(model), number * header.stride
-    else:
-        begin, target = _warm_up_frames(model.config, header, first)
-        _, pieces = _take(pieces, begin - number * header.chunk_frames)
-        past, pieces = _take(pieces, target - begin)
-        decoder, position = _warmed_up(model, header, past, begin, notes)
-    end = _finish(decoder, header.end_padding)
-    for block in chain((_push(decoder, piece) for piece in pieces), end):
-        drop = min(max(0, first - position), block.shape[1])
-        position += block.shape[1]
-        if drop < block.shape[1]:
-            yield block[:, drop:]
+
+    def __init__(self, codec: Codec, header: Header, chunks: Iterable[Chunk], first: int) -> None:
+        """`chunks` are those from number `first_chunk_for(...)` on; damaged ones are near silence.
+
+        Iterating raises what `StreamDecoder.push` raises.
+        """
+        self.notes: list[str] = []
+        self._codec, self._header, self._chunks, self._first = codec, header, chunks, first
+
+    def __iter__(self) -> Iterator[Samples]:
+        header, pieces = self._header, iter(self._chunks)
+        number = first_chunk_for(self._codec.config, header, self._first)
+        if header.stride is not None:
+            decoder, position = stream_decoder(self._codec), number * header.stride
+        else:
+            begin, target = _warm_up_frames(self._codec.config, header, self._first)
+            _, pieces = _take(pieces, begin - number * header.chunk_frames)
+            past, pieces = _take(pieces, target - begin)
+            decoder, position = self._warmed_up(past, begin)
+        end = _finish(decoder, header.end_padding)
+        for block in chain((_push(decoder, piece) for piece in pieces), end):
+            drop = min(max(0, self._first - position), block.shape[1])
+            position += block.shape[1]
+            if drop < block.shape[1]:
+                yield block[:, drop:]
+
+    def _warmed_up(self, past: list[Chunk], begin: int) -> tuple[StreamDecoder, int]:
+        """A decoder after the frames of `past`, which start at `begin`, and its next sample."""
+        codec, header = self._codec, self._header
+        config, most = codec.config, sum(piece.frames for piece in past)
+        block, back = _block_frames(config, header), most
+        if config.decoder.lstm:
+            least = decoder_history(config.decoder)
+            least += math.ceil(_FIRST_WARM_UP_S * config.frame_rate)
+            back = min(most, -(-least // block) * block)
+        compared = math.ceil(_COMPARED_S * config.sample_rate)
+        before: Samples | None = None
+        while True:
+            decoder = stream_decoder(codec, block_frames=header.chunk_frames)
+            audio = [_push(decoder, piece) for piece in _take(iter(past), most - back)[1]]
+            position = (begin + most - back) * header.hop + sum(part.shape[1] for part in audio)
+            if back == most and (begin == 0 or not config.decoder.lstm):
+                return decoder, position
+            end = np.concatenate(audio, axis=1)[:, -compared:]
+            if before is not None and _difference_db(before, end) < AGREEMENT_DB:
+                return decoder, position
+            if back == most:
+                self.notes.append(
+                    f"this model remembers more than {LONGEST_WARM_UP_S:g} s: the beginning "
+                    "differs slightly from that of a decoding from the start"
+                )
+                return decoder, position
+            before, back = end, min(most, 2 * back)
 
 
 def _warm_up_frames(config: CodecConfig, header: Header, first: int) -> tuple[int, int]:
@@ -91,36 +125,7 @@ def _warm_up_frames(config: CodecConfig, header: Header, first: int) -> tuple[in
 
 
 def _block_frames(config: CodecConfig, header: Header) -> int:
-    return min(header.chunk_frames, default_chunk_frames(config.sample_rate, config.hop_length))
-
-
-def _warmed_up(
-    model: CompressionModel, header: Header, past: list[Chunk], begin: int, notes: list[str]
-) -> tuple[StreamDecoder, int]:
-    """A decoder after the frames of `past`, which start at `begin`, and its next sample."""
-    config, most = model.config, sum(piece.frames for piece in past)
-    block, back = _block_frames(config, header), most
-    if config.decoder.lstm:
-        least = decoder_history(config.decoder) + math.ceil(_FIRST_WARM_UP_S * config.frame_rate)
-        back = min(most, -(-least // block) * block)
-    compared = math.ceil(_COMPARED_S * config.sample_rate)
-    before: Samples | None = None
-    while True:
-        decoder = stream_decoder(model, block_frames=header.chunk_frames)
-        audio = [_push(decoder, piece) for piece in _take(iter(past), most - back)[1]]
-        position = (begin + most - back) * header.hop + sum(part.shape[1] for part in audio)
-        if back == most and (begin == 0 or not config.decoder.lstm):
-            return decoder, position
-        end = np.concatenate(audio, axis=1)[:, -compared:]
-        if before is not None and _difference_db(before, end) < AGREEMENT_DB:
-            return decoder, position
-        if back == most:
-            notes.append(
-                f"this model remembers more than {LONGEST_WARM_UP_S:g} s: the beginning differs "
-                "slightly from that of a decoding from the start"
-            )
-            return decoder, position
-        before, back = end, min(most, 2 * back)
+    return min(header.chunk_frames, config.chunk_frames)
 
 
 def _difference_db(a: Samples, b: Samples) -> float:

@@ -6,7 +6,7 @@
 Nothing here imports torch. docs/tokens.md describes the files.
 """
 
-from encodec_cli.tokens.ecdc import ecdc_item, item_ecdc
+from encodec_cli.tokens.ecdc import chunks_item, ecdc_item, item_ecdc
 from encodec_cli.tokens.files import (
     SHARD_SUFFIXES,
     SINGLE_SUFFIXES,
@@ -24,6 +24,7 @@ __all__ = [
     "ShardWriter",
     "TokenInfo",
     "TokenItem",
+    "chunks_item",
     "ecdc_item",
     "item_ecdc",
     "read_items",

@@ -1,42 +1,57 @@
 """Between `.ecdc` files and token items."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from encodec_cli.container import DamagedChunk, Ecdc, EcdcReader, Header
-from encodec_cli.errors import ContainerError, UsageError
+from encodec_cli.container import CodeChunk, DamagedChunk, Ecdc, EcdcReader, Header
+from encodec_cli.errors import ContainerError, UsageError, parameter
 from encodec_cli.tokens.item import INFO_FIELDS, MAX_CODES, TokenInfo, TokenItem
 
-__all__ = ["ecdc_item", "item_ecdc"]
+__all__ = ["chunks_item", "ecdc_item", "item_ecdc"]
 
 
 def ecdc_item(reader: EcdcReader, key: str, source: str, codebooks: int | None = None) -> TokenItem:
     """The codes that `reader` has opened, or the coarsest `codebooks` of them.
 
     Raises:
-        UsageError: there are not that many codebooks.
         ContainerError: codes are missing or damaged, or more than an item may hold.
     """
-    header = reader.header
-    if codebooks is not None and not 1 <= codebooks <= header.codebooks:
-        raise UsageError(f"holds {header.codebooks} codebooks, not {codebooks}")
-    codes, scales, count = [], [], 0
+    chunks, count = [], 0
     for chunk in reader:
         if isinstance(chunk, DamagedChunk):
             raise ContainerError(f"{reader.problems[-1]}; get it again")
         count += chunk.codes.size
         if count > MAX_CODES:
             raise ContainerError(f"more than {MAX_CODES} codes; cut the recording in pieces")
-        codes.append(chunk.codes[:codebooks])
-        if chunk.scale is not None:
-            scales.append(chunk.scale)
+        chunks.append(replace(chunk, codes=chunk.codes[:codebooks]))
+    lengths = (reader.num_samples, reader.source_num_samples)
+    return chunks_item(reader.header, chunks, lengths, key, source)
+
+
+def chunks_item(
+    header: Header,
+    chunks: Sequence[CodeChunk],
+    lengths: tuple[int | None, int | None],
+    key: str,
+    source: str,
+) -> TokenItem:
+    """All chunks of a recording as an item; `lengths` in samples, the model's and the source's.
+
+    Raises:
+        ContainerError: more codes than an item may hold.
+    """
+    if sum(chunk.codes.size for chunk in chunks) > MAX_CODES:
+        raise ContainerError(f"more than {MAX_CODES} codes; cut the recording in pieces")
     info = {name: getattr(header, name) for name in INFO_FIELDS if name != "source"}
     info |= {
-        "num_samples": reader.num_samples,
-        "source_num_samples": reader.source_num_samples,
+        "num_samples": lengths[0],
+        "source_num_samples": lengths[1],
         "end_padding": header.end_padding or None,
     }
+    codes = [chunk.codes for chunk in chunks]
+    scales = [chunk.scale for chunk in chunks if chunk.scale is not None]
     return TokenItem(
         key=key,
         codes=np.concatenate(codes, axis=1),
@@ -56,7 +71,9 @@ def item_ecdc(item: TokenItem, model: Header) -> Ecdc:
     """
     info = item.info
     if info.model not in (None, model.model):
-        raise UsageError(f"coded by model {info.model}, not {model.model}; name it with --model")
+        raise UsageError(
+            f"coded by model {info.model}, not {model.model}; name it with {parameter('model')}"
+        )
     for name, ours in (("segment", model.segment), ("stride", model.stride)):
         if getattr(info, name) not in (None, ours):
             raise UsageError(
@@ -77,7 +94,7 @@ def item_ecdc(item: TokenItem, model: Header) -> Ecdc:
         wrong = low if low < 0 else high
         raise ContainerError(
             f"code {wrong}: {header.model} has codes of {header.bits} bits; codes of a delay "
-            "pattern, with special tokens, take --pattern delay"
+            f"pattern, with special tokens, take {parameter('pattern', 'delay')}"
         )
     return Ecdc(header, item.codes.astype(np.uint16), _scales(item, header))
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from encodec_cli.checkpoints.load import load_model_file, save_model
+from encodec_cli.checkpoints.modules import load_model_file, save_model
 from encodec_cli.config.codec import load_codec_config
 from encodec_cli.errors import CheckpointError, ConfigError
 from encodec_cli.model.module import CompressionModel

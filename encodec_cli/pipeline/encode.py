@@ -1,0 +1,173 @@
+"""Audio into `.ecdc` files, or into codes.
+
+    audio --prepare_blocks--> [C, n] at the model's rate --ChunkEncoder--> chunks --> EcdcWriter
+
+Either end may be "-", a pipe. Everything runs in blocks of about a second, or of the chunks that
+live encoders make shorter.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import BinaryIO, cast
+
+from encodec_cli.audio import AudioReader, FloatBlock, open_audio, prepare_blocks
+from encodec_cli.config.timing import block_frames_for
+from encodec_cli.container import EcdcWriter, Header
+from encodec_cli.container.codes import CodeChunk
+from encodec_cli.entropy import CodeModel
+from encodec_cli.io.files import CountingFile, atomic_output, standard_output
+from encodec_cli.model.codec import Codec, Model, codec_of
+from encodec_cli.pipeline.prefetch import prefetched
+from encodec_cli.pipeline.reports import EncodeReport, Place, Progress
+from encodec_cli.stream.encoder import ChunkEncoder, stream_encoder
+from encodec_cli.stream.headers import header_for
+
+__all__ = ["EncodeOptions", "Encoding", "encode_file", "encoding"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions:
+    """How `encode_file` codes and writes.
+
+    `n_q` codebooks; `search` is that of `stream_encoder`. `latency_ms` makes smaller chunks that
+    leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the source's rate,
+    channels and length, and the weights' hash, only with `keep_source`.
+    """
+
+    n_q: int
+    search: int | None = None
+    latency_ms: float | None = None
+    version: int = 1
+    keep_source: bool = False
+    force: bool = False
+
+    @property
+    def keeps_source(self) -> bool:
+        """Whether the file tells of its source."""
+        return self.version > 0 or self.keep_source
+
+
+def encode_file(
+    model: Model,
+    source: Place,
+    target: Place,
+    options: EncodeOptions,
+    *,
+    lm: CodeModel | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> EncodeReport:
+    """Code audio from `source` into an `.ecdc` file.
+
+    With `lm` the codes of format 0 are compressed with that language model. With more than one
+    thread network and search run side by side, unless `source` is a pipe.
+
+    Raises:
+        EncodecCliError: see `open_audio`, `stream_encoder`, `header_for`, `atomic_output`.
+    """
+    started = time.monotonic()
+    codec = codec_of(model)
+    with encoding(codec, source, options, threads=threads, progress=progress) as coded:
+        header = replace(coded.header, lm=lm is not None)
+        force = options.force
+        output = standard_output() if target == "-" else atomic_output(target, force=force)
+        with output as file:
+            counter = CountingFile(file)
+            writer = EcdcWriter(cast(BinaryIO, counter), header, lm=lm)
+            for chunk in coded.chunks:
+                writer.write(chunk)
+            writer.finish(coded.samples, coded.source_samples if options.keeps_source else None)
+    return EncodeReport(
+        source=str(source),
+        target=str(target),
+        model=codec.config.name,
+        codebooks=options.n_q,
+        seconds=coded.samples / codec.sample_rate,
+        bytes=counter.bytes,
+        elapsed_seconds=time.monotonic() - started,
+    )
+
+
+class Encoding:
+    """A recording on its way to codes.
+
+    Attributes:
+        header: of the file that the codes belong in; lengths unknown.
+        chunks: the codes; to be iterated over once.
+        samples: per channel at the model's rate, as far as `chunks` went.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        reader: AudioReader,
+        encoder: ChunkEncoder,
+        header: Header,
+        progress: Progress | None,
+    ) -> None:
+        self.header = header
+        self.samples = 0
+        self._codec = codec
+        self._reader = reader
+        self._progress = progress
+        self.latents = encoder.latents(self._blocks())
+        self.chunks: Iterator[CodeChunk] = map(encoder.quantize, self.latents)
+
+    @property
+    def source_samples(self) -> int:
+        """Samples per channel read from the source, at its rate."""
+        return self._reader.frames_read
+
+    def _blocks(self) -> Iterator[FloatBlock]:
+        reader, codec = self._reader, self._codec
+        total = None if reader.num_frames is None else reader.num_frames / reader.sample_rate
+        # Read in small parts of a block: it is to be coded when its last sample comes.
+        part = max(1, self.header.chunk_frames // 8) * codec.config.hop_length
+        part = max(1, part * reader.sample_rate // codec.sample_rate)
+        for block in prepare_blocks(reader, codec.sample_rate, codec.channels, part):
+            yield block
+            self.samples += block.shape[1]
+            if self._progress is not None:
+                self._progress(self.samples / codec.sample_rate, total)
+
+
+@contextmanager
+def encoding(
+    codec: Codec,
+    source: Place,
+    options: EncodeOptions,
+    *,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[Encoding]:
+    """Open `source` and code it as the chunks are asked for; see `encode_file`.
+
+    Raises:
+        EncodecCliError: see `encode_file`.
+    """
+    chunk_frames = block_frames_for(codec.config, options.latency_ms)
+    alone = threads < 2 or source == "-"  # a chunk of a pipe leaves as soon as it can
+    if not alone:
+        codec = replace(codec, engine=codec.engine.overlapped())
+    with open_audio(source) as reader:
+        encoder = stream_encoder(
+            codec, options.n_q, chunk_frames=chunk_frames, search=options.search
+        )
+        header = header_for(codec, options.n_q, version=options.version, chunk_frames=chunk_frames)
+        if options.keeps_source:
+            header = replace(
+                header,
+                keep_source=options.keep_source,
+                model_sha256=codec.sha256,
+                source_sample_rate=reader.sample_rate,
+                source_channels=reader.channels,
+            )
+        coded = Encoding(codec, reader, encoder, header, progress)
+        if alone:
+            yield coded
+            return
+        with prefetched(coded.latents) as latents:
+            coded.chunks = map(encoder.quantize, latents)
+            yield coded

@@ -1,0 +1,76 @@
+"""Many jobs, each by itself, in threads or with their network steps in batches.
+
+A thread takes the next job when it has done one; so threads stay busy however much the lengths
+differ. Memory is bounded: so many jobs, a block or two each.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
+from typing import TypeVar
+
+from encodec_cli.model.codec import Codec
+from encodec_cli.pipeline.reports import Progress
+from encodec_cli.stream.batching import Outcome, run_together
+
+__all__ = ["Outcome", "Work", "run_jobs"]
+
+_Job = TypeVar("_Job")
+_T = TypeVar("_T")
+Work = Callable[[Codec, _Job, Progress], _T]
+"""Does a job with the codec it is given, and calls `Progress` with every block."""
+
+
+class _Stopped(BaseException):
+    """Unwinds the threads when whoever waited for them has gone."""
+
+
+def run_jobs(
+    codec: Codec, jobs: Sequence[_Job], work: Work[_Job, _T], *, threads: int
+) -> Iterator[Outcome[_T]]:
+    """Do each job, whatever becomes of the others; yields what became of each, as they end.
+
+    An engine that gains from it steps the networks of many jobs together; else each thread does a
+    job by itself. To close the iterator stops the jobs at their next block.
+    """
+    streams = codec.engine.streams
+    if streams > 1:
+        together = [partial(_alone, work, job) for job in jobs]
+        return run_together(codec, together, streams=streams)
+    return _in_threads([partial(work, codec, job) for job in jobs], min(threads, len(jobs)))
+
+
+def _alone(work: Work[_Job, _T], job: _Job, codec: Codec) -> _T:
+    return work(codec, job, lambda done, total: None)
+
+
+def _in_threads(calls: Sequence[Callable[[Progress], _T]], threads: int) -> Iterator[Outcome[_T]]:
+    stopping = threading.Event()
+
+    def progress(done: float, total: float | None) -> None:
+        if stopping.is_set():
+            raise _Stopped
+
+    waiting = iter(enumerate(calls))
+    running: dict[Future[_T], int] = {}
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        try:
+            while True:
+                while len(running) < threads and (call := next(waiting, None)) is not None:
+                    running[pool.submit(call[1], progress)] = call[0]
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield _outcome(running.pop(future), future)
+        finally:
+            stopping.set()
+
+
+def _outcome(job: int, future: Future[_T]) -> Outcome[_T]:
+    error = future.exception()
+    if error is None:
+        return Outcome(job, value=future.result())
+    if isinstance(error, Exception):
+        return Outcome(job, error=error)
+    raise error

@@ -1,0 +1,86 @@
+"""Activations in few passes over memory, each over what the fastest cache holds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encodec_cli.config.layers import Activation
+
+__all__ = ["Activate", "activation_for", "has_activation"]
+
+_Numbers = NDArray[np.floating[Any]]
+Activate = Callable[[_Numbers, _Numbers], None]
+"""Writes the activation of its second argument to its first; both are contiguous."""
+
+_AT_A_TIME = 4096
+
+
+def has_activation(plan: Activation) -> bool:
+    """Whether `activation_for` has this one."""
+    return _pass(plan) is not None
+
+
+def activation_for(plan: Activation) -> Activate:
+    """The function that computes an activation of which `has_activation` holds."""
+    one_pass = _pass(plan)
+    if one_pass is None:
+        raise ValueError(f"no activation {plan.name} with {plan.params}")
+
+    def activate(out: _Numbers, x: _Numbers) -> None:
+        # Views: to copy would mean to write the result to memory that nobody reads.
+        target, source = out.reshape(-1, copy=False), x.reshape(-1)
+        for start in range(0, source.size, _AT_A_TIME):
+            here = slice(start, start + _AT_A_TIME)
+            one_pass(target[here], source[here])
+
+    return activate
+
+
+def _pass(plan: Activation) -> Activate | None:
+    numbers = {k: v for k, v in plan.params.items() if k != "inplace"}
+    if plan.name == "ReLU" and not numbers:
+        return _leaky(0.0)
+    if plan.name == "LeakyReLU" and numbers.keys() <= {"negative_slope"}:
+        return _leaky(float(numbers.get("negative_slope", 0.01)))
+    if plan.name == "ELU" and numbers.keys() <= {"alpha"}:
+        return _elu(float(numbers.get("alpha", 1.0)))
+    if plan.name == "Tanh" and not numbers:
+        return _tanh
+    return None
+
+
+def _tanh(out: _Numbers, x: _Numbers) -> None:
+    np.tanh(x, out=out)
+
+
+def _leaky(slope: float) -> Activate:
+    """`x` where positive, else `slope * x`."""
+    choose = np.maximum if slope <= 1 else np.minimum
+
+    def one_pass(out: _Numbers, x: _Numbers) -> None:
+        np.multiply(x, slope, out=out)
+        choose(x, out, out=out)
+
+    return one_pass
+
+
+def _elu(alpha: float) -> Activate:
+    """`x` where positive, else `alpha * (exp(x) - 1)`."""
+    zeros = np.zeros(_AT_A_TIME, np.float32)
+
+    def one_pass(out: _Numbers, x: _Numbers) -> None:
+        # numpy's expm1 takes 7 times as long as its exp. The error of exp(x) - 1 is that of
+        # rounding 1, as in any sum of the next layer.
+        np.minimum(x, zeros[: x.size], out=out)
+        np.exp(out, out=out)
+        np.subtract(out, 1.0, out=out)
+        if alpha != 1.0:
+            np.multiply(out, alpha, out=out)
+        if alpha <= 1.0:
+            np.maximum(x, out, out=out)
+        else:
+            np.add(out, np.maximum(x, 0.0), out=out)
+
+    return one_pass

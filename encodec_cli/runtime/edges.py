@@ -1,0 +1,130 @@
+"""What a convolution reads: rows of the past, the new ones activated, padding where it ends.
+
+A stream's padded rows lie one behind the other. An output reads `reach` of them, the next one those
+`stride` further on; what it still needs of the past is held from step to step. So is what the
+padding of the right edge reflects, where that reaches further back.
+
+    padding   rows 0 1 2 ...                   output 0
+    [-------------- reach]
+            [-------------- reach]             output 1, `stride` rows on
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encodec_cli.config.codec import PadMode
+from encodec_cli.config.layers import Convolution
+from encodec_cli.runtime.activation import Activate
+from encodec_cli.runtime.scratch import Scratch
+
+__all__ = ["Held", "Window", "Windows", "pad_edges"]
+
+_Numbers = NDArray[np.floating[Any]]
+
+
+@dataclass
+class Held:
+    """What one stream left behind in a convolution.
+
+    `rows` `[m, C]` are the last ones, activated, of which the first `passed` no output reads any
+    more. Until `started`, they are all `samples` that came: too few to be reflected.
+    """
+
+    rows: _Numbers | None = None
+    passed: int = 0
+    samples: int = 0
+    started: bool = False
+
+
+@dataclass
+class Window:
+    """Rows `[>= n, C]` of which the next `outputs` are made, from the first one on."""
+
+    rows: _Numbers
+    outputs: int
+
+
+class Windows:
+    """Makes the windows of one convolution, which reads `rows_for(n)` rows to make n outputs."""
+
+    def __init__(
+        self, plan: Convolution, activate: Activate | None, rows_for: Callable[[int], int]
+    ) -> None:
+        self._left, self._right = plan.back, plan.ahead
+        self._stride, self._reach = plan.stride, plan.reach
+        self._channels = plan.inputs
+        self._pad_mode: PadMode = plan.pad_mode
+        self._activate, self._rows_for = activate, rows_for
+        self._most_right = self._right + self._stride - 1
+        # Reflection leaves out the edge itself.
+        self._kept = self._most_right + 1 if self._most_right else 0
+        self._enough = max(self._left, self._most_right)
+
+    def outputs(self, rows: int) -> int:
+        """How many can be made of so many padded rows."""
+        return max(0, (rows - self._reach) // self._stride + 1)
+
+    def fill(self, x: _Numbers, held: Held, last: bool, scratch: Scratch) -> Window:
+        """The window that the rows `x` `[n, C]` complete, then zeros; moves `held` on.
+
+        It lies in the scratch memory "window".
+        """
+        before = 0 if held.rows is None else held.rows.shape[0]
+        held.samples += x.shape[0]
+        begins = not held.started and (last or held.samples > self._enough)
+        left = self._left if begins else 0
+        right = self._right + -held.samples % self._stride if last else 0
+        end = left + before + x.shape[0]
+        found = 0
+        if held.started or (begins and held.samples):
+            found = self.outputs(end + right - held.passed)
+        size = max(end + right, held.passed + self._rows_for(found))
+        buffer = scratch.take("window", size, self._channels, x.dtype)
+        if held.rows is not None:
+            buffer[left : left + before] = held.rows
+        if self._activate is None:
+            buffer[left + before : end] = x
+        elif x.size:
+            self._activate(buffer[left + before : end], x)
+        buffer[end:] = 0
+        if begins or last:
+            pad_edges(buffer[: end + right], left, right, self._pad_mode)
+        held.started = held.started or begins
+        window = Window(buffer[held.passed :], found)
+        following = held.passed + found * self._stride
+        kept = following if not held.started else min(following, max(0, end - self._kept))
+        held.rows, held.passed = (None, 0) if last else (buffer[kept:end].copy(), following - kept)
+        return window
+
+
+def pad_edges(buffer: _Numbers, left: int, right: int, mode: PadMode) -> None:
+    """Fill the first `left` and the last `right` rows from the signal `[n, C]` between them.
+
+    One too short to be reflected is first extended with zeros on the right, n >= 1.
+    """
+    signal = buffer[left : buffer.shape[0] - right]
+    count = signal.shape[0]
+    if not count:
+        buffer[:] = 0
+        return
+    before = (slice(0, left), np.arange(-left, 0))
+    after = (slice(left + count, None), count + np.arange(right))
+    for places, rows in (before, after):
+        if not rows.size:
+            continue
+        if mode == "constant":
+            buffer[places] = 0
+        elif mode == "replicate":
+            buffer[places] = signal[0 if rows[0] < 0 else -1]
+        else:
+            extended = max(count, left + 1, right + 1)
+            mirrored = np.where(rows < 0, -rows, rows)
+            mirrored = np.where(mirrored < extended, mirrored, 2 * (extended - 1) - mirrored)
+            inside = mirrored < count
+            padded = signal[np.where(inside, mirrored, 0)]
+            padded[~inside] = 0
+            buffer[places] = padded

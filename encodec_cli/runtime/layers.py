@@ -1,0 +1,169 @@
+"""The layers of a network with their weights laid out for few, large matrix products.
+
+Each has `step(x, state, last, scratch)`: `x` `[n, C]` are the next rows of one stream, and what
+they complete comes back, in scratch memory. `last` says that none follow. `state` is the stream's
+own and moves on. An activation belongs to the layer after it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encodec_cli.config.layers import Convolution, ResidualBlock, TransposedConvolution
+from encodec_cli.runtime.activation import Activate, activation_for
+from encodec_cli.runtime.edges import Held, Windows
+from encodec_cli.runtime.norm import norm_for
+from encodec_cli.runtime.products import Products
+from encodec_cli.runtime.scratch import Scratch
+
+__all__ = ["Conv", "Get", "OverlapState", "Residual", "ResidualState", "RowLayer", "Upsampling"]
+
+_Numbers = NDArray[np.floating[Any]]
+Get = Callable[[str], _Numbers]
+"""Gives the tensor of a name."""
+
+
+class RowLayer(Protocol):
+    """A layer that takes one stream's rows by themselves."""
+
+    def new_state(self) -> Any:
+        """The state of a stream that has not begun."""
+
+    def step(self, x: _Numbers, state: Any, last: bool, scratch: Scratch) -> _Numbers:
+        """The rows that the next ones complete; they lie in `scratch`."""
+
+
+class Conv:
+    """Convolution after an optional activation, and the norm that follows it."""
+
+    def __init__(
+        self, plan: Convolution, get: Get, module: str, activate: Activate | None, out: str
+    ) -> None:
+        kernel = get(f"{module}.conv.conv.weight").transpose(0, 2, 1)
+        bias = get(f"{module}.conv.conv.bias")
+        self._products = Products(kernel, bias, plan.stride, plan.dilation)
+        self._windows = Windows(plan, activate, self._products.rows_for)
+        self._normalize = norm_for(plan.norm, plan.norm_params, get, f"{module}.conv.norm")
+        self._out = out
+
+    def new_state(self) -> Held:
+        return Held()
+
+    def step(self, x: _Numbers, state: Held, last: bool, scratch: Scratch) -> _Numbers:
+        window = self._windows.fill(x, state, last, scratch)
+        out = self._products.over(window.rows, window.outputs, self._out, scratch)
+        if self._normalize is not None:
+            self._normalize(out)
+        return out
+
+
+@dataclass
+class ResidualState:
+    """States of the branch and the shortcut; `waiting` `[m, C]` are rows the branch still owes."""
+
+    branch: list[Held]
+    shortcut: Held
+    waiting: _Numbers | None = None
+
+
+class Residual:
+    """Residual block: activated convolutions beside a shortcut."""
+
+    def __init__(self, plan: ResidualBlock, get: Get, module: str, out: str) -> None:
+        activate = activation_for(plan.activation)
+        places = plan.names(module)
+        count = len(plan.convolutions)
+        self._branch = [
+            Conv(conv, get, place, activate, out if i == count - 1 else f"hidden{i % 2}")
+            for i, (conv, place) in enumerate(zip(plan.convolutions, places, strict=True))
+        ]
+        self._shortcut = (
+            None
+            if plan.shortcut is None
+            else Conv(plan.shortcut, get, f"{module}.shortcut", None, "shortcut")
+        )
+
+    def new_state(self) -> ResidualState:
+        return ResidualState([conv.new_state() for conv in self._branch], Held())
+
+    def step(self, x: _Numbers, state: ResidualState, last: bool, scratch: Scratch) -> _Numbers:
+        through = x
+        for conv, held in zip(self._branch, state.branch, strict=True):
+            through = conv.step(through, held, last, scratch)
+        around = x
+        if self._shortcut is not None:
+            around = self._shortcut.step(x, state.shortcut, last, scratch)
+        if state.waiting is not None:
+            around = np.concatenate((state.waiting, around))
+        ready = through.shape[0]
+        state.waiting = around[ready:].copy() if ready < around.shape[0] else None
+        np.add(through, around[:ready], out=through)
+        return through
+
+
+@dataclass
+class OverlapState:
+    """The last rows `[m, C]` of one stream, activated, and how many came in all."""
+
+    rows: _Numbers | None = None
+    count: int = field(default=0)
+
+
+class Upsampling:
+    """Transposed convolution after an activation.
+
+    Each input row, with those before it that overlap, makes `stride` output rows: a convolution
+    with `stride * C'` outputs. One that looks ahead drops the first rows of a stream.
+    """
+
+    def __init__(
+        self,
+        plan: TransposedConvolution,
+        get: Get,
+        module: str,
+        activate: Activate | None,
+        out: str,
+    ) -> None:
+        self._plan = plan
+        self._overlap = -(-plan.kernel // plan.stride) - 1
+        weight = get(f"{module}.convtr.convtr.weight")  # [C, C', k]
+        spare = (self._overlap + 1) * plan.stride - plan.kernel
+        weight = np.pad(weight, ((0, 0), (0, 0), (0, spare)))
+        # [C, C', taps, s] -> (s, C'), taps, C; the tap of the earliest row comes first.
+        taps = weight.reshape(plan.inputs, plan.outputs, -1, plan.stride)[:, :, ::-1]
+        kernel = taps.transpose(3, 1, 2, 0).reshape(-1, self._overlap + 1, plan.inputs)
+        bias = np.tile(get(f"{module}.convtr.convtr.bias"), plan.stride)
+        self._products = Products(kernel, bias, 1, 1)
+        self._activate = activate
+        self._normalize = norm_for(plan.norm, plan.norm_params, get, f"{module}.convtr.norm")
+        self._out = out
+
+    def new_state(self) -> OverlapState:
+        return OverlapState()
+
+    def step(self, x: _Numbers, state: OverlapState, last: bool, scratch: Scratch) -> _Numbers:
+        plan, overlap, rows = self._plan, self._overlap, x.shape[0]
+        before, state.count = state.count, state.count + rows
+        # At the end come rows that only the last inputs reach; some norms see even those trimmed.
+        after = plan.kernel - plan.stride if last and state.count else 0
+        outputs = rows + -(-after // plan.stride)
+        size = max(self._products.rows_for(outputs), overlap + rows)
+        buffer = scratch.take("window", size, plan.inputs, x.dtype)
+        buffer[:overlap] = 0 if state.rows is None else state.rows
+        end = overlap + rows
+        if self._activate is None:
+            buffer[overlap:end] = x
+        elif rows:
+            self._activate(buffer[overlap:end], x)
+        buffer[end:] = 0
+        state.rows = None if last else buffer[rows:end].copy()
+        out = self._products.over(buffer, outputs, self._out, scratch)
+        found = out.reshape(-1, plan.outputs)[: rows * plan.stride + after]
+        if self._normalize is not None:
+            self._normalize(found)
+        start = max(0, plan.trim_left - before * plan.stride)
+        end = rows * plan.stride + (plan.trim_left if after else 0)
+        return found[start : max(start, end)]

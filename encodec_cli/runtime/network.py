@@ -1,0 +1,154 @@
+"""An encoder or a decoder in numpy, stepped for many streams block by block.
+
+    samples [n, C] --fine layers, in short pieces--> --deep layers--> latents [T, D]
+
+A decoder is the mirror image. An LSTM takes the rows of all streams at once, other layers each
+stream by itself.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from encodec_cli.config.layers import (
+    LSTM,
+    Activation,
+    Convolution,
+    Layer,
+    ResidualBlock,
+    TransposedConvolution,
+)
+from encodec_cli.config.plan import NetworkPlan
+from encodec_cli.runtime.activation import Activate, activation_for, has_activation
+from encodec_cli.runtime.layers import Conv, Get, Residual, RowLayer, Upsampling
+from encodec_cli.runtime.lstm import LSTMState, RecurrentLayer
+from encodec_cli.runtime.norm import has_norm
+from encodec_cli.runtime.protocol import Rows
+from encodec_cli.runtime.scratch import Scratch
+from encodec_cli.runtime.sections import Section, sections_of
+
+__all__ = ["Network", "NetworkState", "can_run"]
+
+
+@dataclass
+class NetworkState:
+    """What one stream left behind in each section."""
+
+    sections: list[Any]
+
+
+def can_run(plan: NetworkPlan) -> bool:
+    """Whether `Network` has all that a plan is made of."""
+    return all(_can_run(layer) for layer in plan.layers)
+
+
+def _can_run(layer: Layer) -> bool:
+    match layer:
+        case Activation():
+            return has_activation(layer)
+        case Convolution() | TransposedConvolution():
+            return has_norm(layer.norm, layer.norm_params)
+        case ResidualBlock():
+            parts: list[Layer] = [layer.activation, *layer.convolutions]
+            return all(map(_can_run, parts + ([layer.shortcut] if layer.shortcut else [])))
+        case LSTM():
+            return True
+
+
+class Network:
+    """The network of a plan, with the weights that `get` gives; they are laid out anew."""
+
+    def __init__(self, plan: NetworkPlan, get: Get) -> None:
+        self.outputs = plan.outputs
+        sections, last = sections_of(plan)
+        self._sections = [_section(section, get) for section in sections]
+        self._final = None if last is None else activation_for(last)
+
+    def new_state(self) -> NetworkState:
+        """The state of a stream that has not begun."""
+        return NetworkState([section.new_state() for section in self._sections])
+
+    def step(self, inputs: list[Rows], states: list[NetworkState], last: list[bool]) -> list[Rows]:
+        """Outputs `[m, C']` that the next rows `[n, C]` of each stream complete; any n >= 0."""
+        return self.finish_step(self.begin_step(inputs, states, last), states, last)
+
+    def begin_step(
+        self, inputs: list[Rows], states: list[NetworkState], last: list[bool]
+    ) -> list[Rows]:
+        """What the first section makes of the next rows, for `finish_step`."""
+        return self._sections[0].step(inputs, [state.sections[0] for state in states], last)
+
+    def finish_step(
+        self, rows: list[Rows], states: list[NetworkState], last: list[bool]
+    ) -> list[Rows]:
+        """The outputs of a step that was begun, when those of all steps before are there."""
+        for i, section in enumerate(self._sections[1:], start=1):
+            rows = section.step(rows, [state.sections[i] for state in states], last)
+        if self._final is not None:
+            for x in rows:
+                self._final(x, x)
+        return rows
+
+
+def _section(section: Section, get: Get) -> "_Apart | _Together":
+    first = section.layers[0]
+    if isinstance(first.layer, LSTM):
+        return _Together(RecurrentLayer(first.layer, get, first.module))
+    layers = []
+    for i, placed in enumerate(section.layers):
+        activation = placed.activation
+        activate = None if activation is None else activation_for(activation)
+        layers.append(_row_layer(placed.layer, get, placed.module, activate, f"out{i % 2}"))
+    return _Apart(layers, section.piece)
+
+
+def _row_layer(
+    layer: Layer, get: Get, module: str, activate: Activate | None, out: str
+) -> RowLayer:
+    match layer:
+        case Convolution():
+            return Conv(layer, get, module, activate, out)
+        case TransposedConvolution():
+            return Upsampling(layer, get, module, activate, out)
+        case ResidualBlock():
+            return Residual(layer, get, module, out)
+        case _:
+            raise TypeError(f"{layer} takes no single stream's rows")
+
+
+class _Apart:
+    """Layers that take each stream by itself, in pieces of at most `piece` rows."""
+
+    def __init__(self, layers: list[RowLayer], piece: int) -> None:
+        self._layers, self._piece = layers, piece
+        self._scratch = Scratch()
+
+    def new_state(self) -> list[Any]:
+        return [layer.new_state() for layer in self._layers]
+
+    def step(self, inputs: list[Rows], states: list[list[Any]], last: list[bool]) -> list[Rows]:
+        return [self._run(*each) for each in zip(inputs, states, last, strict=True)]
+
+    def _run(self, x: Rows, states: list[Any], last: bool) -> Rows:
+        made = []
+        for start in range(0, max(1, x.shape[0]), self._piece):
+            rows = x[start : start + self._piece]
+            ends = last and start + self._piece >= x.shape[0]
+            for layer, state in zip(self._layers, states, strict=True):
+                rows = layer.step(rows, state, ends, self._scratch)
+            made.append(rows.copy())
+        return made[0] if len(made) == 1 else np.concatenate(made)
+
+
+class _Together:
+    """An LSTM, which takes all streams at once."""
+
+    def __init__(self, layer: RecurrentLayer) -> None:
+        self._layer = layer
+
+    def new_state(self) -> LSTMState:
+        return self._layer.new_state()
+
+    def step(self, inputs: list[Rows], states: list[LSTMState], last: list[bool]) -> list[Rows]:
+        return self._layer.step(inputs, states)

@@ -1,0 +1,125 @@
+"""A convolution as matrix products over frames of rows, read in place.
+
+With stride s, a frame is s rows, `x_t`, and a kernel of k rows reaches over n = ceil(k / s) frames:
+
+    y_t = W_0 x_t + W_1 x_{t+1} + .. + W_{n-1} x_{t+n-1}
+
+one product for each W, of all frames. With n = 2 (all up- and down-sampling), two outputs share a
+product, 3 instead of 4:
+
+    y_0 = (W_0 + W_1) x_1 - W_0 (x_1 - x_0)
+    y_1 = (W_0 + W_1) x_1 + W_1 (x_2 - x_1)
+
+Source: Winograd, Arithmetic Complexity of Computations, 1980 (fast FIR, F(2, 2)).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from encodec_cli.runtime.scratch import Scratch
+
+__all__ = ["Products"]
+
+_Numbers = NDArray[np.floating[Any]]
+
+_FEW_OUTPUTS = 4
+"""Up to so many channels make a thin product: several rows are then made at once."""
+_TOGETHER = 40
+"""Numbers that such a product gives for each of its rows."""
+_NARROW = 128
+"""Width of a window up to which it is copied, for one product instead of several thin ones."""
+_WIDE = 64 * 64
+"""Size of a tap's matrix from which on a product costs more than the additions that save it."""
+_MANY_FRAMES = 64
+"""Frames from which on arithmetic, and not reading the weights, takes the time."""
+
+
+class Products:
+    """A kernel `[N, k, C]` whose outputs are `stride` rows apart and its taps `dilation`."""
+
+    def __init__(self, kernel: _Numbers, bias: _Numbers, stride: int, dilation: int) -> None:
+        self._outputs = kernel.shape[0]
+        self._together = 1
+        if self._outputs <= _FEW_OUTPUTS and stride * dilation == 1 and kernel.shape[1] > 1:
+            self._together = max(2, _TOGETHER // self._outputs)
+            kernel, bias = _several_rows(kernel, bias, self._together)
+        taps, channels = kernel.shape[1:]
+        self._bias = bias
+        self._step = stride * self._together
+        self._channels = channels
+        flat = np.ascontiguousarray(kernel.reshape(len(kernel), -1).T)  # [taps * C, N]
+        self._copied = dilation == 1 and taps > self._step and len(flat) <= _NARROW
+        cut = len(flat) if self._copied else self._step * channels
+        self._taps = [np.ascontiguousarray(flat[i : i + cut]) for i in range(0, len(flat), cut)]
+        self._offsets = [i * dilation for i in range(len(self._taps))]
+        self._reach = -(-taps // self._step) if self._copied else self._offsets[-1] + 1
+        self._sum: _Numbers | None = None
+        if len(self._taps) == 2 and dilation == 1 and not self._copied:
+            first, second = self._taps
+            if first.shape == second.shape and first.size >= _WIDE:
+                self._sum = first + second
+
+    def rows_for(self, outputs: int) -> int:
+        """Rows that are read to make so many; beyond the last window they need only be finite."""
+        frames = -(-outputs // self._together)
+        return (frames + self._reach) * self._step
+
+    def over(self, rows: _Numbers, outputs: int, name: str, scratch: Scratch) -> _Numbers:
+        """`[rows_for(outputs), C] -> [outputs, N]` in the scratch memory `name`."""
+        count = -(-outputs // self._together)
+        width = self._step * self._channels
+        out = scratch.take(name, count, self._bias.size, self._bias.dtype)
+        if self._copied:
+            self._copy(rows, out, scratch)
+        else:
+            frames = rows[: self.rows_for(outputs)].reshape(-1, width)
+            if self._sum is not None and count >= _MANY_FRAMES:
+                self._in_pairs(frames, self._sum, out, scratch)
+            else:
+                self._tap_by_tap(frames, out, scratch)
+        return out.reshape(-1, self._outputs)[:outputs]
+
+    def _copy(self, rows: _Numbers, out: _Numbers, scratch: Scratch) -> None:
+        [matrix] = self._taps
+        windows = scratch.take("copies", out.shape[0], matrix.shape[0], out.dtype)
+        number = rows.strides[1]
+        strides = (self._step * self._channels * number, number)
+        windows[:] = as_strided(rows, windows.shape, strides, writeable=False)
+        np.matmul(windows, matrix, out=out)
+        np.add(out, self._bias, out=out)
+
+    def _tap_by_tap(self, frames: _Numbers, out: _Numbers, scratch: Scratch) -> None:
+        count = out.shape[0]
+        part = scratch.take("tap", count, out.shape[1], out.dtype) if len(self._taps) > 1 else out
+        for i, (offset, tap) in enumerate(zip(self._offsets, self._taps, strict=True)):
+            # A kernel that ends within a frame reads only the frame's beginning.
+            np.matmul(frames[offset : offset + count, : tap.shape[0]], tap, out=part if i else out)
+            np.add(out, part if i else self._bias, out=out)
+
+    def _in_pairs(self, frames: _Numbers, both: _Numbers, out: _Numbers, scratch: Scratch) -> None:
+        first, second = self._taps
+        count = out.shape[0]
+        pairs, odd = divmod(count, 2)
+        pairs += odd
+        change = scratch.take("changes", 2 * pairs, frames.shape[1], out.dtype)
+        np.subtract(frames[1 : 2 * pairs + 1], frames[: 2 * pairs], out=change)
+        middle = scratch.take("middle", pairs, out.shape[1], out.dtype)
+        part = scratch.take("tap", pairs, out.shape[1], out.dtype)
+        np.matmul(frames[1 : 2 * pairs : 2], both, out=middle)
+        np.add(middle, self._bias, out=middle)
+        np.matmul(change[0::2], first, out=part)
+        np.subtract(middle, part, out=out[0::2])
+        np.matmul(change[1 : 2 * pairs - odd : 2], second, out=part[: pairs - odd])
+        np.add(middle[: pairs - odd], part[: pairs - odd], out=out[1::2])
+
+
+def _several_rows(kernel: _Numbers, bias: _Numbers, together: int) -> tuple[_Numbers, _Numbers]:
+    """A kernel as one that makes `together` rows at once, each one row on."""
+    outputs, taps, channels = kernel.shape
+    wide = np.zeros((together, outputs, taps + together - 1, channels), kernel.dtype)
+    for i in range(together):
+        wide[i, :, i : i + taps] = kernel
+    return wide.reshape(together * outputs, -1, channels), np.tile(bias, together)

@@ -1,0 +1,52 @@
+"""What streams run on: the networks and the quantizer of one model, as arrays in and out."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Engine", "Rows", "Stepper"]
+
+Rows = NDArray[np.floating[Any]]
+"""Samples or latents of one stream, `[n, C]` float32: time first, contiguous."""
+
+
+class Stepper(Protocol):
+    """An encoder or a decoder that goes through many streams, block by block.
+
+    Several threads may step different streams at once. One stream's steps follow one another.
+    """
+
+    def new_state(self) -> Any:
+        """The state of a stream that has not begun."""
+
+    def step(self, inputs: list[Rows], states: list[Any], last: list[bool]) -> list[Rows]:
+        """Outputs `[m, C']` that the next rows `[n, C]` of each stream complete.
+
+        Streams that go on give a whole number of frames, which none of the streams that end
+        exceeds; a stream that ends may give no rows at all. Moves each stream's state on. The
+        outputs belong to the caller.
+        """
+
+
+class Engine(Protocol):
+    """The networks and the quantizer of one model."""
+
+    @property
+    def streams(self) -> int:
+        """How many streams are worth stepping together; 1 if each is best by itself."""
+
+    def overlapped(self) -> "Engine":
+        """This engine for one long stream: steps on several threads may give outputs later."""
+
+    def encoder(self, block_frames: int | None) -> Stepper:
+        """For streams in blocks of so many frames; None: each block is a signal of its own."""
+
+    def decoder(self, block_frames: int | None) -> Stepper:
+        """For streams in blocks of so many frames; None: each block is a signal of its own."""
+
+    def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
+        """Codes `[n_q, T]` of latents `[T, D]`, from a search with so many sequences kept."""
+
+    def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
+        """Latents `[T, D]` of codes `[K, T]`, all of them within their codebooks."""
