@@ -213,7 +213,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     assert path.stat().st_size < 1_000_000
     tracemalloc.start()
     try:
-        with pytest.raises(ContainerError, match="longer than its header says"):
+        with pytest.raises(ContainerError, match="unpacks to 200000140 bytes, from"):
             list(read_items(path))
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
@@ -259,8 +259,6 @@ def test_safetensors_of_other_codes(
         ({"codes": [None]}, "codes: null"),
         ({"codes": [[[1, None]]]}, "codes: null"),
         ({"codes": [[]]}, "codes:"),
-        ({"codes": [[1, 2]]}, "not lists of lists"),
-        ({"codes": [[[0.5]]]}, "codes: double, not whole numbers"),
         ({"codes": [[[1]]], "key": ["../up"]}, "not a plain relative path"),
         ({"codes": [[[1]]], "n_q": [2]}, "n_q does not fit"),
         ({"codes": [[[1]]], "hop": [-3]}, "hop: not a whole number"),
