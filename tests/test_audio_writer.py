@@ -311,3 +311,38 @@ def test_contradictions_are_usage_errors() -> None:
         choose_format(Path("a.ogg"), None, "pcm16")
     with pytest.raises(UsageError, match="stdout carries WAV only, not flac"):
         choose_format("-", "flac", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "channels"),
+    [
+        ("a.ogg", 200_001, 1),
+        ("a.ogg", 384_000, 2),
+        ("a.ogg", 768_000, 64),
+        ("a.oga", 48_000, 256),
+        ("a.flac", 655_351, 1),
+        ("a.flac", 768_000, 8),
+        ("a.flac", 48_000, 9),
+    ],
+)
+def test_a_layout_the_library_has_no_place_for_never_reaches_it(
+    name: str, rate: int, channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libsndfile's Vorbis encoder crashes after it has refused a rate."""
+    monkeypatch.setattr(soundfile, "SoundFile", None)
+
+    with (
+        pytest.raises(OutputError, match=f"does not take {rate} Hz with {channels} channels"),
+        open_audio_writer(tmp_path / name, rate, channels),
+    ):
+        pass
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "rate"), [("a.ogg", 200_000), ("a.ogg", 1000)])
+def test_the_outermost_layouts_are_written(name: str, rate: int, tmp_path: Path) -> None:
+    with open_audio_writer(tmp_path / name, rate, 2) as writer:
+        writer.write(np.zeros((2, 3 * rate), np.float32))
+
+    assert soundfile.info(tmp_path / name).samplerate == rate

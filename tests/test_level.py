@@ -30,8 +30,8 @@ from encodec_cli.runtime.protocol import Engine, Rows
 from encodec_cli.stream.decoder import stream_decoder
 from encodec_cli.stream.encoder import stream_encoder
 from encodec_cli.stream.gain import SILENCE_DB, level_of
-from encodec_cli.stream.protocols import StreamEncoder
 from encodec_cli.stream.headers import check_same_model, header_for
+from encodec_cli.stream.protocols import StreamEncoder
 from encodec_cli.stream.signals import decode, encode
 from encodec_cli.tokens import TokenInfo, TokenItem, ecdc_item, item_ecdc
 

@@ -19,6 +19,9 @@ __all__ = ["AudioWriter", "open_audio_writer"]
 
 # One long block makes the Vorbis encoder put all of it on the stack, and crash.
 _SNDFILE_BLOCK_FRAMES = 8_192
+# Highest rate in Hz, and most channels, by container. Checked here: libsndfile's Vorbis encoder
+# refuses a rate, but crashes as it gives back what it had set up.
+_LAYOUTS = {"flac": (655_350, 8), "ogg": (200_000, 255)}
 
 
 class _Sink(Protocol):
@@ -104,12 +107,22 @@ def open_audio_writer(
         yield AudioWriter(sink, "stdout", sample_rate, channels, clamps=clamps)
         sink.close()
         return
+    _check_layout(str(target), sample_rate, channels, chosen)
     with atomic_output(target, force=force) as file:
         file_sink = _open_sink(file, str(target), sample_rate, channels, chosen)
         try:
             yield AudioWriter(file_sink, str(target), sample_rate, channels, clamps=clamps)
         finally:
             file_sink.close()
+
+
+def _check_layout(name: str, sample_rate: int, channels: int, chosen: OutputFormat) -> None:
+    most_hz, most_channels = _LAYOUTS.get(chosen.container, (sample_rate, channels))
+    if sample_rate > most_hz or channels > most_channels:
+        raise OutputError(
+            f"{name}: {chosen.container} does not take {sample_rate} Hz with {channels} channels, "
+            f"but up to {most_hz} Hz and {most_channels} channels; use WAV"
+        )
 
 
 def _stdout() -> BinaryIO:

@@ -68,7 +68,8 @@ def encode(
 ) -> None:
     """Compress audio into .ecdc, at 6 kb/s unless told otherwise.
 
-    Reads WAV, FLAC, OGG, Opus, MP3, AIFF of any rate and channel count.
+    Reads WAV, FLAC, OGG, Opus, MP3, AAC, M4A, WMA, AIFF and all else that FFmpeg
+    reads, of any rate and channel count.
     IN alone writes IN.ecdc beside it; '-' as IN or OUT is a pipe.
     IN... -o FOLDER takes many files, and with -r all those in folders.
     """
@@ -113,7 +114,7 @@ def encode(
     try:
         header_for(codec, options_of_all.n_q, version=options_of_all.version)
     except ContainerError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(error.args[0]) from error
 
     def tell(report: EncodeReport) -> bool:
         if json:

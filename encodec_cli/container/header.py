@@ -27,6 +27,8 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
 from encodec_cli.errors import ContainerError, UsageError
+from encodec_cli.io.limits import MAX_CHANNELS, MAX_CHUNK_SAMPLES, MAX_HOP, MAX_RATE_HZ, MIN_RATE_HZ
+from encodec_cli.io.text import shown
 
 __all__ = ["MAX_SAMPLES", "META_MODELS", "Header", "v0_header"]
 
@@ -47,17 +49,17 @@ _V0_IMPLIED = (
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BOUNDS = {
     "version": (0, 1),
-    "sample_rate": (1, 1 << 24),
-    "channels": (1, 64),
-    "hop": (1, 1 << 20),
+    "sample_rate": (MIN_RATE_HZ, MAX_RATE_HZ),
+    "channels": (1, MAX_CHANNELS),
+    "hop": (1, MAX_HOP),
     "codebooks": (1, MAX_CODEBOOKS),
     "bits": (1, 16),
     "chunk_frames": (1, MAX_CHUNK_FRAMES),
     "segment": (1, 1 << 32),
     "stride": (1, 1 << 32),
     "end_padding": (0, 1 << 24),
-    "source_sample_rate": (1, 1 << 24),
-    "source_channels": (1, 1 << 16),
+    "source_sample_rate": (MIN_RATE_HZ, MAX_RATE_HZ),
+    "source_channels": (1, MAX_CHANNELS),
     "num_samples": (1, MAX_SAMPLES),
     "source_num_samples": (1, MAX_SAMPLES),
 }
@@ -125,24 +127,29 @@ class Header:
             if type(value) is not int or not low <= value <= high:
                 raise ContainerError(
                     f"header: {entry.name} must be an integer from {low} to {high}, "
-                    f"got {_short(value)}"
+                    f"got {shown(value)}"
                 )
         if not _printable(self.model) or not 1 <= len(self.model) <= 200:
             raise ContainerError(
-                f"header: model must be 1 to 200 printable characters, got {_short(self.model)}"
+                f"header: model must be 1 to 200 printable characters, got {shown(self.model)}"
             )
         if self.model_sha256 is not None and not (
             isinstance(self.model_sha256, str) and _SHA256.fullmatch(self.model_sha256)
         ):
             raise ContainerError(
                 "header: model_sha256 must be 64 lower-case hex digits, "
-                f"got {_short(self.model_sha256)}"
+                f"got {shown(self.model_sha256)}"
             )
         for name in ("has_scale", "keep_source", "lm"):
             value = getattr(self, name)
             if type(value) is not bool:
-                raise ContainerError(f"header: {name} must be a bool, got {_short(value)}")
+                raise ContainerError(f"header: {name} must be a bool, got {shown(value)}")
         self._check_segment()
+        if self.chunk_frames * self.hop * self.channels > MAX_CHUNK_SAMPLES:
+            raise ContainerError(
+                f"header: chunks of {self.chunk_frames} frames decode to more than "
+                f"{MAX_CHUNK_SAMPLES} samples at once"
+            )
         if not isinstance(self.tags, Mapping) or not all(
             _printable(key) and _printable(value) for key, value in self.tags.items()
         ):
@@ -177,7 +184,7 @@ class Header:
         model = META_MODELS.get(self.model)
         if model is None:
             raise ContainerError(
-                f"format 0 knows only {' and '.join(META_MODELS)}, not {_short(self.model)}; "
+                f"format 0 knows only {' and '.join(META_MODELS)}, not {shown(self.model)}; "
                 "use format 1 for other models"
             )
         for name in _V0_IMPLIED:
@@ -312,9 +319,7 @@ def v0_header(model: str, *, codebooks: int, num_samples: int | None = None) -> 
     """
     known = META_MODELS.get(model)
     if known is None:
-        raise ContainerError(
-            f"format 0 knows only {' and '.join(META_MODELS)}, not {_short(model)}"
-        )
+        raise ContainerError(f"format 0 knows only {' and '.join(META_MODELS)}, not {shown(model)}")
     return Header(
         version=0,
         model=model,
@@ -334,8 +339,3 @@ def v0_header(model: str, *, codebooks: int, num_samples: int | None = None) -> 
 def _printable(text: object) -> bool:
     # Terminals obey control characters, and UTF-8 has no lone surrogates: both end here.
     return isinstance(text, str) and text.isprintable()
-
-
-def _short(value: object) -> str:
-    text = repr(value) if not isinstance(value, int) or abs(value) < 1 << 64 else "a huge number"
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -25,7 +25,7 @@ from encodec_cli.container.v1_reader import V1Reader
 from encodec_cli.container.v1_writer import V1Writer
 from encodec_cli.container.wire import ByteSource
 from encodec_cli.entropy import CodeModel
-from encodec_cli.errors import ContainerError
+from encodec_cli.errors import ContainerError, parameter
 from encodec_cli.io.files import atomic_output
 
 __all__ = ["Ecdc", "EcdcReader", "EcdcWriter", "MemorySource", "read_ecdc", "write_ecdc"]
@@ -76,7 +76,7 @@ class EcdcReader:
         else:
             if legacy is not None:
                 raise ContainerError(
-                    f"format 1, not a file of {legacy}; decode it without --legacy"
+                    f"format 1, not a file of {legacy}; decode it without {parameter('legacy')}"
                 )
             self._reader = V1Reader(source, json_bytes)
             self.play_rate = self._reader.header.sample_rate
@@ -294,7 +294,7 @@ def read_ecdc(source: str | PathLike[str] | BinaryIO, *, lm: CodeModel | None = 
             try:
                 return read_ecdc(file, lm=lm)
             except ContainerError as error:
-                raise ContainerError(f"{path}: {error}") from error
+                raise error.about(path) from error
     reader = EcdcReader(source, lm=lm)
     chunks = []
     for chunk in reader:

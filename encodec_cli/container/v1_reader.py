@@ -13,6 +13,7 @@ from encodec_cli.container.tally import ChunkTally
 from encodec_cli.container.types import ChunkIndex, DamagedChunk, place
 from encodec_cli.container.v1_records import (
     CLOSING_MAGIC,
+    HEAD_BYTES,
     TYPE_END,
     EndMark,
     build_tail,
@@ -217,8 +218,8 @@ class V1Reader:
             return None
         (end_bytes,) = struct.unpack(">I", tail[:4])
         start = size - _TAIL_BYTES - end_bytes
-        # An entry is far shorter than its chunk.
-        if start < self._first_chunk or end_bytes > 32 + start - self._first_chunk:
+        # An entry is far shorter than its chunk: a byte for one of 8 to 127 bytes, and so on.
+        if start < self._first_chunk or end_bytes > 32 + (start - self._first_chunk) // HEAD_BYTES:
             return None
         record = self._source.read_at(start, end_bytes)
         head = parse_head(record[:16])

@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -246,7 +246,7 @@ def recover_index(record: bytes) -> int:
     the caller accepts only the few indices that make sense where the record was found.
     """
     body = record[:-CRC_BYTES]
-    return _multiply(record_crc(record) ^ zlib.crc32(body), _inverse_power(8 * len(body)))
+    return _multiply(record_crc(record) ^ zlib.crc32(body), _inverse_power(len(body)))
 
 
 def _record(kind: int, frames: int, payload: bytes, index: int) -> bytes:
@@ -254,10 +254,19 @@ def _record(kind: int, frames: int, payload: bytes, index: int) -> bytes:
     return body + struct.pack(">I", zlib.crc32(body, index))
 
 
-@lru_cache(maxsize=64)
-def _inverse_power(exponent: int) -> int:
-    """x^-exponent modulo the CRC polynomial."""
-    result, square, left = 1 << 31, 1 << 30, -exponent % _FIELD_ORDER
+def _inverse_power(count: int) -> int:
+    """x^(-8 * count) modulo the CRC polynomial, in a product for each bit of `count`."""
+    result = 1 << 31
+    for bit in range(count.bit_length()):
+        if count >> bit & 1:
+            result = _multiply(result, _inverse_square(bit))
+    return result
+
+
+@cache
+def _inverse_square(bit: int) -> int:
+    """x^(-8 * 2^bit) modulo the CRC polynomial; records have few sizes of `bit`s."""
+    result, square, left = 1 << 31, 1 << 30, (-8 << bit) % _FIELD_ORDER
     while left:
         if left & 1:
             result = _multiply(result, square)

@@ -24,12 +24,17 @@ from encodec_cli.errors import ContainerError
 
 __all__ = ["Found", "RecordFinder"]
 
-_MAX_LOST = 1 << 16  # chunks that may be missing in a whole file
+# What is missing from a file may have lasted as long as all its bytes could play, and a minute
+# more: silence takes its place, and a small file is not to fill a disk with it.
+_MAX_LOST = 1 << 16  # chunks
+_FREE_LOST_SECONDS = 60
 _MAX_UNKNOWN_BYTES = 1 << 21  # payload of a record type that this version does not know
 _SCAN_BYTES = 1 << 24  # how far one gap is searched
 # Effort after damage, for a whole file: a start capital, and an income for every byte read, so
 # that a hostile file takes time in proportion to its length.
-_TRIES = 20_000
+_HEADS = 50_000  # looked at closely
+_BYTES_PER_HEAD = 64
+_TRIES = 20_000  # checksums computed
 _BYTES_PER_TRY = 256
 _EFFORT = 1 << 28  # bytes checksummed
 _EFFORT_PER_BYTE = 16
@@ -59,6 +64,7 @@ class RecordFinder:
     def __init__(self, source: ByteSource, header: Header) -> None:
         self._source = source
         self._header = header
+        self._heads = 0
         self._tries = 0
         self._crc_bytes = 0
         self._lost = 0
@@ -129,14 +135,18 @@ class RecordFinder:
     def _exhausted(self) -> bool:
         read = self._source.offset
         return (
-            self._tries > _TRIES + read // _BYTES_PER_TRY
+            self._heads > _HEADS + read // _BYTES_PER_HEAD
+            or self._tries > _TRIES + read // _BYTES_PER_TRY
             or self._crc_bytes > _EFFORT + read * _EFFORT_PER_BYTE
         )
 
     def _candidate(self, ahead: int, index: int) -> Found | None:
         """An intact record `ahead` bytes further whose number is plausible."""
+        self._heads += 1
+        if self._exhausted():
+            return None
         head = self._head(ahead, index)
-        if head is None or head.kind not in (TYPE_END, TYPE_RAW) or self._exhausted():
+        if head is None or head.kind not in (TYPE_END, TYPE_RAW):
             return None
         record = self._source.peek(head.size, ahead=ahead)
         self._tries += 1
@@ -144,7 +154,7 @@ class RecordFinder:
         if len(record) < head.size:
             return None
         number = recover_index(record)
-        if not index <= number <= index + _MAX_LOST - self._lost:
+        if not index <= number <= index + self._may_miss():
             return None
         return self._found(number, head, record)
 
@@ -162,7 +172,7 @@ class RecordFinder:
         if head is None:
             return None
         if head.kind == TYPE_END:
-            fits = head.frames == 0 and head.payload <= 24 + 5 * (index + _MAX_LOST)
+            fits = head.frames == 0 and head.payload <= 24 + 5 * (index + self._may_miss())
         elif head.frames > self._header.chunk_frames:
             fits = False
         elif head.kind == TYPE_RAW:
@@ -170,6 +180,18 @@ class RecordFinder:
         else:
             fits = head.payload <= _MAX_UNKNOWN_BYTES
         return head if fits else None
+
+    def _may_miss(self) -> int:
+        """Chunks that may be missing here, besides those that are missing already."""
+        size = self._file_bytes
+        if size is None:
+            size = self._source.offset
+        free = -(-_FREE_LOST_SECONDS // self._header.chunk_seconds(1))
+        return min(_MAX_LOST, int(free) + size // self._full_bytes) - self._lost
+
+    @cached_property
+    def _file_bytes(self) -> int | None:
+        return self._source.size()
 
     @cached_property
     def _raw_starts(self) -> frozenset[bytes]:

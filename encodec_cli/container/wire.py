@@ -150,15 +150,21 @@ def parse_varint(data: bytes, at: int) -> tuple[int, int] | None:
 def parse_varints(data: bytes) -> NDArray[np.int64] | None:
     """All numbers in `data`, which holds nothing else; None as for `parse_varint`."""
     septets = np.frombuffer(data, np.uint8)
-    last = np.flatnonzero(septets < 0x80)
-    if not len(last) or last[-1] != len(septets) - 1:
-        return None
-    first = np.concatenate(([0], last[:-1] + 1))
-    lengths = last - first + 1
-    if lengths.max() > _MAX_VARINT_BYTES or ((septets[last] == 0) & (lengths > 1)).any():
-        return None
-    values = np.zeros(len(last), np.int64)
-    for step in range(int(lengths.max())):
-        longer = lengths > step
-        values[longer] |= (septets[first[longer] + step] & 0x7F).astype(np.int64) << 7 * step
-    return values
+    values = np.zeros(np.count_nonzero(septets < 0x80), np.int64)
+    done = start = 0
+    while start < len(septets):  # in blocks: the steps between take many times their memory
+        block = septets[start : start + _BLOCK]
+        last = np.flatnonzero(block < 0x80)
+        if not len(last):
+            return None
+        first = np.concatenate(([0], last[:-1] + 1))
+        lengths = last - first + 1
+        if lengths.max() > _MAX_VARINT_BYTES or ((block[last] == 0) & (lengths > 1)).any():
+            return None
+        numbers = values[done : done + len(last)]
+        for step in range(int(lengths.max())):
+            longer = lengths > step
+            numbers[longer] |= (block[first[longer] + step] & 0x7F).astype(np.int64) << 7 * step
+        done += len(last)
+        start += int(last[-1]) + 1
+    return values if done else None

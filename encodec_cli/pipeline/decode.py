@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal
 from encodec_cli.audio import AudioFormat, Encoding, open_audio_writer
 from encodec_cli.container import ChunkSource, DamagedChunk, EcdcReader, Legacy
 from encodec_cli.entropy import CodeModel
-from encodec_cli.errors import ContainerError, UsageError
+from encodec_cli.errors import ContainerError, UsageError, parameter
 from encodec_cli.io.files import open_input
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.pipeline.output import all_but, resampled, rescaled
@@ -85,11 +85,11 @@ def _opened(file: BinaryIO, name: str, options: DecodeOptions, lm: CodeModel | N
     try:
         reader = EcdcReader(file, lm=lm, legacy=options.legacy)
     except (ContainerError, UsageError) as error:
-        raise type(error)(f"{name}: {error}") from error
+        raise error.about(name) from error
     if reader.header.lm and lm is None:
         raise UsageError(
             f"{name}: the codes are compressed with Meta's language model; name its weights with "
-            "--lm"
+            f"{parameter('lm')}"
         )
     return reader
 
@@ -111,6 +111,9 @@ def decode_chunks(
     """
     started = time.monotonic()
     codec = codec_of(model)
+    alone = threads < 2 or not reader.seekable  # what a pipe brings is heard as soon as it can be
+    if not alone:
+        codec = replace(codec, engine=codec.engine.overlapped())
     try:
         check_same_model(codec, reader.header)
         n_q = reader.header.choose_codebooks(options.bandwidth, options.n_q)
@@ -124,7 +127,7 @@ def decode_chunks(
             decoded = DecodedFrom(codec, reader.header, chunks, part.begin)
             to_write = _blocks_to_write(codec, reader, decoded, part, rate, options)
             blocks: Iterator[Samples] = stack.enter_context(closing(to_write))
-            if threads > 1 and reader.seekable:
+            if not alone:
                 blocks = stack.enter_context(prefetched(blocks))
             gain = 1.0
             if options.rescale:
@@ -146,7 +149,7 @@ def decode_chunks(
             if writer.frames == 0:
                 raise _nothing(codes, reader, options)
     except (ContainerError, UsageError) as error:
-        raise type(error)(f"{name}: {error}") from error
+        raise error.about(name) from error
     return DecodeReport(
         source=name,
         target=str(target),
@@ -165,7 +168,9 @@ def decode_chunks(
 def _output_rate(reader: ChunkSource, options: DecodeOptions) -> int:
     if options.sample_rate == "source":
         if reader.header.source_sample_rate is None:
-            raise UsageError("does not say what its source's rate was; give --sample-rate in Hz")
+            raise UsageError(
+                f"does not say what its source's rate was; give {parameter('sample_rate')} in Hz"
+            )
         return reader.header.source_sample_rate
     return options.sample_rate or reader.play_rate
 
@@ -253,7 +258,7 @@ class _StoredCodes:
             if self.conceal:
                 self._fatal.append(str(error))
             elif number > start:
-                line = f"{error}; get it again, or decode what is left with --conceal"
-                raise ContainerError(line) from error
+                hint = f"get it again, or decode what is left with {parameter('conceal', True)}"
+                raise ContainerError(f"{error.args[0]}; {hint}") from error
             else:
                 raise

@@ -62,7 +62,7 @@ def encode_file(
     """Code audio from `source` into an `.ecdc` file.
 
     With `lm` the codes of format 0 are compressed with that language model. With more than one
-    thread the search runs beside the network, unless `source` is a pipe.
+    thread network and search run side by side, unless `source` is a pipe.
 
     Raises:
         EncodecCliError: see `open_audio`, `stream_encoder`, `header_for`, `atomic_output`.
@@ -148,6 +148,9 @@ def encoding(
         EncodecCliError: see `encode_file`.
     """
     chunk_frames = block_frames_for(codec.config, options.latency_ms)
+    alone = threads < 2 or source == "-"  # a chunk of a pipe leaves as soon as it can
+    if not alone:
+        codec = replace(codec, engine=codec.engine.overlapped())
     with open_audio(source) as reader:
         encoder = stream_encoder(
             codec, options.n_q, chunk_frames=chunk_frames, search=options.search
@@ -162,7 +165,7 @@ def encoding(
                 source_channels=reader.channels,
             )
         coded = Encoding(codec, reader, encoder, header, progress)
-        if threads < 2 or source == "-":
+        if alone:
             yield coded
             return
         with prefetched(coded.latents) as latents:

@@ -1,5 +1,6 @@
 """A codec that runs in numpy, without torch: what streams of the command line run on."""
 
+import copy
 import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -11,6 +12,7 @@ from encodec_cli.config.codec import CodecConfig
 from encodec_cli.config.plan import decoder_plan, encoder_plan
 from encodec_cli.runtime.layers import Get
 from encodec_cli.runtime.network import Network, can_run
+from encodec_cli.runtime.overlap import OverlappedNetwork
 from encodec_cli.runtime.protocol import Rows, Stepper
 from encodec_cli.runtime.search import Quantizer
 
@@ -40,16 +42,24 @@ class NumpyEngine:
             )
         )
 
+        self._overlap = False
+
     streams = 1
     """One stream by itself is fastest: several of them go in threads of their own."""
 
+    def overlapped(self) -> "NumpyEngine":
+        """The same networks, which step on two threads each; see `OverlappedNetwork`."""
+        other = copy.copy(self)
+        other._overlap = True
+        return other
+
     def encoder(self, block_frames: int | None) -> Stepper:
         """For streams in blocks of so many frames; None: each block is a signal of its own."""
-        return _stepper(self._encoder(), block_frames)
+        return self._stepper(self._encoder(), block_frames)
 
     def decoder(self, block_frames: int | None) -> Stepper:
         """For streams in blocks of so many frames; None: each block is a signal of its own."""
-        return _stepper(self._decoder(), block_frames)
+        return self._stepper(self._decoder(), block_frames)
 
     def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
         """Codes `[n_q, T]` of latents `[T, D]`, from a search with so many sequences kept."""
@@ -58,6 +68,11 @@ class NumpyEngine:
     def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
         """Latents `[T, D]` of codes `[K, T]`, all of them within their codebooks."""
         return self._quantizer().decode(codes)
+
+    def _stepper(self, network: Network, block_frames: int | None) -> Stepper:
+        if block_frames is None:
+            return _Segments(network)
+        return OverlappedNetwork(network) if self._overlap else network
 
 
 class _Lazily(Generic[_Made]):
@@ -74,10 +89,6 @@ class _Lazily(Generic[_Made]):
                 if self._made is None:
                     self._made = self._make()
         return self._made
-
-
-def _stepper(network: Network, block_frames: int | None) -> Stepper:
-    return _Segments(network) if block_frames is None else network
 
 
 class _Segments:

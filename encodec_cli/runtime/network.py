@@ -60,6 +60,7 @@ class Network:
     """The network of a plan, with the weights that `get` gives; they are laid out anew."""
 
     def __init__(self, plan: NetworkPlan, get: Get) -> None:
+        self.outputs = plan.outputs
         sections, last = sections_of(plan)
         self._sections = [_section(section, get) for section in sections]
         self._final = None if last is None else activation_for(last)
@@ -70,8 +71,19 @@ class Network:
 
     def step(self, inputs: list[Rows], states: list[NetworkState], last: list[bool]) -> list[Rows]:
         """Outputs `[m, C']` that the next rows `[n, C]` of each stream complete; any n >= 0."""
-        rows = inputs
-        for i, section in enumerate(self._sections):
+        return self.finish_step(self.begin_step(inputs, states, last), states, last)
+
+    def begin_step(
+        self, inputs: list[Rows], states: list[NetworkState], last: list[bool]
+    ) -> list[Rows]:
+        """What the first section makes of the next rows, for `finish_step`."""
+        return self._sections[0].step(inputs, [state.sections[0] for state in states], last)
+
+    def finish_step(
+        self, rows: list[Rows], states: list[NetworkState], last: list[bool]
+    ) -> list[Rows]:
+        """The outputs of a step that was begun, when those of all steps before are there."""
+        for i, section in enumerate(self._sections[1:], start=1):
             rows = section.step(rows, [state.sections[i] for state in states], last)
         if self._final is not None:
             for x in rows:

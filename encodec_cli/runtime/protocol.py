@@ -36,6 +36,9 @@ class Engine(Protocol):
     def streams(self) -> int:
         """How many streams are worth stepping together; 1 if each is best by itself."""
 
+    def overlapped(self) -> "Engine":
+        """This engine for one long stream: steps on several threads may give outputs later."""
+
     def encoder(self, block_frames: int | None) -> Stepper:
         """For streams in blocks of so many frames; None: each block is a signal of its own."""
 

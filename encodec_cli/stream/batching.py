@@ -192,6 +192,9 @@ class _SharedEngine:
     def streams(self) -> int:
         return self._engine.streams
 
+    def overlapped(self) -> "_SharedEngine":
+        return self
+
     def encoder(self, block_frames: int | None) -> Stepper:
         return _SharedStepper(self._engine.encoder(block_frames), self._scheduler)
 
