@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 from cli_samples import RATE, make_model, mono_config, stereo_config, write_audio
+from encodec_cli.pipeline.files import DecodeOptions, decode_file, encode_file
 
 from encodec_cli.errors import AudioError, UsageError
 from encodec_cli.evaluation import evaluate
 from encodec_cli.evaluation.evaluate import Coded, evaluate_model, is_speech, judge, read_reference
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.pipeline.files import DecodeOptions, decode_file, encode_file
 
 
 @pytest.fixture(scope="module")

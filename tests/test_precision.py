@@ -78,6 +78,7 @@ def capable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return has
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capable", [True, False], indirect=True)
 def test_devices_that_would_imitate_are_refused(tmp_path: Path, capable: bool) -> None:
     model = write_model(tmp_path / "m.safetensors", make_model(mono_config()))
