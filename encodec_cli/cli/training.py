@@ -22,9 +22,12 @@ def train(
     """
     import torch
 
+    from encodec_cli.model.device import check_device
     from encodec_cli.train.config import load_train_config
     from encodec_cli.train.loop import train as run
 
+    if device != "auto":
+        check_device(device)
     recipe = load_train_config(config)
     if threads is not None:
         torch.set_num_threads(threads)
