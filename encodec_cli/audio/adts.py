@@ -26,4 +26,4 @@ def _parse(head: bytes) -> FrameHead | None:
     return FrameHead(size, blocks * _BLOCK_SAMPLES, rate, (profile, rate, channels))
 
 
-ADTS = FrameFormat("AAC", 7, _parse)
+ADTS = FrameFormat("AAC", b"\xff", 7, _parse)

@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
+from itertools import chain
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -16,8 +17,9 @@ import numpy as np
 from encodec_cli.audio.samples import FloatBlock
 from encodec_cli.errors import AudioError
 
-__all__ = ["Container", "Piece", "load_av", "open_container", "samples_of"]
+__all__ = ["Container", "Piece", "SampleTaker", "load_av", "open_container"]
 
+_MOST_PLANES = 8
 # What may be opened, and what may be decoded. Without the first list a text file could be taken
 # for a playlist, and name other files or hosts; without the second, pictures would be decoded in
 # search of their size.
@@ -56,11 +58,35 @@ def load_av(name: str) -> Any:
     return av
 
 
-def samples_of(frame: Any) -> Piece:
-    """What a decoded frame of PyAV holds, in linear range [-1, 1]."""
+class SampleTaker:
+    """Takes the samples out of the frames of one stream."""
+
+    def __init__(self, av: Any) -> None:
+        self._av = av
+        self._packer: tuple[object, Any] | None = None
+
+    def take(self, frame: Any) -> list[Piece]:
+        """What a decoded `frame` holds, in linear range [-1, 1]."""
+        channels = len(frame.layout.channels)
+        if not frame.format.is_planar or channels < _MOST_PLANES:
+            return [_piece(frame, channels)]
+        return [_piece(packed, channels) for packed in self._pack(frame)]
+
+    def _pack(self, frame: Any) -> Any:
+        """`frame` interleaved: of eight planes and more PyAV reads memory that is not theirs."""
+        layout = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._packer is None or self._packer[0] != layout:
+            resampler = self._av.AudioResampler(
+                format=frame.format.packed, layout=frame.layout, rate=frame.sample_rate
+            )
+            self._packer = (layout, resampler)
+        return self._packer[1].resample(frame)
+
+
+def _piece(frame: Any, channels: int) -> Piece:
     data = frame.to_ndarray()
     if not frame.format.is_planar:
-        data = data.reshape(-1, len(frame.layout.channels)).T
+        data = data.reshape(-1, channels).T
     if data.dtype == np.uint8:
         samples = (data.astype(np.float32) - 128.0) / np.float32(2**7)
     elif np.issubdtype(data.dtype, np.integer):
@@ -98,8 +124,8 @@ class Container:
         self.packets = int(stream.frames) or None
         self.metadata = {**container.metadata, **stream.metadata}
 
-    def pieces(self) -> Iterator[Piece]:
-        """All of it, decoded.
+    def pieces(self, *, untrimmed: bool = False) -> Iterator[Piece]:
+        """All of it, decoded; what the container says to be padding only if `untrimmed`.
 
         Raises:
             AudioError: a packet is damaged, cut short or missing.
@@ -107,14 +133,16 @@ class Container:
         """
         done = 0
         rate = self.rate or 1
+        taker = SampleTaker(self._av)
+        if untrimmed:
+            self._stream.codec_context.flags2 |= self._av.codec.context.Flags2.skip_manual
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size == 0 and packet.dts is not None:
                     continue  # only side data; an empty packet without a time is the end
                 if packet.is_corrupt:
                     raise AudioError(self._damaged(done / rate, "a packet is not whole"))
-                for frame in packet.decode():
-                    piece = samples_of(frame)
+                for piece in chain.from_iterable(map(taker.take, packet.decode())):
                     rate = piece.rate
                     done += piece.samples.shape[1]
                     yield piece

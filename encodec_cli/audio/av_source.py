@@ -6,6 +6,7 @@ from itertools import chain
 from typing import BinaryIO
 
 from encodec_cli.audio.av_decoding import Container, Piece, open_container
+from encodec_cli.audio.caf import read_packet_table
 from encodec_cli.audio.frame_source import FrameSource, exactly
 from encodec_cli.audio.mp4_boxes import looks_like_mp4, read_mp4
 from encodec_cli.audio.window import open_window, read_at
@@ -25,8 +26,15 @@ class FoundContainer:
         format: FFmpeg's name of the container.
     """
 
-    def __init__(self, container: Container, name: str, seconds: Fraction | None) -> None:
+    def __init__(
+        self,
+        container: Container,
+        name: str,
+        seconds: Fraction | None,
+        packet_table: tuple[int, int] | None,
+    ) -> None:
         self.format = container.format
+        self._packet_table = packet_table
         self._container = container
         self._name = name
         self._seconds = seconds
@@ -38,6 +46,11 @@ class FoundContainer:
             AudioError: they cannot be decoded.
         """
         container, name = self._container, self._name
+        if self._packet_table is not None:
+            # FFmpeg takes off the padding of ALAC although its last packet is short already.
+            samples, skip = self._packet_table
+            pieces = container.pieces(untrimmed=True)
+            return FrameSource(exactly(pieces, name, skip=skip, samples=samples), name, samples)
         if container.format in _EXACT and container.samples is not None:
             pieces = exactly(container.pieces(), name, samples=container.samples)
             return FrameSource(pieces, name, container.samples)
@@ -70,7 +83,7 @@ def find_container(file: BinaryIO, name: str, start: int) -> FoundContainer | No
         valid = _itunes_samples(container.metadata.get("iTunSMPB", ""))
         if valid is not None and container.rate:
             seconds = Fraction(valid, container.rate)
-    return FoundContainer(container, name, seconds)
+    return FoundContainer(container, name, seconds, read_packet_table(file))
 
 
 def _lasting(pieces: Iterator[Piece], name: str, seconds: Fraction) -> Iterator[Piece]:

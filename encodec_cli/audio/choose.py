@@ -12,11 +12,13 @@ there is. FFmpeg means PyAV, which is imported when the first file needs it.
 
 from typing import BinaryIO
 
+from encodec_cli.audio.ac3 import AC3
 from encodec_cli.audio.adts import ADTS
 from encodec_cli.audio.av_source import find_container
+from encodec_cli.audio.caf import is_caf_alac
 from encodec_cli.audio.declared_size import check_declared_size
 from encodec_cli.audio.flac_links import flac_links, open_flac_chain
-from encodec_cli.audio.frame_links import open_frames
+from encodec_cli.audio.frame_links import check_last_frame, open_frames
 from encodec_cli.audio.frame_walk import FrameFormat, FrameWalker
 from encodec_cli.audio.mpeg import MPEG_AUDIO
 from encodec_cli.audio.ogg_pages import read_links
@@ -62,7 +64,7 @@ def choose_source(file: BinaryIO, name: str, wav: WavHeader | None) -> SampleSou
         if len(flacs) > 1 or not flacs[0].is_plain:
             return open_flac_chain(file, name, flacs)
     check_declared_size(file, name, start)
-    if head.startswith(_SNDFILE_MAGICS) and not _prints(head):
+    if head.startswith(_SNDFILE_MAGICS) and not is_caf_alac(head):
         try:
             return SndfileSource(file, name)
         except UnreadableError:
@@ -80,6 +82,8 @@ def _search(file: BinaryIO, name: str, start: int) -> SampleSource:
     """A decoder for what does not show at its first byte what it is."""
     found = find_container(file, name, start)
     if found is not None and found.format not in _WALKED:
+        if found.format in ("ac3", "eac3"):
+            check_last_frame(file, name, AC3, start)
         return found.source()
     if found is not None:
         found.close()
@@ -97,8 +101,3 @@ def _begins(
 ) -> bool:
     walker = FrameWalker(open_window(file, start), form, name)
     return walker.find(junk=junk, run=run) is not None
-
-
-def _prints(head: bytes) -> bool:
-    """Whether libsndfile writes to the terminal while it decodes: ALAC, in CAF."""
-    return head.startswith(b"caff") and head[28:32] == b"alac"

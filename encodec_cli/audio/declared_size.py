@@ -54,6 +54,9 @@ def _declared_end(file: BinaryIO, start: int) -> int | None:
         return ebml_end(file, start)
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return _chunk_end(file, start, "<4sI", (b"RIFF",), align=2, placeholder=_PLACEHOLDER)
+    if head[:4] == b".SoX" and len(head) >= 16:
+        header_bytes, samples = struct.unpack_from("<IQ", head, 4)
+        return None if samples == 0 else start + 4 + int(header_bytes) + 4 * int(samples)
     if head[:4] == b".snd" and len(head) >= 12:
         offset, size = struct.unpack_from(">II", head, 4)
         return None if size >= _PLACEHOLDER else start + int(offset) + int(size)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from encodec_cli.audio.av_decoding import Piece, load_av, samples_of
+from encodec_cli.audio.av_decoding import Piece, SampleTaker, load_av
 from encodec_cli.audio.frame_source import FrameSource, exactly
 from encodec_cli.audio.frame_walk import FrameFormat, FrameHead, FrameWalker, WalkedFrame
 from encodec_cli.audio.mpeg import DECODER_DELAY, MPEG_AUDIO, InfoFrame, read_info_frame
@@ -20,7 +20,7 @@ from encodec_cli.audio.tags import tags_start
 from encodec_cli.audio.window import file_size, open_window
 from encodec_cli.errors import AudioError
 
-__all__ = ["open_frames"]
+__all__ = ["check_last_frame", "open_frames"]
 
 
 @dataclass
@@ -76,6 +76,27 @@ def open_frames(file: BinaryIO, name: str, form: FrameFormat, start: int, end: i
     return source
 
 
+def check_last_frame(file: BinaryIO, name: str, form: FrameFormat, start: int) -> None:
+    """Refuse a `file` of frames from byte `start` on of which the last is not whole.
+
+    Raises:
+        AudioError: it is not.
+    """
+    stream = open_window(file, start, tags_start(file, start, file_size(file)))
+    walker = FrameWalker(stream, form, name)
+    first = walker.find(junk=file_size(stream), run=2)
+    for frame in walker.walk(first) if first is not None else ():
+        if not frame.whole:
+            raise AudioError(_cut_frame(frame, name, form))
+
+
+def _cut_frame(frame: WalkedFrame, name: str, form: FrameFormat) -> str:
+    return (
+        f"{name}: ends early: its last {form.name} frame has {frame.head.size} bytes, "
+        f"{len(frame.data)} are there; it was cut short, get it again"
+    )
+
+
 def _find_links(stream: BinaryIO, name: str, form: FrameFormat, *, whole_file: bool) -> list[_Link]:
     """The links of `stream`; `whole_file`: something behind shows that its end is there."""
     walker = FrameWalker(stream, form, name)
@@ -102,10 +123,7 @@ def _refuse_cut_frame(
     """Refuse a file that ends inside a frame, unless it is known to be complete without it."""
     promised = link.info.frames if link.info is not None else None
     if not whole_file and (promised is None or promised > link.frames):
-        raise AudioError(
-            f"{name}: ends early: its last {form.name} frame has {frame.head.size} bytes, "
-            f"{len(frame.data)} are there; it was cut short, get it again"
-        )
+        raise AudioError(_cut_frame(frame, name, form))
 
 
 def _check_complete(last: list[_Link], name: str) -> None:
@@ -134,13 +152,15 @@ def _decode_link(
 ) -> Iterator[Piece]:
     """All samples of the frames of `link`, the decoder's delay included."""
     decoder = av.CodecContext.create(_decoder_name(form, link.head), "r")
+    taker = SampleTaker(av)
     walked = FrameWalker(stream, form, name).walk(link.offset)
     if link.info is not None:
         next(walked)
     done = 0
     for frame in islice(walked, link.frames):
         try:
-            decoded = [samples_of(each) for each in decoder.decode(av.Packet(frame.data))]
+            frames = decoder.decode(av.Packet(frame.data))
+            decoded = [piece for each in frames for piece in taker.take(each)]
         except av.FFmpegError as error:
             if not frame.seam:
                 raise AudioError(
@@ -156,7 +176,7 @@ def _decode_link(
         done += frame.head.samples
     with suppress(av.FFmpegError):
         for each in decoder.decode(None):
-            yield samples_of(each)
+            yield from taker.take(each)
 
 
 def _silence(channels: int, samples: int) -> Any:

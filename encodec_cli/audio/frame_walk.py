@@ -38,9 +38,10 @@ class FrameHead(NamedTuple):
 
 @dataclass(frozen=True)
 class FrameFormat:
-    """A format made of frames: its `name`, how many bytes a head has, and how to `parse` one."""
+    """A format made of frames: its `name`, first byte `sync`, bytes of a head, how to parse one."""
 
     name: str
+    sync: bytes
     head_bytes: int
     parse: Callable[[bytes], FrameHead | None]
 
@@ -128,13 +129,13 @@ class FrameWalker:
             data = self._stream.read(_SEARCH_BYTES)
             if len(data) <= overlap:
                 return None
-            at = data.find(b"\xff", 0, len(data) - overlap)
+            at = data.find(self._form.sync, 0, len(data) - overlap)
             while at >= 0 and (limit is None or position + at <= limit):
                 if self._form.parse(data[at : at + self._form.head_bytes]) is not None:
                     if self._runs_on(position + at, run):
                         return position + at
                     self._count_false_start(position + at)
-                at = data.find(b"\xff", at + 1, len(data) - overlap)
+                at = data.find(self._form.sync, at + 1, len(data) - overlap)
             position += len(data) - overlap
         return None
 

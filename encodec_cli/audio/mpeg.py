@@ -70,7 +70,7 @@ def _layout(second: int, third: int) -> tuple[int, int, int] | None:
     return samples // 8 * 1000 * kbps // rate + padding, samples, rate
 
 
-MPEG_AUDIO = FrameFormat("MP3", 4, _parse)
+MPEG_AUDIO = FrameFormat("MP3", b"\xff", 4, _parse)
 
 
 def read_info_frame(frame: bytes) -> InfoFrame | None:

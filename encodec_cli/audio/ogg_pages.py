@@ -20,7 +20,7 @@ __all__ = ["OggLink", "OggStream", "read_links"]
 _HEAD_BYTES = 27
 _BEGINS, _ENDS = 2, 4
 _SEARCH_BYTES = 1 << 16
-_LONGEST_PACKET = 65_535  # samples of a FLAC frame; Vorbis has 8,192, Opus 5,760
+_OPUS_MS = (10, 20, 40, 60)
 _CODECS = (
     (b"\x01vorbis", "vorbis"),
     (b"OpusHead", "opus"),
@@ -39,19 +39,19 @@ class OggStream:
         head: its first packet, or the first 64 bytes of it.
         first_granule: of the first page on which sound ends; 0 if there is none.
         last_granule: the last granule position it has.
-        first_packets: how many packets, at most, `first_granule` counts.
+        first_samples: how many samples, at most, end on the pages up to that one.
     """
 
     codec: str | None
     head: bytes
     first_granule: int = 0
     last_granule: int = 0
-    first_packets: int = 0
+    first_samples: int = 0
 
     @property
     def is_late(self) -> bool:
         """Whether its beginning is not there, as in a broadcast that was tuned into."""
-        return self.first_granule > self.first_packets * _LONGEST_PACKET
+        return self.first_granule > self.first_samples
 
     @property
     def samples(self) -> int:
@@ -60,6 +60,21 @@ class OggStream:
             return max(0, self.last_granule - self.first_granule)
         pre_skip = int.from_bytes(self.head[10:12], "little") if self.codec == "opus" else 0
         return max(0, self.last_granule - pre_skip)
+
+    def _samples_of(self, packet: bytes) -> int:
+        """Samples that a packet which begins with these bytes has, at most."""
+        if self.codec == "opus" and packet:
+            return _opus_samples(packet)
+        if self.codec == "vorbis" and len(self.head) > 28:
+            # Half of each of two windows, of which this is the longer one (Vorbis I, 4.2.2).
+            return (1 << (self.head[28] >> 4)) // 2
+        return 65_535  # of a FLAC frame
+
+    @property
+    def channels(self) -> int:
+        """Of Vorbis and Opus; 0 for other codecs."""
+        at = {"vorbis": 11, "opus": 9}.get(self.codec or "")
+        return self.head[at] if at is not None and len(self.head) > at else 0
 
     @property
     def rate(self) -> int | None:
@@ -73,10 +88,10 @@ class OggStream:
             return int.from_bytes(self.head[27:30], "big") >> 4 or None
         return None
 
-    def take(self, granule: int, packets: int) -> None:
-        """Note that `packets` packets end on its next page, whose position is `granule`."""
+    def take(self, granule: int, packets: list[bytes]) -> None:
+        """Note that its next page, at position `granule`, has `packets`, of which these bytes."""
         if self.first_granule <= 0:
-            self.first_packets += packets
+            self.first_samples += sum(map(self._samples_of, packets))
             self.first_granule = max(0, granule)
         if granule != -1:
             self.last_granule = granule
@@ -102,8 +117,8 @@ class _Page(NamedTuple):
     flags: int
     granule: int
     serial: int
-    packets: int
-    packet: bytes
+    lacing: bytes
+    body: int
 
 
 def read_links(file: BinaryIO, name: str) -> list[OggLink]:
@@ -124,11 +139,25 @@ def read_links(file: BinaryIO, name: str) -> list[OggLink]:
         link = links[-1]
         link.end = page.end
         if begins:
-            link.streams[page.serial] = OggStream(_codec(page.packet), page.packet)
+            packet = read_at(file, page.body, min(64, page.end - page.body))
+            link.streams[page.serial] = OggStream(_codec(packet), packet)
         stream = link.streams.get(page.serial)
         if stream is not None:
-            stream.take(page.granule, page.packets)
+            packets = _packets(file, page) if stream.first_granule <= 0 else []
+            stream.take(page.granule, packets)
     return links
+
+
+def _packets(file: BinaryIO, page: _Page) -> list[bytes]:
+    """The first two bytes of each packet that ends on `page`."""
+    packets = []
+    start = at = page.body
+    for length in page.lacing:
+        at += length
+        if length < 255:
+            packets.append(read_at(file, start, min(2, at - start)))
+            start = at
+    return packets
 
 
 def _codec(packet: bytes) -> str | None:
@@ -146,7 +175,7 @@ def _pages(file: BinaryIO, name: str) -> Iterator[_Page]:
                 return
             position = following
             continue
-        page = _parse(file, position, head)
+        page = _parse(position, head)
         if page is None or page.end > size:
             missing = "" if page is None else f" {page.end - size} bytes of"
             raise AudioError(
@@ -161,22 +190,21 @@ def _pages(file: BinaryIO, name: str) -> Iterator[_Page]:
         position = page.end
 
 
-def _parse(file: BinaryIO, position: int, head: bytes) -> _Page | None:
+def _parse(position: int, head: bytes) -> _Page | None:
     """The page whose `head` is at `position`; None if the head itself is cut off."""
     if len(head) < _HEAD_BYTES or len(head) < _HEAD_BYTES + head[26]:
         return None
     body = position + _HEAD_BYTES + head[26]
     lacing = head[_HEAD_BYTES : _HEAD_BYTES + head[26]]
     end = body + sum(lacing)
-    begins = head[5] & _BEGINS
     return _Page(
         offset=position,
         end=end,
         flags=head[5],
         granule=int.from_bytes(head[6:14], "little", signed=True),
         serial=int.from_bytes(head[14:18], "little"),
-        packets=len(lacing) - lacing.count(255),
-        packet=read_at(file, body, min(64, end - body)) if begins else b"",
+        lacing=lacing,
+        body=body,
     )
 
 
@@ -201,3 +229,16 @@ def _intact(file: BinaryIO, page: _Page) -> bool:
         for _ in range(8):
             crc = (crc << 1 ^ 0x104C11DB7) if crc & 0x8000_0000 else crc << 1
     return crc == claimed
+
+
+def _opus_samples(packet: bytes) -> int:
+    """Samples of an Opus packet at 48 kHz (RFC 6716, section 3.1)."""
+    config, code = packet[0] >> 3, packet[0] & 3
+    if config < 12:
+        samples = 48 * _OPUS_MS[config & 3]
+    elif config < 16:
+        samples = 480 << (config & 1)
+    else:
+        samples = 120 << (config & 3)
+    frames = (1, 2, 2, packet[1] & 63 if len(packet) > 1 else 0)[code]
+    return frames * samples

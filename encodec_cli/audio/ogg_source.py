@@ -22,6 +22,8 @@ def is_plain(links: list[OggLink], size: int) -> bool:
         len(links[0].streams) == 1
         and sound is not None
         and sound.codec in ("vorbis", "opus")
+        # libsndfile leaves surround channels in the order of Vorbis, which is not that of WAV.
+        and sound.channels <= 2
         and not sound.is_late
     )
 

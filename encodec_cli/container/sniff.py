@@ -34,7 +34,7 @@ def read_prefix(source: ByteSource, legacy: str | None = None) -> tuple[int, int
         (version, JSON bytes): version is 0 or 1, the length is at most `MAX_JSON_BYTES`.
 
     Raises:
-        ContainerError: it is something else, which the message names as far as possible.
+        ContainerError: not an `.ecdc` file; the message says what it is, as far as that is known.
     """
     start = source.peek(PREFIX_BYTES)
     if not start.startswith(MAGIC):

@@ -137,7 +137,7 @@ def standard_output() -> Iterator[BinaryIO]:
     """Yield standard output for bytes.
 
     Raises:
-        OutputError: it is a terminal, or closed.
+        OutputError: standard output is a terminal, or closed.
     """
     if sys.stdout is None or sys.stdout.closed:
         raise OutputError("stdout: is closed; pipe or redirect it, or name a file")

@@ -31,10 +31,10 @@ def set_precision(model: "CompressionModel", dtype: torch.dtype) -> None:
 
 
 def check_bf16(device: torch.device) -> None:
-    """Refuse a device that has no bf16 arithmetic: it would imitate it, slowly.
+    """Refuse a device that has no bf16 arithmetic: it would emulate it, slowly.
 
     Raises:
-        UsageError: that is so.
+        UsageError: the device has no bf16 arithmetic.
     """
     if device.type == "cpu" and not _cpu_has_bf16():
         raise UsageError(

@@ -19,7 +19,7 @@ from encodec_cli.runtime.norm import norm_for
 from encodec_cli.runtime.products import Products
 from encodec_cli.runtime.scratch import Scratch
 
-__all__ = ["Conv", "Get", "Residual", "RowLayer", "Upsampling"]
+__all__ = ["Conv", "Get", "OverlapState", "Residual", "ResidualState", "RowLayer", "Upsampling"]
 
 _Numbers = NDArray[np.floating[Any]]
 Get = Callable[[str], _Numbers]

@@ -1,4 +1,4 @@
-"""Which format a file of tokens has, by its suffix."""
+"""Files of tokens, read and written in the format that their suffix names."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path

@@ -21,8 +21,8 @@ _NAME = "tokens"
 class ShardWriter:
     """Writes items into `tokens-00000`, `tokens-00001` ... of a folder, as a context manager.
 
-    A shard appears under its name when it is complete; one begun when the program dies is lost,
-    those before it stand. Leaving the context on an exception drops the shard begun, too.
+    A shard appears under its name when it is complete. If the program dies, or the context is left
+    by an exception, the shard that was begun is lost; those before it remain.
 
     Attributes:
         keys: of the items in complete shards, this run's and earlier ones'.
@@ -94,7 +94,7 @@ class ShardWriter:
         self._next += 1
 
     def _lock(self) -> None:
-        """The lock is the system's and ends with the process, however that ends."""
+        """Lock the folder; the system releases the lock when the process ends, however it ends."""
         try:
             descriptor = os.open(self._folder, os.O_RDONLY)
             self._stack.callback(os.close, descriptor)
