@@ -98,6 +98,7 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
 def test_damage_is_read_or_refused_within_bounds(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], case: tuple[str, str, dict[str, str]]
@@ -157,6 +158,7 @@ HOSTILE: dict[str, bytes] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_what_is_made_to_cost_is_refused_cheaply(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], hostile: str
