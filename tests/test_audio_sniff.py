@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from audio_files import music, write_audio
 
-from encodec_cli.io.recordings import AUDIO_SUFFIXES, is_recording
 from encodec_cli.cli.batch import ECDC_SUFFIXES, files_in
+from encodec_cli.io.recordings import AUDIO_SUFFIXES, is_recording
 
 
 def wav() -> bytes:
