@@ -161,6 +161,7 @@ def test_codes_and_audio_are_transformers(pairs: dict[int, Pair], rate: int, sam
     assert_same_codec(pair, pair.theirs, pair.ours, samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", RATES)
 def test_transformers_loads_what_we_write(
     pairs: dict[int, Pair], rate: int, tmp_path: Path
@@ -491,6 +492,7 @@ def test_folders_are_replaced_only_when_asked(pairs: dict[int, Pair], tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["hf", "meta"])
 def test_a_full_disk_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: Literal["hf", "meta"]
@@ -510,6 +512,7 @@ def test_a_full_disk_leaves_nothing(
 # ---- Meta's package
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(FILTER)
 @pytest.mark.parametrize("name", ["encodec_24khz", "encodec_48khz"])
 @torch.no_grad()
@@ -568,6 +571,7 @@ def test_hostile_sizes_cost_nothing(tmp_path: Path) -> None:
 # ---- the command line
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_them(pairs: dict[int, Pair], tmp_path: Path) -> None:
     folder, out = pairs[24].folder, tmp_path / "out"
     shown = json.loads(run("models", "show", folder, "--json").ok().text)

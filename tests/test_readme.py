@@ -149,3 +149,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in headings(target), link
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_files_that_are_named_exist(name: str) -> None:
+    """Files of the package, which these pages name below its folder, and others below the root."""
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    files = set(re.findall(r"(?<![\w/.])(?:[\w.]+/)+[\w-]+\.\w+|(?<=`)\w+/(?=`)", text))
+    assert files
+    roots = (REPOSITORY, REPOSITORY / "encodec_cli", REPOSITORY / "docs", REPOSITORY / "tests")
+    missing = {file for file in files if not any((root / file).exists() for root in roots)}
+    assert missing == set()
