@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import weakref
 from types import FrameType
 
@@ -50,15 +51,22 @@ class StopSignals:
         for number in _NUMBERS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._arrived)
+        sys.unraisablehook = self._dropped
 
     def done(self) -> None:
         """The program has ended, or all is cleaned up: die of the signal, if there was one.
 
         A shell loop around us then stops as well.
         """
+        sys.unraisablehook = sys.__unraisablehook__
         if self._first is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             _die_of(self._first)
+
+    def _dropped(self, lost: "sys.UnraisableHookArgs") -> None:
+        """Python drops exceptions in finalizers, and says so; `Stopped` comes again by itself."""
+        if lost.exc_type is not Stopped:
+            sys.__unraisablehook__(lost)
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
         if number != signal.SIGALRM:
