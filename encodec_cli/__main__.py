@@ -13,6 +13,7 @@ os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from encodec_cli.cli.console import warn
+from encodec_cli.cli.wording import in_options
 from encodec_cli.errors import EncodecCliError
 
 __all__ = ["main"]
@@ -44,7 +45,7 @@ def main() -> None:
     try:
         app(prog_name="encodec-cli")
     except EncodecCliError as error:
-        warn(str(error), label="error", style="bold red")
+        warn(in_options(error), label="error", style="bold red")
         sys.exit(error.exit_code)
     except MemoryError:
         warn("out of memory", label="error", style="bold red")

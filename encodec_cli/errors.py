@@ -9,8 +9,13 @@
     └── OutputError                          target exists, is a folder, cannot be written
 
 Each message is one line that says what is wrong, where, and what to do. The command line
-prints it to stderr and leaves with `exit_code`; library users catch `EncodecCliError`.
+prints it to stderr and leaves with `exit_code`; library users catch `EncodecCliError`. Parameters
+are named by `parameter`, as Python writes them; the command line shows its options instead.
 """
+
+import re
+from collections.abc import Callable
+from typing import Self
 
 __all__ = [
     "AudioError",
@@ -21,13 +26,37 @@ __all__ = [
     "EncodecCliWarning",
     "OutputError",
     "UsageError",
+    "parameter",
 ]
+
+# No file name and no number has these characters.
+_PARAMETER = re.compile("\0([^\0\1]*)(?:\1([^\0]*))?\0")
+
+
+def parameter(name: str, value: object = None) -> str:
+    """How a message names a parameter: `n_q`, or with its value, `conceal=True`."""
+    return f"\0{name}\0" if value is None else f"\0{name}\1{value}\0"
+
+
+def _as_python(name: str, value: str | None) -> str:
+    return name if value is None else f"{name}={value}"
 
 
 class EncodecCliError(Exception):
     """Root of every error raised on purpose by this package."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return self.worded(_as_python)
+
+    def worded(self, words: Callable[[str, str | None], str]) -> str:
+        """The message with each parameter, of this name and value, as `words` has it."""
+        return _PARAMETER.sub(lambda found: words(found[1], found[2]), str(self.args[0]))
+
+    def about(self, name: object) -> Self:
+        """The same error, whose message starts with what it is about, a file's name say."""
+        return type(self)(f"{name}: {self.args[0]}")
 
 
 class EncodecCliWarning(UserWarning):

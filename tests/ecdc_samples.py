@@ -52,10 +52,17 @@ class Pipe(io.RawIOBase):
 
 def small_header(**changes: Any) -> Header:
     """Format 1, whole signal, 2 codebooks of 10 bits, 8 frames a chunk."""
-    base = Header(
-        model="tiny", sample_rate=24000, channels=1, hop=320, codebooks=2, bits=10, chunk_frames=8
-    )
-    return replace(base, **changes)
+    base: dict[str, Any] = {
+        "version": 1,
+        "model": "tiny",
+        "sample_rate": 24000,
+        "channels": 1,
+        "hop": 320,
+        "codebooks": 2,
+        "bits": 10,
+        "chunk_frames": 8,
+    }
+    return Header(**(base | changes))
 
 
 def segment_header(**changes: Any) -> Header:

@@ -102,7 +102,8 @@ def test_lossy_formats_arrive_whole(
     soundfile.write(path, block.T, rate, format=container, subtype=subtype)
     expected, _ = soundfile.read(path, dtype="float32")
     read = read_all(path, 777)
-    np.testing.assert_array_equal(read, expected.T)
+    # MP3 has two decoders, which round differently.
+    np.testing.assert_allclose(read, expected.T, rtol=0, atol=1e-5 if container == "MP3" else 0)
     middle = slice(10_000, 40_000)
     assert np.corrcoef(read[0, middle], block[0, middle])[0, 1] > 0.99
 
@@ -254,7 +255,7 @@ def test_what_is_no_audio_file_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         open_audio(tmp_path)
     with pytest.raises(AudioError, match=r"empty\.wav: is empty \(0 bytes\)"):
         open_audio(empty)
-    with pytest.raises(AudioError, match=r"text\.wav: not audio in a format libsndfile reads"):
+    with pytest.raises(AudioError, match=r"text\.wav: not audio in a format this program reads"):
         open_audio(text)
 
     def deny(self: Path, mode: str) -> None:

@@ -144,8 +144,8 @@ def test_other_formats_are_collected_first(piped: Piped, tmp_path: Path, contain
     soundfile.write(path, ramp(30_000).T, RATE, format=form, subtype=subtype)
     expected, _ = soundfile.read(path, dtype="float32")
     piped(path.read_bytes())
-    # Not bit for bit: soundfile.read seeks to 0 first, after which mpg123 rounds differently.
-    np.testing.assert_allclose(read_stdin(), expected.T, rtol=0, atol=1e-6)
+    # Not bit for bit: MP3 has two decoders, which round differently.
+    np.testing.assert_allclose(read_stdin(), expected.T, rtol=0, atol=1e-5)
 
 
 def test_a_named_pipe_is_read_like_standard_input(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_pipe_that_breaks_off_before_a_true_length_is_an_error(piped: Piped) -
     [
         (b"", r"stdin: is empty \(0 bytes\)"),
         (b"RIFF\0\0\0\0WAVEfmt ", "stdin: ends inside its WAV header"),
-        (b"these are words, and words only" * 9, "stdin: not audio in a format libsndfile reads"),
+        (b"these are words, and words only" * 9, "stdin: not audio in a format this program reads"),
         (wav(ramp(0), size=0), "stdin: holds no samples"),
         (wav(ramp(0), size=0xFFFF_FFFF), "stdin: holds no samples"),
         (wav(ramp(10, 65)), "stdin: its header says 65 channels"),

@@ -62,9 +62,9 @@ def package_alone(folder: Path) -> Path:
     folder.mkdir()
     shutil.copytree(REPOSITORY / "encodec_cli", folder / "encodec_cli", copy_function=os.symlink)
     # Links would lead `resolve` back into the checkout.
-    module = folder / "encodec_cli" / "installation.py"
+    module = folder / "encodec_cli" / "diagnosis" / "installation.py"
     module.unlink()
-    shutil.copy(REPOSITORY / "encodec_cli" / "installation.py", module)
+    shutil.copy(REPOSITORY / "encodec_cli" / "diagnosis" / "installation.py", module)
     return folder
 
 

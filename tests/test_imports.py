@@ -23,16 +23,17 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "io": (),
     "entropy": (),
     "dsp": (),
+    "config": (),
     "audio": ("io",),
     "container": ("entropy", "io"),
-    "config": ("container",),
+    "runtime": ("config",),
     "nn": ("config",),
-    "engine": ("config", "nn"),
-    "model": ("config", "engine", "nn"),
-    "stream": ("audio", "config", "container", "engine", "model"),
-    "checkpoints": ("config", "container", "engine", "io", "model"),
+    "engine": ("config", "nn", "runtime"),
+    "model": ("config", "engine", "nn", "runtime"),
+    "stream": ("audio", "config", "container", "model", "runtime"),
+    "checkpoints": ("config", "container", "engine", "io", "model", "runtime"),
     "tokens": ("checkpoints", "container", "io"),
-    "pipeline": (*("audio", "config", "container", "engine", "entropy", "io", "model", "stream"),),
+    "pipeline": ("audio", "config", "container", "entropy", "io", "model", "stream", "tokens"),
     "evaluation": ("audio", "dsp", "model", "pipeline", "stream"),
     "report": ("audio", "dsp", "evaluation", "io", "model"),
     "train": ("audio", "checkpoints", "config", "dsp", "evaluation", "io", "model", "nn"),
@@ -44,13 +45,14 @@ LAYERS: dict[str, tuple[str, ...]] = {
 }
 ROOT_FILES = {"__init__.py", "__main__.py", "errors.py"}
 
-# Folders and files that are imported without torch, so that commands without a network start fast.
+# Folders and files that are imported without torch, so that commands on a CPU start fast.
 WITHOUT_TORCH = (
     *("__init__.py", "__main__.py", "errors.py"),
-    *("audio/", "cli/", "config/", "container/", "entropy/", "io/", "tokens/"),
-    *("checkpoints/__init__.py", "checkpoints/card.py", "checkpoints/published.py"),
-    *("checkpoints/safetensors_bytes.py", "checkpoints/foreign/__init__.py"),
-    *("checkpoints/foreign/identify.py", "diagnosis/__init__.py", "diagnosis/installation.py"),
+    *("audio/", "cli/", "config/", "container/", "diagnosis/", "entropy/", "io/", "pipeline/"),
+    *("runtime/", "stream/", "tokens/", "model/__init__.py", "model/codec.py", "model/device.py"),
+    *("checkpoints/__init__.py", "checkpoints/card.py", "checkpoints/download.py"),
+    *("checkpoints/load.py", "checkpoints/published.py", "checkpoints/safetensors_bytes.py"),
+    *("checkpoints/foreign/__init__.py", "checkpoints/foreign/identify.py"),
     *("evaluation/__init__.py", "evaluation/alignment.py", "evaluation/metric_names.py"),
     *("evaluation/ogg.py", "evaluation/verdict.py"),
 )

@@ -127,8 +127,9 @@ def published_file(site: Site, weights: Path) -> PublishedModel:
 def model(site: Site, weights: Path, monkeypatch: pytest.MonkeyPatch) -> PublishedModel:
     """`published_file`, known to the program by name."""
     model = published_file(site, weights)
-    for module in ("published", "pull", "model_file"):
-        monkeypatch.setattr(f"encodec_cli.{module}.PUBLISHED", {model.name: model, **PUBLISHED})
+    known = {model.name: model, **PUBLISHED}
+    for module in ("published", "download", "card"):
+        monkeypatch.setattr(f"encodec_cli.checkpoints.{module}.PUBLISHED", known)
     return model
 
 
@@ -236,7 +237,7 @@ def test_one_failure_is_tried_again_afresh(
         ("lie", r"not the published file: its SHA-256 starts with [0-9a-f]{8}, not", 2),
         ("html", "not the published file", 2),
         ("500", "the server answers 500; 2 attempts failed", 2),
-        ("404", r"the server answers 404; is the address \(--mirror\) right\?", 1),
+        ("404", r"the server answers 404; is the address \(mirror\) right\?", 1),
         ("403", "the server answers 403", 1),
     ],
 )

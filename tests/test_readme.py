@@ -1,57 +1,151 @@
-"""The README tells the truth: its commands are CI's, its Python runs, its links lead somewhere."""
+"""The documents tell the truth: commands and Python run in a clean clone, links lead somewhere.
+
+In README.md and docs/, blocks of `sh` and `python` run as they stand, page by page from top to
+bottom, in a folder that has what a clone has. Blocks of `console` need hardware, the network or
+other people's weights: of them only commands and options are checked.
+"""
 
 import re
+import shlex
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+from cli_samples import REPOSITORY, environment, run
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+from encodec_cli.cli.app import app
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *PAGES,
+    *(REPOSITORY / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")),
+    *(REPOSITORY / name / "README.md" for name in ("benchmarks", "checkpoints", "samples")),
+]
+IN_A_CLONE = ("samples", "configs", "checkpoints", "benchmarks")
+SHELL = 'encodec-cli() { python -m encodec_cli "$@"; }\nset -o pipefail\n'
+# Of two seconds at least that each takes: the network, or the installation.
+NOT_RUN = ("pip install", "scripts/check")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def name_of(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_python_snippets_run(number: int, tmp_path: Path) -> None:
-    code = f"import torch; torch.set_num_threads(1)\n{blocks('python')[number]}"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+def blocks(text: str, language: str) -> list[str]:
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+    return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
+
+
+def lines(page: Path, language: str) -> Iterator[str]:
+    """Commands of the blocks of `language`, without what follows a `#`."""
+    for block in blocks(page.read_text(encoding="utf-8"), language):
+        for line in block.splitlines():
+            command = line.split(" #")[0].strip()
+            if command and not command.startswith(NOT_RUN):
+                yield command
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder that has what a clone has."""
+    for name in IN_A_CLONE:
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(lines(page, "sh"))], ids=name_of)
+@pytest.mark.slow
+def test_commands_run_in_a_clean_clone(page: Path, clone: Path) -> None:
+    for line in lines(page, "sh"):
+        if line.startswith("encodec-cli ") and not re.search(r"[|<>*&]", line):
+            result = run(*shlex.split(line)[1:])
+            assert result.code == 0, f"{line}\n{result.text}"
+        else:
+            done = subprocess.run(
+                ["bash", "-c", SHELL + line],
+                cwd=clone,
+                env=environment(),
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page.read_text("utf-8"), "python")], ids=name_of
+)
+def test_python_runs_in_a_clean_clone(page: Path, clone: Path) -> None:
+    for block in blocks(page.read_text(encoding="utf-8"), "python"):
+        exec(compile(block, name_of(page), "exec"), {"__name__": "snippet"})
+
+
+COMMANDS = [
+    (page, part.strip())
+    for page in DOCUMENTS
+    for language in ("sh", "console")
+    for line in lines(page, language)
+    for part in re.split(r"\|\|?|&&|>", line)
+    if part.strip().startswith("encodec-cli ")
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "command"), COMMANDS, ids=[f"{name_of(page)}: {line}" for page, line in COMMANDS]
+)
+def test_commands_and_their_options_exist(page: Path, command: str) -> None:
+    found, arguments = typer.main.get_command(app), shlex.split(command)[1:]
+    while arguments and arguments[0] in getattr(found, "commands", {}):
+        found = found.commands[arguments.pop(0)]
+    assert not hasattr(found, "commands") or arguments[0].startswith("--"), "no such command"
+    context = found.context_class(found)
+    found.make_parser(context).parse_args(arguments)  # raises for an option that does not exist
+
+
+def options_of(group: object) -> set[str]:
+    own = {option for each in group.params for option in (*each.opts, *each.secondary_opts)}
+    return own.union(*(options_of(each) for each in getattr(group, "commands", {}).values()))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_options_that_are_named_exist(page: Path) -> None:
+    """In text and tables: what stands in backticks after the name of a command, or alone."""
+    text = page.read_text(encoding="utf-8")
+    commands = "|".join(typer.main.get_command(app).commands)
+    named = re.findall(rf"`(?:encodec-cli )?(?:{commands}) [^`]*`|`--[^`]+`", text)
+    options = {option for code in named for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", code)}
+    assert options <= options_of(typer.main.get_command(app)) | {"--help"}
 
 
 def test_ci_runs_both_set_up_commands_of_the_readme() -> None:
-    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    script = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
     set_up = [
-        line for block in blocks("sh") for line in block.splitlines() if "pip install" in line
+        line
+        for block in blocks(README, "sh")
+        for line in block.splitlines()
+        if "pip install" in line
     ]
     assert len(set_up) == 2
     for line in set_up:
         assert line in script
 
 
-def test_commands_of_the_readme_exist() -> None:
-    from typer.testing import CliRunner
-
-    from encodec_cli.cli.app import app
-
-    commands = set(re.findall(r"encodec-cli ([a-z]+) ", README))
-    assert {"encode", "decode", "info", "roundtrip", "train"} <= commands
-    for command in commands:
-        result = CliRunner().invoke(app, [command, "--help"])
-        assert result.exit_code == 0, command
+def headings(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_links_of_the_readme_exist() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert links
-    for link in links:
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"https?:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in headings(target), link

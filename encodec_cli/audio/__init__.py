@@ -7,7 +7,7 @@ Blocks are float32 arrays [C, n]: C channels, n samples per channel, linear rang
 here imports torch.
 """
 
-from encodec_cli.audio.channels import mix_channels
+from encodec_cli.audio.channels import match_channels, mix_channels
 from encodec_cli.audio.flac import flac_bytes
 from encodec_cli.audio.formats import AudioFormat, Encoding, OutputFormat, choose_format
 from encodec_cli.audio.prepare import prepare_blocks
@@ -27,6 +27,7 @@ __all__ = [
     "Resampler",
     "choose_format",
     "flac_bytes",
+    "match_channels",
     "mix_channels",
     "open_audio",
     "open_audio_writer",

@@ -5,7 +5,7 @@ import numpy as np
 from encodec_cli.audio.samples import FloatBlock
 from encodec_cli.errors import AudioError
 
-__all__ = ["mix_channels"]
+__all__ = ["match_channels", "mix_channels"]
 
 _HALF_POWER = 0.5**0.5
 # Speakers in the order of WAV, which FLAC shares: how much of each the left ear gets, per channel
@@ -55,3 +55,17 @@ def mix_channels(block: FloatBlock, channels: int) -> FloatBlock:
         stereo: FloatBlock = weights @ block
         return stereo
     return np.stack([block[0::2].mean(axis=0), block[1::2].mean(axis=0)])
+
+
+def match_channels(block: FloatBlock, channels: int) -> FloatBlock:
+    """`block` [C, n] with any number of `channels`: mixed, or with silent channels added.
+
+    Where `mix_channels` has no answer, say from stereo to 6 channels, the block is mixed to stereo
+    and becomes the front pair of a surround layout.
+    """
+    given = block.shape[0]
+    if given == channels or given == 1 or channels <= 2:
+        return mix_channels(block, channels)
+    wide = np.zeros((channels, block.shape[1]), np.float32)
+    wide[:2] = mix_channels(block, 2)
+    return wide

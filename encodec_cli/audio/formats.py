@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import UsageError, parameter
 
 __all__ = ["AudioFormat", "Encoding", "OutputFormat", "choose_format"]
 
@@ -63,6 +63,6 @@ def _by_suffix(target: Path) -> AudioFormat:
         allowed = ", ".join(_SUFFIXES)
         raise UsageError(
             f"{target}: unknown suffix {target.suffix!r}; use one of {allowed}, "
-            "or decode's --audio-format"
+            f"or {parameter('audio_format')}"
         )
     return container

@@ -14,7 +14,7 @@ __all__ = ["FloatBlock", "PcmKind", "decode_pcm", "encode_pcm24", "first_non_fin
 FloatBlock = npt.NDArray[np.float32]
 """Audio [C, n] (or [n, C] where a docstring says so), float32, linear range [-1, 1]."""
 
-PcmKind = Literal["u8", "s16", "s24", "s32", "f32", "f64"]
+PcmKind = Literal["u8", "s16", "s24", "s32", "s64", "f32", "f64"]
 
 
 def decode_pcm(data: bytes, kind: PcmKind) -> FloatBlock:
@@ -28,6 +28,8 @@ def decode_pcm(data: bytes, kind: PcmKind) -> FloatBlock:
     if kind == "f64":
         with np.errstate(over="ignore"):
             return np.frombuffer(data, "<f8").astype(np.float32)
+    if kind == "s64":
+        return (np.frombuffer(data, "<i8") / 2.0**63).astype(np.float32)
     if kind == "u8":
         return (np.frombuffer(data, np.uint8).astype(np.float32) - 128.0) / np.float32(2**7)
     if kind == "s16":

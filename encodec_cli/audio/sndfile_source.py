@@ -1,15 +1,14 @@
-"""Everything libsndfile decodes: FLAC, Ogg Vorbis and Opus, MP3, AIFF, CAF, AU, odd WAVs ..."""
+"""What libsndfile decodes: FLAC, Ogg Vorbis and Opus, AIFF, CAF, AU, odd WAVs ..."""
 
 import os
 from typing import BinaryIO
 
 import soundfile
 
-from encodec_cli.audio.declared_size import declared_end
 from encodec_cli.audio.samples import FloatBlock
 from encodec_cli.errors import AudioError
 
-__all__ = ["SndfileSource"]
+__all__ = ["SndfileSource", "UnreadableError"]
 
 _UNKNOWN_FORMAT = 1
 _REASONS = {  # libsndfile error numbers whose own words help nobody
@@ -22,6 +21,10 @@ _REASONS = {  # libsndfile error numbers whose own words help nobody
 }
 
 
+class UnreadableError(AudioError):
+    """A file that libsndfile does not open; another decoder may."""
+
+
 class SndfileSource:
     """Samples of a seekable file, through libsndfile; see `SampleSource`.
 
@@ -29,24 +32,17 @@ class SndfileSource:
         file: a real file (it has a descriptor), read from its beginning.
 
     Raises:
-        AudioError: not audio, a codec libsndfile lacks, or shorter than its header says.
+        UnreadableError: not audio, or a codec libsndfile lacks.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._name = name
-        end = declared_end(file)
-        size = os.fstat(file.fileno()).st_size
-        if end is not None and end > size:
-            raise AudioError(
-                f"{name}: ends early: its header promises samples up to byte {end}, it has "
-                f"{size} bytes; it was cut short, get it again"
-            )
         # The position of the descriptor itself counts for libsndfile, not that of the buffer.
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         try:
             self._file = soundfile.SoundFile(file.fileno(), closefd=False)
         except soundfile.LibsndfileError as error:
-            raise AudioError(_explain(name, error)) from error
+            raise UnreadableError(_explain(name, error)) from error
         # After every read, python-soundfile seeks to where it already is. That costs time, and at
         # the end of a FLAC stream of unknown length it fails and takes the last block with it.
         self._file.seekable = lambda: False
@@ -88,7 +84,7 @@ class SndfileSource:
 def _explain(name: str, error: "soundfile.LibsndfileError") -> str:
     if error.code == _UNKNOWN_FORMAT:
         return (
-            f"{name}: not audio in a format libsndfile reads (WAV, FLAC, OGG, MP3, AIFF ...); "
+            f"{name}: not audio in a format libsndfile reads, whatever its first bytes say; "
             "convert it first, e.g. with ffmpeg"
         )
     reason = _REASONS.get(error.code) or _own_words(error)

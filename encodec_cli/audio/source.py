@@ -27,6 +27,9 @@ class SampleSource(Protocol):
             OSError: the file or pipe failed.
         """
 
+    def close(self) -> None:
+        """Let the decoder go; the file is closed by whoever opened it."""
+
 
 def check_layout(name: str, sample_rate: int, channels: int) -> None:
     """Refuse a header whose rate (Hz) or channel count no real recording has.

@@ -23,6 +23,7 @@ _KINDS: dict[tuple[int, int], PcmKind] = {  # (format tag, bytes per sample)
     (_PCM, 3): "s24",
     (_PCM, 4): "s32",
     (_FLOAT, 4): "f32",
+    (_PCM, 8): "s64",
     (_FLOAT, 8): "f64",
 }
 _UNKNOWN_64 = 0xFFFF_FFFF_FFFF_FFFF
@@ -41,6 +42,7 @@ class WavHeader:
     """What a WAV header says, with the lies of piping programs taken out.
 
     Attributes:
+        codec: the format tag.
         sample_rate: Hz.
         frame_bytes: bytes of one frame, that is of one sample of each channel.
         kind: how samples are stored; None for a codec only libsndfile knows (ADPCM, mu-law ...).
@@ -48,6 +50,7 @@ class WavHeader:
         data_bytes: how many bytes of them follow; None if the writer did not know (a pipe).
     """
 
+    codec: int
     sample_rate: int
     channels: int
     frame_bytes: int
@@ -94,6 +97,7 @@ def read_wav_header(stream: ReadsBytes, name: str) -> WavHeader:
     if kind is not None and frame_bytes % channels:
         kind = None
     return WavHeader(
+        codec=codec,
         sample_rate=sample_rate,
         channels=channels,
         frame_bytes=frame_bytes,

@@ -65,6 +65,9 @@ class WavSource:
         # A recorder that was stopped may leave part of a frame: nothing to hear, so dropped.
         return decode_pcm(data[: whole * self._frame_bytes], self._kind).reshape(-1, self.channels)
 
+    def close(self) -> None:
+        """Nothing to let go."""
+
 
 def check_data_fits(name: str, header: WavHeader, available_bytes: int) -> None:
     """Refuse a file that is shorter than its header says.

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from encodec_cli.checkpoints.card import file_sha256
 from encodec_cli.checkpoints.published import PUBLISHED, PublishedFile, PublishedModel, pulled_path
-from encodec_cli.errors import CheckpointError, OutputError, UsageError
+from encodec_cli.errors import CheckpointError, OutputError, UsageError, parameter
 
 __all__ = ["is_pulled", "published_model", "pull"]
 
@@ -78,7 +78,7 @@ def pull(
     if offline:
         raise UsageError(
             f"{model.name}: is not in {target.parent} and this is offline; pull it without "
-            f"--offline and ENCODEC_CLI_OFFLINE, or put {_names(model)} there"
+            f"{parameter('offline')} and ENCODEC_CLI_OFFLINE, or put {_names(model)} there"
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def _download(
             if status >= 500 or status == 429:
                 raise _BrokenOff(f"{url}: the server answers {status}") from error
             raise CheckpointError(
-                f"{url}: the server answers {status}; is the address (--mirror) right?"
+                f"{url}: the server answers {status}; is the address ({parameter('mirror')}) right?"
             ) from error
         except (requests.Timeout, requests.ConnectionError) as error:
             slow = "timed out" in str(error).lower() or isinstance(error, requests.Timeout)
@@ -210,7 +210,9 @@ def _root(model: PublishedModel, mirror: str | None) -> str:
     if not mirror:
         return model.root
     if not mirror.startswith(("https://", "http://")):
-        raise UsageError(f"--mirror {mirror}: give an address that starts with https://")
+        raise UsageError(
+            f"{parameter('mirror', mirror)}: give an address that starts with https://"
+        )
     return mirror.rstrip("/") + "/"
 
 

@@ -7,7 +7,7 @@ from encodec_cli.checkpoints.foreign.torch_file import load_torch_file, plain_te
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.container import META_MODELS
 from encodec_cli.engine.lm.model import LanguageModel
-from encodec_cli.errors import CheckpointError, UsageError
+from encodec_cli.errors import CheckpointError, UsageError, parameter
 
 __all__ = ["load_language_model"]
 
@@ -25,7 +25,8 @@ def load_language_model(name_or_path: str | Path, config: CodecConfig) -> Langua
     """
     if config.name not in META_MODELS:
         raise UsageError(
-            f"--lm: Meta's language models are for {' and '.join(META_MODELS)}, not {config.name}"
+            f"{parameter('lm')}: Meta's language models are for {' and '.join(META_MODELS)}, "
+            f"not {config.name}"
         )
     path = find_model(name_or_path)
     if not path.is_file():
@@ -34,7 +35,7 @@ def load_language_model(name_or_path: str | Path, config: CodecConfig) -> Langua
     try:
         model = LanguageModel(state, past_context=int(_CONTEXT_SECONDS * config.frame_rate))
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise error.about(path) from error
     codes = (config.quantizer.n_q, config.quantizer.bins)
     if (model.codebooks, model.bins) != codes:
         raise CheckpointError(

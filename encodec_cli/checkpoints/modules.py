@@ -25,7 +25,7 @@ from encodec_cli.checkpoints.foreign.skeleton import skeleton
 from encodec_cli.checkpoints.safetensors_bytes import sorted_metadata
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.config.codec import CodecConfig
-from encodec_cli.errors import CheckpointError, UsageError
+from encodec_cli.errors import CheckpointError, UsageError, parameter
 from encodec_cli.io.files import atomic_output, check_writable
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.model.precision import set_precision
@@ -63,7 +63,7 @@ def load_module(
         return model.to(device=torch.device(device))
     except (RuntimeError, AssertionError) as error:
         line = " ".join(str(error).split())[:160]
-        raise UsageError(f"--device {device}: cannot be used here ({line})") from error
+        raise UsageError(f"{parameter('device', device)}: cannot be used here ({line})") from error
 
 
 def load_model_file(path: Path) -> CompressionModel:

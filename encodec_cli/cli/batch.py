@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from encodec_cli.audio.sniff import AUDIO_SUFFIXES, is_recording
 from encodec_cli.cli.console import say
 from encodec_cli.errors import UsageError
 from encodec_cli.io.files import check_writable
@@ -24,10 +25,6 @@ Place = Path | Literal["-"]
 
 ECDC_SUFFIXES = frozenset({".ecdc"})
 TOKEN_SUFFIXES = frozenset({".npz", ".parquet", ".safetensors", ".tar"})
-AUDIO_SUFFIXES = frozenset(
-    {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus"}
-    | {".rf64", ".snd", ".w64", ".wav", ".wave"}
-)
 
 
 @dataclass(frozen=True)
@@ -114,15 +111,20 @@ def _names_a_file(path: Path) -> bool:
 def files_in(folder: Path, suffixes: frozenset[str], *, recursive: bool) -> list[Path]:
     """Files with one of `suffixes` in `folder`, at any depth, sorted.
 
+    Where these are the suffixes of audio, a file of another name that begins like audio is taken
+    too, and AppleDouble files (`._x.wav`) are not.
+
     Raises:
         UsageError: nobody said `recursive`.
     """
     if not recursive:
         raise UsageError(f"{folder}: is a folder; add --recursive to take the files in it")
+    others = suffixes - AUDIO_SUFFIXES
+    audio = suffixes >= AUDIO_SUFFIXES
     return [
         file
         for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in suffixes and file.is_file()
+        if file.is_file() and (file.suffix.lower() in others or (audio and is_recording(file)))
     ]
 
 

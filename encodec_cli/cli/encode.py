@@ -113,7 +113,7 @@ def encode(
     try:
         header_for(codec, options_of_all.n_q, version=options_of_all.version)
     except ContainerError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(error.args[0]) from error
 
     def tell(report: EncodeReport) -> bool:
         if json:

@@ -41,7 +41,7 @@ def info(
         try:
             summary = summarize(file)
         except ContainerError as error:
-            raise ContainerError(f"{source}: {error}") from error
+            raise error.about(source) from error
     for line in summary.warnings:
         warn(f"{source}: {line}")
     for line in summary.problems:
@@ -109,7 +109,7 @@ def peel(
             with standard_output() if where == "-" else atomic_output(where, force=force) as out:
                 header = peel_file(reader, out, codebooks)
         except (ContainerError, UsageError) as error:
-            raise type(error)(f"{source}: {error}") from error
+            raise error.about(source) from error
     if not quiet:
         kept = count(header.codebooks, "codebook")
         say(f"{source} -> {target}: {kept}, {header.bandwidth_kbps:g} kb/s")

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from encodec_cli.cli.console import progress_bar, warn
+from encodec_cli.cli.wording import in_options
 from encodec_cli.errors import EncodecCliError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def settle(source: "Place", work: Callable[[], bool], *, alone: bool) -> int:
     try:
         return 0 if work() else 1
     except EncodecCliError as error:
-        warn(str(error), label="error", style="bold red")
+        warn(in_options(error), label="error", style="bold red")
         # Of many files, one that the options do not fit is a file that failed.
         return error.exit_code if alone else 1
     except BrokenPipeError:

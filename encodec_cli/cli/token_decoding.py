@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from encodec_cli.cli.batch import Job
 from encodec_cli.cli.console import progress_bar, say, warn
+from encodec_cli.cli.wording import in_options
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
 from encodec_cli.io.files import make_folder
 
@@ -86,7 +87,7 @@ class TokenDecoder:
                 make_folder(target.parent)
                 good &= settings.tell(self._decode_item(item, name, target))
             except EncodecCliError as error:
-                warn(str(error), label="error", style="bold red")
+                warn(in_options(error), label="error", style="bold red")
                 good = False
         return good
 
@@ -102,7 +103,7 @@ class TokenDecoder:
                 item = replace(item, codes=undelay(item.codes, codec.config.quantizer.bins))
             source = MemorySource(item_ecdc(item, header_for(codec, item.codes.shape[0])))
         except (ContainerError, UsageError) as error:
-            raise type(error)(f"{name}: {error}") from error
+            raise error.about(name) from error
         with progress_bar(name, quiet=self._settings.quiet) as progress:
             return decode_chunks(
                 codec,

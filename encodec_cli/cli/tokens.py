@@ -20,6 +20,7 @@ from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, printable, progress_bar, say, warn
 from encodec_cli.cli.loading import expected_seconds, load, load_lm
 from encodec_cli.cli.running import one_by_one
+from encodec_cli.cli.wording import in_options
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import EncodecCliError, UsageError
 from encodec_cli.io.cores import usable_cores
@@ -217,7 +218,7 @@ def _run_sharded(
             try:
                 item = make(job)
             except EncodecCliError as error:
-                warn(str(error), label="error", style="bold red")
+                warn(in_options(error), label="error", style="bold red")
                 exit_code = error.exit_code if len(jobs) == 1 else 1
                 continue
             report(job, writer.add(item), item)  # a shard that cannot be written ends the run

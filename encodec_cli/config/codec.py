@@ -24,7 +24,7 @@ from encodec_cli.config.schema import (
     from_mapping,
     read_yaml,
 )
-from encodec_cli.errors import ConfigError, UsageError
+from encodec_cli.errors import ConfigError, UsageError, parameter
 
 __all__ = [
     "MOST_BEAMS",
@@ -383,7 +383,7 @@ class CodecConfig:
             UsageError: both given, or out of the model's range.
         """
         if bandwidth is not None and n_q is not None:
-            raise UsageError("give --bandwidth or --n-q, not both")
+            raise UsageError(f"give {parameter('bandwidth')} or {parameter('n_q')}, not both")
         if n_q is not None:
             return self.check_codebooks(n_q)
         if bandwidth is not None:

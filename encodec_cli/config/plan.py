@@ -102,7 +102,7 @@ def decoder_plan(config: SEANetDecoderConfig) -> NetworkPlan:
             causal=c.causal,
             trim_right_ratio=c.trim_right_ratio,
             norm=_norm(c, stage + 1),
-            norm_params=c.norm_params,
+            norm_params=c.norm_params or {},
         )
         layers += [_activation(c), upsampling, *_residual_blocks(c, stage)]
     layers += [
@@ -140,7 +140,7 @@ def residual_block(
 
 
 def _activation(config: SEANetConfig) -> Activation:
-    return Activation(config.activation, config.activation_params)
+    return Activation(config.activation, config.activation_params or {})
 
 
 def _norm(config: SEANetConfig, block: int) -> Norm:
@@ -157,7 +157,7 @@ def _common(config: SEANetConfig, block: int) -> dict[str, Any]:
         "causal": config.causal,
         "pad_mode": config.pad_mode,
         "norm": _norm(config, block),
-        "norm_params": config.norm_params,
+        "norm_params": config.norm_params or {},
     }
 
 

@@ -81,7 +81,7 @@ def check_at_least(config: Any, name: str, least: float) -> None:
     """Refuse a dataclass whose field `name` is below `least`.
 
     Raises:
-        ConfigError: it is; the message starts with `name`.
+        ConfigError: the field is below `least`; the message starts with `name`.
     """
     value = getattr(config, name)
     if value < least:

@@ -1,19 +1,21 @@
-"""How far a model looks ahead and back, from its config alone: latency, and what seeking needs.
+"""How far a model looks ahead and back, from its plan alone: latency, and what seeking needs.
 
-A layer of kernel k, dilation d and stride s sees (k - 1) d + 1 samples of its input, of which
-(k - 1) d + 1 - s are padding where the signal ends: `right` ahead of the newest sample of the hop,
-the others behind. Summed over the layers, each at its own rate, that is
+Each layer looks some rows of its own input ahead and back. Summed over the layers, each at its own
+rate, that is
 
     encoder:  frame t needs samples up to (t + 1) * hop + look-ahead
     decoder:  sample n needs frames from n / hop - history to (n + look-ahead) / hop
 
-An LSTM looks back over everything; how soon it forgets is a property of its weights (`preroll`).
+An LSTM looks back over everything; how soon it forgets is a property of its weights, see
+`stream.seek`.
 """
 
 import math
 
 from encodec_cli.config.codec import CodecConfig, SEANetConfig, SEANetDecoderConfig
-from encodec_cli.errors import UsageError
+from encodec_cli.config.layers import Convolution, ResidualBlock, TransposedConvolution
+from encodec_cli.config.plan import decoder_plan, encoder_plan
+from encodec_cli.errors import UsageError, parameter
 
 __all__ = [
     "algorithmic_latency_ms",
@@ -29,21 +31,27 @@ __all__ = [
 
 def encoder_lookahead(config: SEANetConfig) -> int:
     """Samples beyond the end of a frame that the encoder needs to code it; 0 if causal."""
-    hop = 1
-    samples = _right(config, config.kernel_size)
-    for stage, ratio in enumerate(reversed(config.ratios)):
-        samples += hop * _residual_padding(config, stage)[1]
-        samples += hop * _right(config, 2 * ratio, stride=ratio)
-        hop *= ratio
-    return samples + hop * _right(config, config.last_kernel_size)
+    samples, hop = 0, 1
+    for layer in encoder_plan(config).layers:
+        match layer:
+            case Convolution():
+                samples += hop * layer.ahead
+                hop *= layer.stride
+            case ResidualBlock():
+                samples += hop * layer.ahead
+    return samples
 
 
 def decoder_lookahead(config: SEANetDecoderConfig) -> int:
     """Samples by which what can be decoded lags behind the frames that came; 0 if causal."""
-    lag = _right(config, config.kernel_size)
-    for stage, ratio in _upsampling(config):
-        lag = lag * ratio + _trim_left(config, ratio) + _residual_padding(config, stage)[1]
-    return lag + _right(config, config.last_kernel_size)
+    lag = 0
+    for layer in decoder_plan(config).layers:
+        match layer:
+            case TransposedConvolution():
+                lag = lag * layer.stride + layer.trim_left
+            case Convolution() | ResidualBlock():
+                lag += layer.ahead
+    return lag
 
 
 def end_padding(config: CodecConfig) -> int:
@@ -74,12 +82,15 @@ def carries_scale(config: CodecConfig, chunk_frames: int) -> bool:
 
 def decoder_history(config: SEANetDecoderConfig) -> int:
     """Frames before its own that the first sample of a frame depends on, an LSTM aside."""
-    back = _left(config, config.last_kernel_size)
-    for stage, ratio in reversed(_upsampling(config)):
-        back += _residual_padding(config, stage)[0]
-        # Inputs i reach the untrimmed outputs i * ratio to (i + 2) * ratio - 1.
-        back = (back + 2 * ratio - 1 - _trim_left(config, ratio)) // ratio
-    return back + _left(config, config.kernel_size)
+    back = 0
+    for layer in reversed(decoder_plan(config).layers):
+        match layer:
+            case TransposedConvolution():
+                # Inputs i reach the untrimmed outputs i * stride to i * stride + kernel - 1.
+                back = (back + layer.kernel - 1 - layer.trim_left) // layer.stride
+            case Convolution() | ResidualBlock():
+                back += layer.back
+    return back
 
 
 def algorithmic_latency_ms(config: CodecConfig) -> float:
@@ -127,50 +138,16 @@ def block_frames_for(config: CodecConfig, latency_ms: float | None) -> int:
         return most
     if config.segment_samples is not None:
         raise UsageError(
-            f"--latency: {config.name} codes segments of {config.segment_seconds:g} s; "
-            "its latency cannot be changed"
+            f"{parameter('latency_ms')}: {config.name} codes segments of "
+            f"{config.segment_seconds:g} s; its latency cannot be changed"
         )
     ahead = encoder_lookahead(config.seanet)
     least = 1000 * (config.hop_length + ahead) / config.sample_rate
     if not (math.isfinite(latency_ms) and latency_ms >= least * (1 - 5e-4)):
         raise UsageError(
-            f"--latency {latency_ms:g}: {config.name} needs at least {least:.2f} ms, one frame"
-            + (" and what it looks ahead" if ahead else "")
+            f"{parameter('latency_ms', f'{latency_ms:g}')}: {config.name} needs at least "
+            f"{least:.2f} ms, one frame" + (" and what it looks ahead" if ahead else "")
         )
     # 5 parts in 10^4, so that 13.33 holds a frame of 13 1/3 ms.
     samples = latency_ms * (1 + 5e-4) / 1000 * config.sample_rate - ahead
     return max(1, min(most, int(samples / config.hop_length)))
-
-
-def _padding(kernel_size: int, dilation: int = 1, stride: int = 1) -> int:
-    return (kernel_size - 1) * dilation + 1 - stride
-
-
-def _right(config: SEANetConfig, kernel_size: int, dilation: int = 1, stride: int = 1) -> int:
-    return 0 if config.causal else _padding(kernel_size, dilation, stride) // 2
-
-
-def _left(config: SEANetConfig, kernel_size: int, dilation: int = 1) -> int:
-    return _padding(kernel_size, dilation) - _right(config, kernel_size, dilation)
-
-
-def _residual_padding(config: SEANetConfig, stage: int) -> tuple[int, int]:
-    """Samples that the residual blocks of a stage look back and ahead together."""
-    kernel, base = config.residual_kernel_size, config.dilation_base
-    dilations = [base**j for j in range(config.residual_layers[stage])]
-    return (
-        sum(_left(config, kernel, dilation) for dilation in dilations),
-        sum(_right(config, kernel, dilation) for dilation in dilations),
-    )
-
-
-def _upsampling(config: SEANetDecoderConfig) -> list[tuple[int, int]]:
-    """Stage and ratio of each transposed convolution, in the order of the decoder."""
-    last = len(config.ratios) - 1
-    return [(last - i, ratio) for i, ratio in enumerate(config.ratios)]
-
-
-def _trim_left(config: SEANetDecoderConfig, ratio: int) -> int:
-    """What a transposed convolution of kernel 2 * ratio drops in front of its output."""
-    right = math.ceil(ratio * config.trim_right_ratio) if config.causal else ratio // 2
-    return ratio - right

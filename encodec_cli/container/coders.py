@@ -2,7 +2,7 @@
 
 from encodec_cli.container.header import Header
 from encodec_cli.container.payload import ChunkCoder
-from encodec_cli.errors import ContainerError
+from encodec_cli.errors import ContainerError, parameter
 
 __all__ = ["check_coder", "find_coder", "has_coder"]
 
@@ -17,7 +17,7 @@ def check_coder(header: Header, coder: ChunkCoder) -> ChunkCoder:
     if named is None or not coder.sha256.startswith(named[:16]):
         raise ContainerError(
             f"coded with code model {_short(named)}, but the one given is {_short(coder.sha256)}; "
-            "name its file with --code-model"
+            f"name its file with {parameter('code_model')}"
         )
     if coder.codebooks < header.codebooks or coder.bins > 1 << header.bits:
         raise ContainerError(
@@ -35,7 +35,7 @@ def find_coder(header: Header) -> ChunkCoder:
     """
     raise ContainerError(
         f"coded with code model {_short(header.code_model)} of {header.model}, which is not here; "
-        "name its file with --code-model"
+        f"name its file with {parameter('code_model')}"
     )
 
 

@@ -3,7 +3,7 @@
 import struct
 
 from encodec_cli.container.wire import ByteSource
-from encodec_cli.errors import ContainerError
+from encodec_cli.errors import ContainerError, parameter
 
 __all__ = ["MAGIC", "MAX_JSON_BYTES", "PREFIX_BYTES", "read_prefix"]
 
@@ -35,7 +35,7 @@ def read_prefix(source: ByteSource, legacy: str | None = None) -> tuple[int, int
             in version 2, which has no JSON.
 
     Raises:
-        ContainerError: it is something else, which the message names as far as possible.
+        ContainerError: not an `.ecdc` file; the message says what it is, as far as that is known.
     """
     start = source.peek(PREFIX_BYTES)
     if not start.startswith(MAGIC):
@@ -50,7 +50,7 @@ def read_prefix(source: ByteSource, legacy: str | None = None) -> tuple[int, int
     if version in _ENCODEC_STREAM:
         raise ContainerError(
             f"written by Encodec-Stream (version byte {version} at byte 4); "
-            "decode it with --legacy encodec-stream"
+            f"decode it with {parameter('legacy', 'encodec-stream')}"
         )
     if version > 2:
         raise ContainerError(

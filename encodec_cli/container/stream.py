@@ -31,7 +31,7 @@ from encodec_cli.container.v2_framing import V2Framing
 from encodec_cli.container.wire import ByteSource, write_all
 from encodec_cli.container.writer import LANES, ChunkedWriter
 from encodec_cli.entropy import CodeModel
-from encodec_cli.errors import ContainerError
+from encodec_cli.errors import ContainerError, parameter
 from encodec_cli.io.files import atomic_output
 
 __all__ = ["Ecdc", "EcdcReader", "EcdcWriter", "MemorySource", "read_ecdc", "write_ecdc"]
@@ -94,7 +94,8 @@ class EcdcReader:
         else:
             if legacy is not None:
                 raise ContainerError(
-                    f"format {version}, not a file of {legacy}; decode it without --legacy"
+                    f"format {version}, not a file of {legacy}; decode it without "
+                    f"{parameter('legacy')}"
                 )
             header = (
                 v1_records.read_header(source, json_bytes)
@@ -365,7 +366,7 @@ def read_ecdc(
             try:
                 return read_ecdc(file, lm=lm, coder=coder)
             except ContainerError as error:
-                raise ContainerError(f"{path}: {error}") from error
+                raise error.about(path) from error
     reader = EcdcReader(source, lm=lm, coder=coder)
     chunks = []
     for chunk in reader:

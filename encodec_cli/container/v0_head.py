@@ -13,7 +13,7 @@ from typing import Any, Literal
 from encodec_cli.container.header import Header, v0_header
 from encodec_cli.container.sniff import MAGIC, PREFIX_BYTES
 from encodec_cli.container.wire import ByteSource
-from encodec_cli.errors import ContainerError
+from encodec_cli.errors import ContainerError, parameter
 from encodec_cli.io.limits import MAX_RATE_HZ, MIN_RATE_HZ
 from encodec_cli.io.text import shown
 
@@ -112,7 +112,7 @@ def read_v0_head(source: ByteSource, json_bytes: int, legacy: Legacy | None) -> 
     if list(content) == ["al", "lm", "m", "nc"] and header.codebooks == 16 and legacy is None:
         warnings.append(
             "the header looks like one of encodec.cpp, which orders codes differently; "
-            "if the audio is noise, decode the file with --legacy encodec-cpp"
+            "if the audio is noise, encodec-cli decode --legacy encodec-cpp reads it"
         )
     return V0Head(header, tuple(warnings), _play_rate(content, header, legacy))
 
@@ -150,5 +150,5 @@ def _refuse_foreign(content: Mapping[str, Any], legacy: Legacy | None) -> None:
     if _STREAM_KEY in content and legacy != "encodec-stream":
         raise ContainerError(
             f"written by Encodec-Stream (header key {_STREAM_KEY}), which plays at another rate; "
-            "decode it with --legacy encodec-stream"
+            f"decode it with {parameter('legacy', 'encodec-stream')}"
         )

@@ -19,7 +19,7 @@ from encodec_cli.container.types import ChunkIndex, DamagedChunk
 from encodec_cli.container.v0_head import V0Head
 from encodec_cli.container.wire import ByteSource, pack_scale
 from encodec_cli.entropy import CodeDecoder, CodeEncoder, CodeModel
-from encodec_cli.errors import ContainerError
+from encodec_cli.errors import ContainerError, parameter
 
 __all__ = ["LmPacker", "V0LmReader"]
 
@@ -117,7 +117,8 @@ class V0LmReader:
     def __next__(self) -> CodeChunk | DamagedChunk:
         if self._model is None:
             raise ContainerError(
-                "the codes are compressed with Meta's language model; give its weights with --lm"
+                "the codes are compressed with Meta's language model; give its weights with "
+                f"{parameter('lm')}"
             )
         if self._failure is not None:
             raise self._failure

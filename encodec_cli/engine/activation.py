@@ -4,7 +4,9 @@ import math
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from encodec_cli.config import layers
 
 __all__ = ["UNIT", "Activation", "Elu", "LeakyRelu", "compiled_activation"]
 
@@ -19,12 +21,13 @@ class Activation(Protocol):
         """Write the activation of `x` to `out`, which is other memory."""
 
 
-def compiled_activation(module: nn.Module) -> Activation | None:
+def compiled_activation(plan: layers.Activation) -> Activation | None:
     """The compiled form of an activation; None if there is none."""
-    if isinstance(module, nn.ELU) and module.alpha == 1:
-        return Elu()
-    if isinstance(module, nn.LeakyReLU) and 0 <= module.negative_slope <= 1:
-        return LeakyRelu(module.negative_slope)
+    match plan.name, plan.params:
+        case "ELU", {**params} if params.get("alpha", 1.0) == 1:
+            return Elu()
+        case "LeakyReLU", {**params} if 0 <= params.get("negative_slope", 0.01) <= 1:
+            return LeakyRelu(params.get("negative_slope", 0.01))
     return None
 
 

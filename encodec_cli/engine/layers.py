@@ -11,19 +11,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from encodec_cli.engine.activation import UNIT, Activation
+from encodec_cli.engine.activation import UNIT, Activation, compiled_activation
 from encodec_cli.engine.products import Products
 from encodec_cli.engine.rows import Rows, Scratch
 from encodec_cli.engine.windows import State, Windows
 from encodec_cli.nn.conv import StreamableConv1d, StreamableConvTranspose1d
 from encodec_cli.nn.seanet import SEANetResnetBlock
 
-__all__ = ["CompiledConv", "CompiledResidual", "CompiledUpsampling", "Layer"]
+__all__ = ["CompiledConv", "CompiledLayer", "CompiledResidual", "CompiledUpsampling"]
 
 _ROWS_TOGETHER = 16
 
 
-class Layer(Protocol):
+class CompiledLayer(Protocol):
     """What the networks are made of."""
 
     reflected: int
@@ -47,21 +47,20 @@ class CompiledConv:
         unit_in: float = UNIT,
         unit_out: float = UNIT,
     ) -> None:
-        module = conv.conv.conv
+        plan, module = conv.plan, conv.conv.conv
         weight = module.weight.detach().permute(0, 2, 1) * (unit_out / unit_in)
         bias = None if module.bias is None else module.bias.detach() * unit_out
-        dilation = module.dilation[0]
         # One or two output channels make thin products: several rows together make more of them.
-        thin = module.out_channels <= 2 and conv.stride * dilation == 1
+        thin = plan.outputs <= 2 and plan.stride * plan.dilation == 1
         self._together = _ROWS_TOGETHER if thin else 1
         if self._together > 1:
             weight, bias = _several_rows(weight, bias, self._together)
-        self._stride = conv.stride
-        step = conv.stride * self._together
-        self._products = Products(weight, bias, step, dilation)
-        self._windows = Windows(conv.padding_total, conv.stride, step, conv.pad_mode, act)
-        self.reflected = conv.padding_total if conv.pad_mode == "reflect" else 0
-        self._outputs = module.out_channels
+        self._stride = plan.stride
+        step = plan.stride * self._together
+        self._products = Products(weight, bias, step, plan.dilation)
+        self._windows = Windows(plan.back, plan.stride, step, plan.pad_mode, act)
+        self.reflected = plan.back if plan.pad_mode == "reflect" else 0
+        self._outputs = plan.outputs
         self._name = name
 
     def step(self, x: Rows, states: list[State], scratch: Scratch) -> Rows:
@@ -96,17 +95,16 @@ class CompiledUpsampling:
     reflected = 0
 
     def __init__(self, conv: StreamableConvTranspose1d, act: Activation | None, name: str) -> None:
-        module = conv.convtr.convtr
-        inputs, self._outputs, _ = module.weight.shape
-        self._stride = module.stride[0]
+        plan, module = conv.plan, conv.convtr.convtr
+        self._outputs, self._stride = plan.outputs, plan.stride
         # [C, C', 2 s] -> (s, C'), taps, C; the tap of the row before comes first.
-        taps = module.weight.detach().view(inputs, self._outputs, 2, self._stride)
+        taps = module.weight.detach().view(plan.inputs, plan.outputs, 2, plan.stride)
         weight = taps.permute(3, 1, 2, 0).flip(2).flatten(0, 1)
         bias = None if module.bias is None else module.bias.detach() * UNIT
         if bias is not None:
             bias = bias.repeat(self._stride)
         self._products = Products(weight, bias, 1, 1)
-        self._trimmed = conv.trim_left
+        self._trimmed = plan.trim_left
         self._windows = Windows(1, 1, 1, "constant", act, after=1 if self._trimmed else 0)
         self._name = name
 
@@ -131,16 +129,18 @@ class CompiledUpsampling:
 class CompiledResidual:
     """Residual block: a convolution and one of kernel 1, each activated, beside a shortcut."""
 
-    def __init__(self, module: SEANetResnetBlock, act: Activation, name: str) -> None:
-        first, last = (m for m in module.block if isinstance(m, StreamableConv1d))
-        shortcut = module.shortcut if isinstance(module.shortcut, StreamableConv1d) else None
+    def __init__(self, module: SEANetResnetBlock, name: str) -> None:
+        first, last = module.convolutions
+        act = compiled_activation(module.plan.activation)
+        if act is None:
+            raise TypeError(f"{module.plan.activation} has no compiled form")
         self._act = act
         self._conv = CompiledConv(first, self._act, "hidden")
         self.reflected = self._conv.reflected
         self._weight, self._bias = _pointwise(last)
         self._shortcut: Tensor | None = None
-        if shortcut is not None:
-            self._shortcut, bias = _pointwise(shortcut)
+        if isinstance(module.shortcut, StreamableConv1d):
+            self._shortcut, bias = _pointwise(module.shortcut)
             self._bias = self._bias + bias
         self._name = name
 

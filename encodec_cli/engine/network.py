@@ -14,12 +14,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from encodec_cli.engine.activation import UNIT, Activation, compiled_activation
+from encodec_cli.config.layers import (
+    LSTM,
+    Activation,
+    Convolution,
+    Layer,
+    ResidualBlock,
+    TransposedConvolution,
+)
+from encodec_cli.engine.activation import UNIT, compiled_activation
+from encodec_cli.engine.activation import Activation as Activate
 from encodec_cli.engine.layers import (
     CompiledConv,
+    CompiledLayer,
     CompiledResidual,
     CompiledUpsampling,
-    Layer,
 )
 from encodec_cli.engine.lstm import CompiledLSTM
 from encodec_cli.engine.rows import Rows, Scratch
@@ -48,13 +57,21 @@ class NetworkState:
 
 def can_compile(network: SEANetEncoder | SEANetDecoder) -> bool:
     """Whether `CompiledNetwork` has all that `network` is made of; others run as modules."""
-    c = network.config
-    return (
-        c.causal
-        and c.norm in ("none", "weight_norm")
-        and compiled_activation(network.new_activation()) is not None
-        and getattr(c, "final_activation", None) is None
+    return all(map(_can_compile, network.plan.layers)) and not isinstance(
+        network.plan.layers[-1], Activation
     )
+
+
+def _can_compile(layer: Layer) -> bool:
+    match layer:
+        case Activation():
+            return compiled_activation(layer) is not None
+        case Convolution() | TransposedConvolution():
+            return layer.causal and layer.norm in ("none", "weight_norm")
+        case ResidualBlock():
+            return all(map(_can_compile, layer.convolutions))
+        case LSTM():
+            return True
 
 
 @dataclass
@@ -64,7 +81,7 @@ class _Placed:
     `lag` counts the rows that the layers before it keep back, because they look ahead.
     """
 
-    layer: Layer
+    layer: CompiledLayer
     rows_in: int
     rows_out: int
     lag: int
@@ -84,9 +101,8 @@ class CompiledNetwork:
     """A causal network ready to code; the weights are copies, in another layout."""
 
     def __init__(self, network: SEANetEncoder | SEANetDecoder) -> None:
-        c = network.config
-        self._decodes = isinstance(network, SEANetDecoder)
-        self._channels_out = c.channels if self._decodes else c.dimension
+        self._decodes = network.plan.decodes
+        self._channels_out = network.plan.outputs
         placed = list(_compile(network))
         self._lag = placed[-1].lag
         self._layers = [p.layer for p in placed]
@@ -169,35 +185,31 @@ class CompiledNetwork:
 
 def _compile(network: SEANetEncoder | SEANetDecoder) -> Iterator[_Placed]:
     """The layers of `network`; each writes to other memory than the one before it."""
-    rows = 1 if isinstance(network, SEANetDecoder) else network.hop_length
-    lag = 0
-    between = network.new_activation()
-    activation = compiled_activation(between)
-    assert activation is not None  # see can_compile
-    act: Activation | None = None
-    for i, module in enumerate(network.model):
+    rows = 1 if network.plan.decodes else network.plan.hop
+    lag, last = 0, len(network.model) - 1
+    act: Activate | None = None
+    for i, (plan, module) in enumerate(zip(network.plan.layers, network.model, strict=True)):
         name = f"out{i % 2}"
         after, lag_after = rows, lag
-        layer: Layer
-        if isinstance(module, type(between)):
-            act = activation
-            continue
-        if isinstance(module, StreamableConv1d):
-            # What comes in and what leaves is in units of its own.
-            first, last = i == 0, i == len(network.model) - 1
-            units = (1.0 if first else UNIT, 1.0 if last else UNIT)
-            layer = CompiledConv(module, act, name, *units)
-            after = rows // module.stride
-        elif isinstance(module, StreamableConvTranspose1d):
-            layer = CompiledUpsampling(module, act, name)
-            stride = module.convtr.convtr.stride[0]
-            after, lag_after = rows * stride, lag * stride + module.trim_left
-        elif isinstance(module, SEANetResnetBlock):
-            layer = CompiledResidual(module, activation, name)
-        elif isinstance(module, StreamableLSTM):
-            layer = CompiledLSTM(module)
-        else:
-            raise TypeError(f"{type(module).__name__} has no compiled form")
+        layer: CompiledLayer
+        match plan, module:
+            case Activation(), _:
+                act = compiled_activation(plan)
+                continue
+            case Convolution(), StreamableConv1d():
+                # What comes in and what leaves is in units of its own.
+                units = (1.0 if i == 0 else UNIT, 1.0 if i == last else UNIT)
+                layer = CompiledConv(module, act, name, *units)
+                after = rows // plan.stride
+            case TransposedConvolution(), StreamableConvTranspose1d():
+                layer = CompiledUpsampling(module, act, name)
+                after, lag_after = rows * plan.stride, lag * plan.stride + plan.trim_left
+            case ResidualBlock(), SEANetResnetBlock():
+                layer = CompiledResidual(module, name)
+            case LSTM(), StreamableLSTM():
+                layer = CompiledLSTM(module)
+            case _:
+                raise TypeError(f"{type(module).__name__} is not the module of {plan}")
         act = None
         yield _Placed(layer, rows, after, lag)
         rows, lag = after, lag_after

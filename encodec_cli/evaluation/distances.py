@@ -1,7 +1,7 @@
 """Spectral distances between a decoded signal and its source, `[N]` each; 0 is equal.
 
-Signals longer than a minute are measured in pieces of at most that, of which the mean is taken:
-memory stays bounded, and what shorter ones score is not touched.
+Signals longer than a minute are measured in pieces of at most a minute, and the mean is taken, so
+that memory stays bounded.
 """
 
 import math

@@ -130,8 +130,8 @@ def read_reference(
 ) -> Reference:
     """All of a recording in memory, mixed and resampled to `channels` at `sample_rate` Hz.
 
-    Rounded to 16 bits, as a WAV file would hold it: below their noise, logarithmic spectra would
-    compare what nobody can hear.
+    Rounded to 16 bits, as a WAV file would hold it. Below the noise of 16 bits, logarithmic spectra
+    would compare what nobody can hear.
 
     Raises:
         AudioError: see `open_audio`; longer than half an hour.
@@ -163,7 +163,7 @@ def evaluate_model(
 
 
 def warm_up(model: Codec) -> None:
-    """Do what is done only once per model, so that it is in no recording's time."""
+    """Do what is done once per model, so that it counts in no recording's time."""
     silence = np.zeros((model.channels, model.config.hop_length), np.float32)
     decode(model, encode(model, silence))
 

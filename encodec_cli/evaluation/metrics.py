@@ -28,9 +28,9 @@ def measure(
 ) -> dict[str, float]:
     """Metrics of an estimate `[N]` of `reference` `[N]`, by the names of `METRICS`.
 
-    Always the distances `mel`, `mel_dac` and `stft_dac`; unless the reference is silent, of which
-    nothing is a share, `si_sdr` and `level_db` (dB, level of the estimate over the reference's);
-    for `speech` also `estoi` and `pesq`, where installed and where they find enough speech.
+    Always the distances `mel`, `mel_dac` and `stft_dac`. Unless the reference is silent, also
+    `si_sdr` and `level_db` (dB, level of the estimate over the reference's). For `speech` also
+    `estoi` and `pesq`, where they are installed and find enough speech.
     """
     scores = {
         "mel": mel_distance(reference, estimate, sample_rate),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encodec_cli.audio import open_audio_writer, read_whole
-from encodec_cli.errors import EncodecCliError, UsageError
+from encodec_cli.errors import EncodecCliError, UsageError, parameter
 from encodec_cli.evaluation.alignment import align
 from encodec_cli.evaluation.evaluate import Coded, Reference
 from encodec_cli.evaluation.ogg import packet_sizes
@@ -89,7 +89,7 @@ def find_codec(name: str) -> OtherCodec:
     """
     if name not in CODECS:
         raise UsageError(
-            f"--against {name}: no codec to compare with; known are {', '.join(CODECS)}"
+            f"{parameter('against', name)}: no codec to compare with; known are {', '.join(CODECS)}"
         )
     programs = []
     for codec in CODECS[name]:
@@ -98,7 +98,8 @@ def find_codec(name: str) -> OtherCodec:
             return codec
         programs.append(" and ".join(needed))
     raise UsageError(
-        f"--against {name}: needs {', or '.join(programs)}; install that, or do without it"
+        f"{parameter('against', name)}: needs {', or '.join(programs)}; "
+        "install that, or do without it"
     )
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from encodec_cli.errors import EncodecCliError, OutputError
+from encodec_cli.errors import EncodecCliError, OutputError, parameter
 
 __all__ = [
     "CountingFile",
@@ -46,7 +46,7 @@ def check_writable(path: Path, *, force: bool) -> None:
             # Renaming over /dev/null would replace the device.
             raise OutputError(f"{path}: is a device or pipe; write to '-' and redirect that")
         if path.exists() and not force:
-            raise OutputError(f"{path}: exists already; use --force to overwrite it")
+            raise _taken(path)
         if not path.parent.is_dir():
             raise OutputError(f"{path}: folder {path.parent} does not exist; create it first")
     except OSError as error:  # a name that is too long
@@ -79,7 +79,7 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
             os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         if not force and path.exists():  # somebody else made it while we worked
-            raise OutputError(f"{path}: exists already; use --force to overwrite it")
+            raise _taken(path)
         temporary.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES):
@@ -87,6 +87,11 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _taken(path: Path) -> OutputError:
+    force = parameter("force", True)
+    return OutputError(f"{path}: exists already; use {force} to overwrite it")
 
 
 def make_folder(folder: Path) -> None:
@@ -132,7 +137,7 @@ def standard_output() -> Iterator[BinaryIO]:
     """Yield standard output for bytes.
 
     Raises:
-        OutputError: it is a terminal, or closed.
+        OutputError: standard output is a terminal, or closed.
     """
     if sys.stdout is None or sys.stdout.closed:
         raise OutputError("stdout: is closed; pipe or redirect it, or name a file")

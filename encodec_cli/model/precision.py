@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import UsageError, parameter
 from encodec_cli.nn.lstm import StreamableLSTM
 
 if TYPE_CHECKING:
@@ -31,18 +31,20 @@ def set_precision(model: "CompressionModel", dtype: torch.dtype) -> None:
 
 
 def check_bf16(device: torch.device) -> None:
-    """Refuse a device that has no bf16 arithmetic: it would imitate it, slowly.
+    """Refuse a device that has no bf16 arithmetic: it would emulate it, slowly.
 
     Raises:
-        UsageError: that is so.
+        UsageError: the device has no bf16 arithmetic.
     """
     if device.type == "cpu" and not _cpu_has_bf16():
         raise UsageError(
-            "--dtype bf16: this CPU has no bf16 arithmetic (AVX512-BF16, AMX), and imitating it is "
-            "10 to 20 times slower than fp32; leave --dtype out"
+            f"{parameter('dtype', 'bf16')}: this CPU has no bf16 arithmetic (AVX512-BF16, AMX), "
+            "and imitating it is 10 to 20 times slower than fp32; leave it out"
         )
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise UsageError("--dtype bf16: this GPU has no bf16 arithmetic; leave --dtype out")
+        raise UsageError(
+            f"{parameter('dtype', 'bf16')}: this GPU has no bf16 arithmetic; leave it out"
+        )
 
 
 def _cpu_has_bf16() -> bool:

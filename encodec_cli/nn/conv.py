@@ -16,17 +16,17 @@ edge makes the first outputs wait until enough samples are there to reflect.
 Names of the sub-modules are those of Meta's and audiocraft's checkpoints (`conv.conv.weight`).
 """
 
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encodec_cli.config.codec import Norm, PadMode
-from encodec_cli.errors import ConfigError
+from encodec_cli.config.layers import Convolution, TransposedConvolution
 from encodec_cli.nn.norm import attach_norm
+from encodec_cli.nn.streamable import Streamable
 
 __all__ = [
     "ConvState",
@@ -117,7 +117,7 @@ class ConvState:
     started: bool = False
 
 
-class StreamableConv1d(nn.Module):
+class StreamableConv1d(Streamable):
     """Self-padding convolution. `[B, C, T] -> [B, C', ceil(T / stride)]`, T >= 1."""
 
     def __init__(
@@ -135,6 +135,17 @@ class StreamableConv1d(nn.Module):
         pad_mode: PadMode = "reflect",
     ) -> None:
         super().__init__()
+        self.plan = Convolution(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            dilation,
+            causal=causal,
+            pad_mode=pad_mode,
+            norm=norm,
+            norm_params=norm_kwargs or {},
+        )
         self.conv = NormConv1d(
             in_channels,
             out_channels,
@@ -147,43 +158,50 @@ class StreamableConv1d(nn.Module):
             norm=norm,
             norm_kwargs=norm_kwargs,
         )
-        self.causal = causal
-        self.pad_mode: PadMode = pad_mode
-        self.stride = stride
-        self.padding_total = (kernel_size - 1) * dilation + 1 - stride
-        if self.padding_total < 0:
-            raise ConfigError(f"kernel_size {kernel_size} does not cover its stride {stride}")
 
-    @property
-    def padding_right(self) -> int:
-        """Look-ahead in samples of the input; 0 if causal."""
-        return 0 if self.causal else self.padding_total // 2
+    @classmethod
+    def of(cls, plan: Convolution) -> Self:
+        """The layer of a plan."""
+        return cls(
+            plan.inputs,
+            plan.outputs,
+            plan.kernel,
+            plan.stride,
+            plan.dilation,
+            causal=plan.causal,
+            norm=plan.norm,
+            norm_kwargs=plan.norm_params,
+            pad_mode=plan.pad_mode,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         left, right = self._padding(x.shape[-1])
-        out: Tensor = self.conv(pad1d(x, left, right, self.pad_mode))
+        out: Tensor = self.conv(pad1d(x, left, right, self.plan.pad_mode))
         return out
 
     def _padding(self, samples: int) -> tuple[int, int]:
         """Left and right padding of a signal of `samples` samples."""
-        right = self.padding_right + extra_padding(samples, self.stride)
-        return self.padding_total - self.padding_right, right
+        return self.plan.back, self.plan.ahead + extra_padding(samples, self.plan.stride)
+
+    def new_state(self) -> ConvState:
+        return ConvState()
 
     def step(self, x: Tensor, state: ConvState, last: bool) -> Tensor:
         """Outputs `[B, C', m]` that the next samples `[B, C, n]` (n >= 0) complete."""
+        plan = self.plan
         state.samples += x.shape[-1]
         window = x if state.window is None else torch.cat((state.window, x), dim=-1)
-        most_right = self.padding_right + self.stride - 1
+        most_right = plan.ahead + plan.stride - 1
         if not state.started:
             # Enough to reflect either end, so that only a whole signal can be too short for it.
-            if state.samples <= max(self.padding_total - self.padding_right, most_right):
+            if state.samples <= max(plan.back, most_right):
                 if last:
                     return self._empty(x) if not state.samples else self.forward(window)
                 state.window = window
                 return self._empty(x)
             state.started = True
             state.tail = window
-            window = pad1d(window, self._padding(0)[0], 0, self.pad_mode)
+            window = pad1d(window, plan.back, 0, plan.pad_mode)
         else:
             assert state.tail is not None
             state.tail = torch.cat((state.tail, x), dim=-1)
@@ -191,20 +209,18 @@ class StreamableConv1d(nn.Module):
         state.tail = state.tail[..., max(0, state.tail.shape[-1] - most_right - 1) :]
         if last:
             right = self._padding(state.samples)[1]
-            padding = pad1d(state.tail, 0, right, self.pad_mode)[..., state.tail.shape[-1] :]
+            padding = pad1d(state.tail, 0, right, plan.pad_mode)[..., state.tail.shape[-1] :]
             window = torch.cat((window, padding), dim=-1)
-        conv = self.conv.conv
-        reach = (conv.kernel_size[0] - 1) * conv.dilation[0] + 1
-        outputs = (window.shape[-1] - reach) // self.stride + 1
+        outputs = (window.shape[-1] - plan.reach) // plan.stride + 1
         if outputs <= 0:
             state.window = window
             return self._empty(x)
-        state.window = window[..., outputs * self.stride :]
-        out: Tensor = self.conv(window[..., : (outputs - 1) * self.stride + reach])
+        state.window = window[..., outputs * plan.stride :]
+        out: Tensor = self.conv(window[..., : (outputs - 1) * plan.stride + plan.reach])
         return out
 
     def _empty(self, x: Tensor) -> Tensor:
-        return x.new_zeros(x.shape[0], self.conv.conv.out_channels, 0)
+        return x.new_zeros(x.shape[0], self.plan.outputs, 0)
 
 
 @dataclass
@@ -219,7 +235,7 @@ class ConvTransposeState:
     frames: int = 0
 
 
-class StreamableConvTranspose1d(nn.Module):
+class StreamableConvTranspose1d(Streamable):
     """Transposed convolution trimmed to its stride. `[B, C, T] -> [B, C', T * stride]`."""
 
     def __init__(
@@ -234,6 +250,16 @@ class StreamableConvTranspose1d(nn.Module):
         norm_kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self.plan = TransposedConvolution(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            causal=causal,
+            trim_right_ratio=trim_right_ratio,
+            norm=norm,
+            norm_params=norm_kwargs or {},
+        )
         self.convtr = NormConvTranspose1d(
             in_channels,
             out_channels,
@@ -243,33 +269,41 @@ class StreamableConvTranspose1d(nn.Module):
             norm=norm,
             norm_kwargs=norm_kwargs,
         )
-        if not causal and trim_right_ratio != 1.0:
-            raise ConfigError("trim_right_ratio: only a causal convolution can trim asymmetrically")
-        padding_total = kernel_size - stride
-        if padding_total < 0:
-            raise ConfigError(f"kernel_size {kernel_size} does not cover its stride {stride}")
-        share = math.ceil(padding_total * trim_right_ratio) if causal else padding_total // 2
-        self.trim_right = share
-        self.trim_left = padding_total - share
+
+    @classmethod
+    def of(cls, plan: TransposedConvolution) -> Self:
+        """The layer of a plan."""
+        return cls(
+            plan.inputs,
+            plan.outputs,
+            plan.kernel,
+            plan.stride,
+            causal=plan.causal,
+            norm=plan.norm,
+            trim_right_ratio=plan.trim_right_ratio,
+            norm_kwargs=plan.norm_params,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        return unpad1d(self.convtr(x), self.trim_left, self.trim_right)
+        return unpad1d(self.convtr(x), self.plan.trim_left, self.plan.trim_right)
+
+    def new_state(self) -> ConvTransposeState:
+        return ConvTransposeState()
 
     def step(self, x: Tensor, state: ConvTransposeState, last: bool) -> Tensor:
         """Outputs `[B, C', m]` that the next inputs `[B, C, n]` (n >= 0) complete."""
-        conv = self.convtr.convtr
-        stride, kernel_size = conv.stride[0], conv.kernel_size[0]
+        stride = self.plan.stride
         inputs = x if state.history is None else torch.cat((state.history, x), dim=-1)
         before, state.frames = state.frames, state.frames + x.shape[-1]
         # Positions of the untrimmed output: inputs yet to come reach those from frames * stride.
-        begin = max(before * stride, self.trim_left)
+        begin = max(before * stride, self.plan.trim_left)
         end = state.frames * stride
         if last and state.frames:
-            end += kernel_size - stride - self.trim_right
+            end += self.plan.trim_left
         origin = (state.frames - inputs.shape[-1]) * stride
-        overlap = -(-kernel_size // stride) - 1
+        overlap = -(-self.plan.kernel // stride) - 1
         state.history = inputs[..., max(0, inputs.shape[-1] - overlap) :]
         if end <= begin:
-            return x.new_zeros(x.shape[0], conv.out_channels, 0)
+            return x.new_zeros(x.shape[0], self.plan.outputs, 0)
         out: Tensor = self.convtr(inputs)
         return out[..., begin - origin : end - origin]

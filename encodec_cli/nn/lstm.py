@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from encodec_cli.nn.streamable import Streamable
+
 __all__ = ["LSTMState", "StreamableLSTM"]
 
 
@@ -14,7 +16,7 @@ class LSTMState:
     hidden: tuple[Tensor, Tensor] | None = None
 
 
-class StreamableLSTM(nn.Module):
+class StreamableLSTM(Streamable):
     """LSTM over time on convolutional layout. `[B, C, T] -> [B, C, T]`.
 
     Source: EnCodec (Défossez et al. 2022, section 3.1).
@@ -28,7 +30,10 @@ class StreamableLSTM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.step(x, LSTMState())
 
-    def step(self, x: Tensor, state: LSTMState) -> Tensor:
+    def new_state(self) -> LSTMState:
+        return LSTMState()
+
+    def step(self, x: Tensor, state: LSTMState, last: bool = False) -> Tensor:
         """The next `[B, C, n]` of the sequence, n >= 0; moves `state` on."""
         if x.shape[-1] == 0:
             return x

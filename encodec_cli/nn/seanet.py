@@ -1,20 +1,13 @@
-"""SEANet encoder and decoder, drop-in for audiocraft's classes.
+"""SEANet encoder and decoder as modules, drop-in for audiocraft's classes.
 
-    waveform [B, channels, T]
-      conv k=kernel_size                                   n_filters channels
-      per ratio, reversed:  residual blocks, activation,
-                            strided conv k=2*ratio         channels double, rate / ratio
-      LSTM (optional), activation, conv k=last_kernel_size
-    latents [B, dimension, ceil(T / prod(ratios))]
-
-and the mirror image back. The numbering of `model` is that of Meta's checkpoints.
+What they are made of is in their plan, see `config.plan`.
 
 Source: SEANet (Tagliasacchi et al. 2020); EnCodec (Défossez et al. 2022, section 3.1).
 """
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -22,14 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from encodec_cli.config.codec import Norm, PadMode, SEANetConfig, SEANetDecoderConfig
-from encodec_cli.errors import ConfigError
-from encodec_cli.nn.conv import (
-    ConvState,
-    ConvTransposeState,
-    StreamableConv1d,
-    StreamableConvTranspose1d,
+from encodec_cli.config.layers import (
+    LSTM,
+    Activation,
+    Convolution,
+    Layer,
+    ResidualBlock,
+    TransposedConvolution,
 )
-from encodec_cli.nn.lstm import LSTMState, StreamableLSTM
+from encodec_cli.config.plan import NetworkPlan, decoder_plan, encoder_plan, residual_block
+from encodec_cli.errors import ConfigError
+from encodec_cli.nn.conv import StreamableConv1d, StreamableConvTranspose1d
+from encodec_cli.nn.lstm import StreamableLSTM
+from encodec_cli.nn.streamable import Streamable, new_states, step_through
 
 __all__ = [
     "ResnetBlockState",
@@ -42,83 +40,91 @@ __all__ = [
 _Config = TypeVar("_Config", bound=SEANetConfig)
 
 
-def _activation(name: str, params: dict[str, Any] | None) -> nn.Module:
-    layer = getattr(nn, name, None)
+def _activation(plan: Activation) -> nn.Module:
+    layer = getattr(nn, plan.name, None)
     if not (isinstance(layer, type) and issubclass(layer, nn.Module)):
-        raise ConfigError(f"activation: {name!r} is not a class of torch.nn")
+        raise ConfigError(f"activation: {plan.name!r} is not a class of torch.nn")
     try:
-        return layer(**(params or {}))
+        return layer(**plan.params)
     except TypeError as error:
-        raise ConfigError(f"activation_params: {params} do not fit torch.nn.{name}") from error
+        raise ConfigError(
+            f"activation_params: {plan.params} do not fit torch.nn.{plan.name}"
+        ) from error
+
+
+def _residual_block(
+    dim: int,
+    kernel_sizes: Sequence[int] = (3, 1),
+    dilations: Sequence[int] = (1, 1),
+    activation: str = "ELU",
+    activation_params: dict[str, Any] | None = None,
+    norm: Norm = "none",
+    norm_params: dict[str, Any] | None = None,
+    causal: bool = False,
+    pad_mode: PadMode = "reflect",
+    compress: int = 2,
+    true_skip: bool = True,
+) -> ResidualBlock:
+    if activation_params is None:
+        activation_params = {"alpha": 1.0} if activation == "ELU" else {}
+    return residual_block(
+        dim,
+        kernel_sizes,
+        dilations,
+        Activation(activation, activation_params),
+        compress,
+        true_skip,
+        causal=causal,
+        pad_mode=pad_mode,
+        norm=norm,
+        norm_params=norm_params or {},
+    )
 
 
 @dataclass
 class ResnetBlockState:
-    """States of the branch's layers, then of the shortcut; `ahead` waits for the branch."""
+    """States of the branch's layers and of the shortcut; `ahead` waits for the branch."""
 
-    layers: list[Any] = field(default_factory=list)
+    branch: list[Any]
+    shortcut: list[Any]
     ahead: Tensor | None = None
 
 
-class SEANetResnetBlock(nn.Module):
+class SEANetResnetBlock(Streamable):
     """Residual block: a bottleneck of dilated convolutions beside a shortcut.
 
     `[B, dim, T] -> [B, dim, T]`. With `true_skip` the shortcut is the identity, otherwise a
-    convolution of kernel 1.
+    convolution of kernel 1. Takes audiocraft's arguments, or the layer of a plan as `plan`.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        kernel_sizes: Sequence[int] = (3, 1),
-        dilations: Sequence[int] = (1, 1),
-        activation: str = "ELU",
-        activation_params: dict[str, Any] | None = None,
-        norm: Norm = "none",
-        norm_params: dict[str, Any] | None = None,
-        causal: bool = False,
-        pad_mode: PadMode = "reflect",
-        compress: int = 2,
-        true_skip: bool = True,
-    ) -> None:
+    def __init__(self, *args: Any, plan: ResidualBlock | None = None, **kwargs: Any) -> None:
         super().__init__()
-        if len(kernel_sizes) != len(dilations):
-            raise ConfigError(f"{len(kernel_sizes)} kernel_sizes, but {len(dilations)} dilations")
-        if activation_params is None:
-            activation_params = {"alpha": 1.0} if activation == "ELU" else {}
-        common: dict[str, Any] = {
-            "norm": norm,
-            "norm_kwargs": norm_params,
-            "causal": causal,
-            "pad_mode": pad_mode,
-        }
-        hidden = dim // compress
-        widths = [dim, *[hidden] * (len(kernel_sizes) - 1), dim]
+        self.plan = _residual_block(*args, **kwargs) if plan is None else plan
         layers: list[nn.Module] = []
-        for i, (kernel_size, dilation) in enumerate(zip(kernel_sizes, dilations, strict=True)):
-            layers += [
-                _activation(activation, activation_params),
-                StreamableConv1d(
-                    widths[i], widths[i + 1], kernel_size, dilation=dilation, **common
-                ),
-            ]
+        for conv in self.plan.convolutions:
+            layers += [_activation(self.plan.activation), StreamableConv1d.of(conv)]
         self.block = nn.Sequential(*layers)
+        shortcut = self.plan.shortcut
         self.shortcut: nn.Module = (
-            nn.Identity() if true_skip else StreamableConv1d(dim, dim, 1, **common)
+            nn.Identity() if shortcut is None else StreamableConv1d.of(shortcut)
         )
+
+    @property
+    def convolutions(self) -> list[StreamableConv1d]:
+        """Those of the branch."""
+        return [layer for layer in self.block if isinstance(layer, StreamableConv1d)]
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.shortcut(x) + self.block(x)
         return out
 
+    def new_state(self) -> ResnetBlockState:
+        return ResnetBlockState(new_states(self.block), new_states([self.shortcut]))
+
     def step(self, x: Tensor, state: ResnetBlockState, last: bool) -> Tensor:
         """Outputs `[B, dim, m]` that the next samples `[B, dim, n]` (n >= 0) complete."""
-        if not state.layers:
-            state.layers = _initial_states([*self.block, self.shortcut])
-        through = x
-        for layer, layer_state in zip(self.block, state.layers[:-1], strict=True):
-            through = _step(layer, through, layer_state, last)
-        around = _step(self.shortcut, x, state.layers[-1], last)
+        through = step_through(self.block, x, state.branch, last)
+        around = step_through([self.shortcut], x, state.shortcut, last)
         if state.ahead is not None:
             around = torch.cat((state.ahead, around), dim=-1)
         ready = through.shape[-1]
@@ -126,26 +132,19 @@ class SEANetResnetBlock(nn.Module):
         return around[..., :ready] + through
 
 
-def _initial_states(layers: Iterable[nn.Module]) -> list[Any]:
-    """One fresh state per layer; None for those that look at one sample at a time."""
-    for_class: dict[type[nn.Module], type[Any]] = {
-        StreamableConv1d: ConvState,
-        StreamableConvTranspose1d: ConvTransposeState,
-        StreamableLSTM: LSTMState,
-        SEANetResnetBlock: ResnetBlockState,
-    }
-    return [for_class[type(layer)]() if type(layer) in for_class else None for layer in layers]
-
-
-def _step(layer: nn.Module, x: Tensor, state: Any, last: bool) -> Tensor:
-    out: Tensor
-    if isinstance(layer, StreamableLSTM):
-        out = layer.step(x, state)
-    elif isinstance(layer, StreamableConv1d | StreamableConvTranspose1d | SEANetResnetBlock):
-        out = layer.step(x, state, last)
-    else:
-        out = layer(x)
-    return out
+def _module(layer: Layer) -> nn.Module:
+    """The module of one layer."""
+    match layer:
+        case Activation():
+            return _activation(layer)
+        case Convolution():
+            return StreamableConv1d.of(layer)
+        case TransposedConvolution():
+            return StreamableConvTranspose1d.of(layer)
+        case ResidualBlock():
+            return SEANetResnetBlock(plan=layer)
+        case LSTM():
+            return StreamableLSTM(layer.width, layer.layers)
 
 
 @dataclass
@@ -155,15 +154,18 @@ class SEANetState:
     layers: list[Any] = field(default_factory=list)
 
 
-class _Steps(nn.Module):
-    """A stack of layers that runs whole or in steps."""
+class _Network(nn.Module):
+    """The layers of a plan as modules, which run whole or in steps."""
 
-    model: nn.Sequential
-    config: SEANetConfig
+    def __init__(self, plan: NetworkPlan) -> None:
+        super().__init__()
+        self.plan = plan
+        self.model = nn.Sequential(*map(_module, plan.layers))
 
-    def new_activation(self) -> nn.Module:
-        """A layer like those between the convolutions."""
-        return _activation(self.config.activation, self.config.activation_params)
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return self.plan.hop
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.model(x)
@@ -177,81 +179,11 @@ class _Steps(nn.Module):
         `time_group_norm`, which needs the whole signal.
         """
         if not state.layers:
-            state.layers = _initial_states(self.model)
-        for layer, layer_state in zip(self.model, state.layers, strict=True):
-            x = _step(layer, x, layer_state, last)
-        return x
+            state.layers = new_states(self.model)
+        return step_through(self.model, x, state.layers, last)
 
 
-class _Stages:
-    """What encoder and decoder share: their parts, built from one config.
-
-    Norms are switched off in the `disable_norm_outer_blocks` blocks nearest the waveform; blocks
-    count 0 (the waveform's convolution), 1 .. len(ratios), len(ratios) + 1 (the latents').
-    """
-
-    def __init__(self, config: SEANetConfig) -> None:
-        self.config = config
-        self.depth = len(config.ratios)
-
-    def _norm(self, block: int) -> Norm:
-        return "none" if block < self.config.disable_norm_outer_blocks else self.config.norm
-
-    def width(self, stage: int) -> int:
-        """Channels after `stage` down-samplings."""
-        return self.config.widths[stage]
-
-    def _common(self, block: int) -> dict[str, Any]:
-        c = self.config
-        return {"norm": self._norm(block), "norm_kwargs": c.norm_params, "causal": c.causal}
-
-    def conv(
-        self, block: int, inputs: int, outputs: int, kernel_size: int, stride: int = 1
-    ) -> StreamableConv1d:
-        return StreamableConv1d(
-            inputs,
-            outputs,
-            kernel_size,
-            stride,
-            pad_mode=self.config.pad_mode,
-            **self._common(block),
-        )
-
-    def upsample(self, stage: int, ratio: int, trim_right_ratio: float) -> nn.Module:
-        return StreamableConvTranspose1d(
-            self.width(stage + 1),
-            self.width(stage),
-            2 * ratio,
-            ratio,
-            trim_right_ratio=trim_right_ratio,
-            **self._common(stage + 1),
-        )
-
-    def residual_blocks(self, stage: int) -> list[nn.Module]:
-        c = self.config
-        return [
-            SEANetResnetBlock(
-                self.width(stage),
-                kernel_sizes=(c.residual_kernel_size, 1),
-                dilations=(c.dilation_base**j, 1),
-                activation=c.activation,
-                activation_params=c.activation_params,
-                norm=self._norm(stage + 1),
-                norm_params=c.norm_params,
-                causal=c.causal,
-                pad_mode=c.pad_mode,
-                compress=c.compress,
-                true_skip=c.true_skip,
-            )
-            for j in range(c.residual_layers[stage])
-        ]
-
-    def lstm(self) -> list[nn.Module]:
-        layers = self.config.lstm
-        return [StreamableLSTM(self.width(self.depth), layers)] if layers else []
-
-
-class SEANetEncoder(_Steps):
+class SEANetEncoder(_Network):
     """Waveform `[B, channels, T]` to latents `[B, dimension, ceil(T / prod(ratios))]`.
 
     Takes the fields of `SEANetConfig` as arguments, or one as `config`.
@@ -261,34 +193,12 @@ class SEANetEncoder(_Steps):
     """
 
     def __init__(self, *args: Any, config: SEANetConfig | None = None, **kwargs: Any) -> None:
-        super().__init__()
-        self.config = c = _resolve(SEANetConfig, config, args, kwargs)
-        stages = _Stages(c)
-        layers: list[nn.Module] = [stages.conv(0, c.channels, stages.width(0), c.kernel_size)]
-        for stage, ratio in enumerate(reversed(c.ratios)):
-            layers += [
-                *stages.residual_blocks(stage),
-                self.new_activation(),
-                stages.conv(
-                    stage + 1, stages.width(stage), stages.width(stage + 1), 2 * ratio, ratio
-                ),
-            ]
-        layers += [
-            *stages.lstm(),
-            self.new_activation(),
-            stages.conv(
-                stages.depth + 1, stages.width(stages.depth), c.dimension, c.last_kernel_size
-            ),
-        ]
-        self.model = nn.Sequential(*layers)
-
-    @property
-    def hop_length(self) -> int:
-        """Samples per frame."""
-        return self.config.hop_length
+        resolved = _resolve(SEANetConfig, config, args, kwargs)
+        super().__init__(encoder_plan(resolved))
+        self.config = resolved
 
 
-class SEANetDecoder(_Steps):
+class SEANetDecoder(_Network):
     """Latents `[B, dimension, T']` to waveform `[B, channels, T' * prod(ratios)]`.
 
     Takes the fields of `SEANetDecoderConfig` as arguments, or one as `config`.
@@ -300,32 +210,9 @@ class SEANetDecoder(_Steps):
     def __init__(
         self, *args: Any, config: SEANetDecoderConfig | None = None, **kwargs: Any
     ) -> None:
-        super().__init__()
-        self.config = c = _resolve(SEANetDecoderConfig, config, args, kwargs)
-        stages = _Stages(c)
-        layers: list[nn.Module] = [
-            stages.conv(stages.depth + 1, c.dimension, stages.width(stages.depth), c.kernel_size),
-            *stages.lstm(),
-        ]
-        for i, ratio in enumerate(c.ratios):
-            stage = stages.depth - 1 - i
-            layers += [
-                self.new_activation(),
-                stages.upsample(stage, ratio, c.trim_right_ratio),
-                *stages.residual_blocks(stage),
-            ]
-        layers += [
-            self.new_activation(),
-            stages.conv(0, stages.width(0), c.channels, c.last_kernel_size),
-        ]
-        if c.final_activation is not None:
-            layers.append(_activation(c.final_activation, c.final_activation_params))
-        self.model = nn.Sequential(*layers)
-
-    @property
-    def hop_length(self) -> int:
-        """Samples per frame."""
-        return self.config.hop_length
+        resolved = _resolve(SEANetDecoderConfig, config, args, kwargs)
+        super().__init__(decoder_plan(resolved))
+        self.config = resolved
 
 
 def _resolve(
@@ -338,6 +225,7 @@ def _resolve(
     return dataclasses.replace(config, **kwargs)
 
 
-# The constructors take what the configs take; help() and editors should say so.
+# The constructors take what these take; help() and editors should say so.
+SEANetResnetBlock.__signature__ = inspect.signature(_residual_block)  # type: ignore[attr-defined]
 SEANetEncoder.__signature__ = inspect.signature(SEANetConfig)  # type: ignore[attr-defined]
 SEANetDecoder.__signature__ = inspect.signature(SEANetDecoderConfig)  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal
 from encodec_cli.audio import AudioFormat, Encoding, open_audio_writer
 from encodec_cli.container import ChunkSource, DamagedChunk, EcdcReader, Legacy
 from encodec_cli.entropy import CodeModel
-from encodec_cli.errors import ContainerError, UsageError
+from encodec_cli.errors import ContainerError, UsageError, parameter
 from encodec_cli.io.files import open_input
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.pipeline.output import all_but, resampled, rescaled
@@ -84,11 +84,11 @@ def _opened(file: BinaryIO, name: str, options: DecodeOptions, lm: CodeModel | N
     try:
         reader = EcdcReader(file, lm=lm, legacy=options.legacy)
     except (ContainerError, UsageError) as error:
-        raise type(error)(f"{name}: {error}") from error
+        raise error.about(name) from error
     if reader.header.lm and lm is None:
         raise UsageError(
             f"{name}: the codes are compressed with Meta's language model; name its weights with "
-            "--lm"
+            f"{parameter('lm')}"
         )
     return reader
 
@@ -145,7 +145,7 @@ def decode_chunks(
             if writer.frames == 0:
                 raise _nothing(codes, reader, options)
     except (ContainerError, UsageError) as error:
-        raise type(error)(f"{name}: {error}") from error
+        raise error.about(name) from error
     return DecodeReport(
         source=name,
         target=str(target),
@@ -164,7 +164,9 @@ def decode_chunks(
 def _output_rate(reader: ChunkSource, options: DecodeOptions) -> int:
     if options.sample_rate == "source":
         if reader.header.source_sample_rate is None:
-            raise UsageError("does not say what its source's rate was; give --sample-rate in Hz")
+            raise UsageError(
+                f"does not say what its source's rate was; give {parameter('sample_rate')} in Hz"
+            )
         return reader.header.source_sample_rate
     return options.sample_rate or reader.play_rate
 
@@ -251,7 +253,7 @@ class _StoredCodes:
             if self.conceal:
                 self._fatal.append(str(error))
             elif number > start:
-                line = f"{error}; get it again, or decode what is left with --conceal"
-                raise ContainerError(line) from error
+                hint = f"get it again, or decode what is left with {parameter('conceal', True)}"
+                raise ContainerError(f"{error.args[0]}; {hint}") from error
             else:
                 raise

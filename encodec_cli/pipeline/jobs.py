@@ -119,4 +119,4 @@ class StoredCodesJob:
                 kept = reader.header.choose_codebooks(self.bandwidth, self.n_q)
                 return ecdc_item(reader, self.key, self.name, kept)
             except (ContainerError, UsageError) as error:
-                raise type(error)(f"{self.source}: {error}") from error
+                raise error.about(self.source) from error

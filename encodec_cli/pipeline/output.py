@@ -8,7 +8,7 @@ import numpy as np
 
 from encodec_cli.audio import Resampler, resampled_length
 from encodec_cli.container import ChunkSource
-from encodec_cli.errors import ContainerError
+from encodec_cli.errors import ContainerError, parameter
 from encodec_cli.stream.buffer import Buffer
 from encodec_cli.stream.protocols import Samples
 
@@ -61,7 +61,8 @@ def resampled(
     if not 0 <= end <= held.shape[1] + spare:
         raise ContainerError(
             f"says {wanted} samples at the source's {rate} Hz, "
-            f"but holds {position + held.shape[1]}; decode it without --sample-rate source"
+            f"but holds {position + held.shape[1]}; decode it without "
+            f"{parameter('sample_rate', 'source')}"
         )
     if end > 0:
         yield np.pad(held, ((0, 0), (0, max(0, end - held.shape[1]))))[:, :end]

@@ -7,10 +7,9 @@
         with atomic_output(target) as file:
             page.write(file)
 
-The sounds are FLAC: lossless, so that what is judged is the codec alone; exact to the sample, so
-that versions can be switched in place; and decoded by Chromium, Firefox and Safari, which Opus
-and Vorbis in Ogg are by the last only since 2025. Ten seconds at 24 kHz take about 0.3 MB a
-version.
+The sounds are FLAC. It is lossless, so that nothing but the codec is judged; it is exact to the
+sample, so that versions can be switched in place; and all browsers decode it (Safari has decoded
+Opus and Vorbis in Ogg only since 2025). Ten seconds at 24 kHz take about 0.3 MB a version.
 """
 
 from encodec_cli.report.excerpt import open_excerpt

@@ -26,7 +26,7 @@ def filled(template: str, /, **values: object) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text`, which may say anything, as HTML that shows it, also inside attributes."""
+    """`text`, whatever it holds, as HTML that shows it, also inside attributes."""
     return html.escape(printable(text), quote=True)
 
 

@@ -19,7 +19,7 @@ from encodec_cli.runtime.norm import norm_for
 from encodec_cli.runtime.products import Products
 from encodec_cli.runtime.scratch import Scratch
 
-__all__ = ["Conv", "Get", "Residual", "RowLayer", "Upsampling"]
+__all__ = ["Conv", "Get", "OverlapState", "Residual", "ResidualState", "RowLayer", "Upsampling"]
 
 _Numbers = NDArray[np.floating[Any]]
 Get = Callable[[str], _Numbers]
@@ -147,7 +147,8 @@ class Upsampling:
     def step(self, x: _Numbers, state: OverlapState, last: bool, scratch: Scratch) -> _Numbers:
         plan, overlap, rows = self._plan, self._overlap, x.shape[0]
         before, state.count = state.count, state.count + rows
-        after = plan.trim_left if last and state.count else 0
+        # At the end come rows that only the last inputs reach; some norms see even those trimmed.
+        after = plan.kernel - plan.stride if last and state.count else 0
         outputs = rows + -(-after // plan.stride)
         size = max(self._products.rows_for(outputs), overlap + rows)
         buffer = scratch.take("window", size, plan.inputs, x.dtype)
@@ -160,8 +161,9 @@ class Upsampling:
         buffer[end:] = 0
         state.rows = None if last else buffer[rows:end].copy()
         out = self._products.over(buffer, outputs, self._out, scratch)
-        start = max(before * plan.stride, plan.trim_left) - before * plan.stride
-        found = out.reshape(-1, plan.outputs)[start : rows * plan.stride + after]
+        found = out.reshape(-1, plan.outputs)[: rows * plan.stride + after]
         if self._normalize is not None:
             self._normalize(found)
-        return found
+        start = max(0, plan.trim_left - before * plan.stride)
+        end = rows * plan.stride + (plan.trim_left if after else 0)
+        return found[start : max(start, end)]

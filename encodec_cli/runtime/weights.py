@@ -31,10 +31,11 @@ class Weights:
         self._path = path
         self._lock = threading.Lock()
         try:
-            self._file: Any = safe_open(path, framework="numpy")
-            slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # type: ignore[no-untyped-call]  # noqa: SIM118
+            file: Any = safe_open(path, framework="numpy")
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path}: damaged: {' '.join(str(error).split())}") from error
+        self._file = file
         check_shapes(config, {k: tuple(v.get_shape()) for k, v in slices.items()}, str(path))
         for name, value in slices.items():
             if value.get_dtype() not in _FLOATS:

@@ -28,25 +28,18 @@ class Buffer:
 
     def take(self, rows: int, keep: int = 0) -> Rows:
         """The first `rows` rows, at most all there are; the last `keep` of them stay in front."""
-        block = self._joined(rows)
-        self._drop(block.shape[0] - keep)
-        return block
-
-    def _joined(self, rows: int) -> Rows:
-        wanted, pieces = min(rows, self._rows), []
-        for piece in self._pieces:
-            if wanted <= 0:
-                break
-            pieces.append(piece[:wanted])
-            wanted -= piece.shape[0]
-        if len(pieces) == 1:
-            return pieces[0]
-        return np.concatenate(pieces) if pieces else np.zeros((0, self._channels), np.float32)
-
-    def _drop(self, rows: int) -> None:
-        self._rows -= rows
-        while rows > 0:
+        wanted, taken = min(rows, self._rows), []
+        self._rows -= wanted
+        while wanted > 0:
             piece = self._pieces.popleft()
-            if piece.shape[0] > rows:
-                self._pieces.appendleft(piece[rows:])
-            rows -= piece.shape[0]
+            if piece.shape[0] > wanted:
+                self._pieces.appendleft(piece[wanted:])
+            taken.append(piece[:wanted])
+            wanted -= piece.shape[0]
+        if not taken:
+            return np.zeros((0, self._channels), np.float32)
+        block = taken[0] if len(taken) == 1 else np.concatenate(taken)
+        if keep > 0:
+            self._pieces.appendleft(block[-keep:])
+            self._rows += keep
+        return block

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from encodec_cli.audio import resampled_length
 from encodec_cli.container import ChunkSource
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import UsageError, parameter
 
 __all__ = ["Part", "between", "beyond_the_end", "part_to_decode", "sample_range"]
 
@@ -59,16 +59,16 @@ def sample_range(
         UsageError: `start` below 0 or `duration` not above 0, or not finite, or no sample long.
     """
     if not (math.isfinite(start) and start >= 0):
-        raise UsageError(f"--start {float(start):g}: give seconds, 0 or more")
+        raise UsageError(f"{_seconds('start', start)}: give seconds, 0 or more")
     begin = Fraction(start)
     first = math.floor(begin * sample_rate + Fraction(1, 2))
     if duration is None:
         return first, None
     if not (math.isfinite(duration) and duration > 0):
-        raise UsageError(f"--duration {float(duration):g}: give seconds, more than 0")
+        raise UsageError(f"{_seconds('duration', duration)}: give seconds, more than 0")
     end = math.floor((begin + Fraction(duration)) * sample_rate + Fraction(1, 2))
     if end == first:
-        raise UsageError(f"--duration {float(duration):g}: holds no sample at {sample_rate} Hz")
+        raise UsageError(f"{_seconds('duration', duration)}: holds no sample at {sample_rate} Hz")
     return first, end
 
 
@@ -98,7 +98,11 @@ def part_to_decode(
 def beyond_the_end(start: Seconds, samples: int | None, rate: int) -> UsageError:
     """What to say of a part without any of the audio's `samples` samples."""
     length = "" if samples is None else f" of {samples / rate:.3f} s"
-    return UsageError(f"--start {float(start):g}: lies beyond the end of the audio{length}")
+    return UsageError(f"{_seconds('start', start)}: lies beyond the end of the audio{length}")
+
+
+def _seconds(name: str, value: Seconds) -> str:
+    return parameter(name, f"{float(value):g}")
 
 
 def between(blocks: Iterator[Samples], part: Part) -> Iterator[Samples]:

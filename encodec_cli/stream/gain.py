@@ -122,7 +122,8 @@ class _Ramp:
             self._from = self._to = target
             self._passed = self._length
         elif target != self._to:
-            self._from, self._to, self._passed = self._now(), target, 0
+            now = self._from + (self._to - self._from) * self._passed / self._length
+            self._from, self._to, self._passed = now, target, 0
         left = min(count, self._length - self._passed)
         scales = np.full((count, 1), scale, np.float32)
         if left > 0:
@@ -130,7 +131,3 @@ class _Ramp:
             scales[:left, 0] = np.exp(self._from + (self._to - self._from) * steps)
         self._passed = min(self._length, self._passed + count)
         return scales
-
-    def _now(self) -> float:
-        assert self._passed is not None
-        return self._from + (self._to - self._from) * self._passed / self._length

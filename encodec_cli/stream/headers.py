@@ -2,7 +2,7 @@
 
 from encodec_cli.config.timing import carries_scale, decoder_lookahead, end_padding
 from encodec_cli.container import Header
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import UsageError, parameter
 from encodec_cli.model.codec import Codec
 
 __all__ = ["check_same_model", "header_for"]
@@ -44,11 +44,14 @@ def check_same_model(codec: Codec, header: Header) -> None:
     """
     config = codec.config
     if header.model != config.name:
-        raise UsageError(f"coded by model {header.model}, not {config.name}; name it with --model")
+        raise UsageError(
+            f"coded by model {header.model}, not {config.name}; name it with {parameter('model')}"
+        )
     if header.model_sha256 and codec.sha256 and header.model_sha256 != codec.sha256:
         raise UsageError(
             f"coded by other weights of {header.model} (SHA-256 {header.model_sha256[:12]}..., "
-            f"not {codec.sha256[:12]}...); name their file with --model"
+            f"not {codec.sha256[:12]}...); name their file with "
+            f"{parameter('model')}"
         )
     found = (header.sample_rate, header.channels, header.hop, header.bits)
     if found != (config.sample_rate, config.channels, config.hop_length, config.quantizer.bits):

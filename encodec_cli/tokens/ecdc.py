@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from encodec_cli.container import CodeChunk, DamagedChunk, Ecdc, EcdcReader, Header
-from encodec_cli.errors import ContainerError, UsageError
+from encodec_cli.errors import ContainerError, UsageError, parameter
 from encodec_cli.tokens.item import INFO_FIELDS, MAX_CODES, TokenInfo, TokenItem
 
 __all__ = ["chunks_item", "ecdc_item", "item_ecdc"]
@@ -71,7 +71,9 @@ def item_ecdc(item: TokenItem, model: Header) -> Ecdc:
     """
     info = item.info
     if info.model not in (None, model.model):
-        raise UsageError(f"coded by model {info.model}, not {model.model}; name it with --model")
+        raise UsageError(
+            f"coded by model {info.model}, not {model.model}; name it with {parameter('model')}"
+        )
     for name, ours in (("segment", model.segment), ("stride", model.stride)):
         if getattr(info, name) not in (None, ours):
             raise UsageError(
@@ -92,7 +94,7 @@ def item_ecdc(item: TokenItem, model: Header) -> Ecdc:
         wrong = low if low < 0 else high
         raise ContainerError(
             f"code {wrong}: {header.model} has codes of {header.bits} bits; codes of a delay "
-            "pattern, with special tokens, take --pattern delay"
+            f"pattern, with special tokens, take {parameter('pattern', 'delay')}"
         )
     return Ecdc(header, item.codes.astype(np.uint16), _scales(item, header))
 

@@ -1,4 +1,4 @@
-"""Which format a file of tokens has, by its suffix."""
+"""Files of tokens, read and written in the format that their suffix names."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -73,7 +73,7 @@ def read_items(path: Path) -> Iterator[TokenItem | BadItem]:
         else:
             yield from read_tar(path)
     except ContainerError as error:
-        raise ContainerError(f"{path}: {error}") from error
+        raise error.about(path) from error
     except FileNotFoundError as error:
         raise ContainerError(f"{path}: no such file; check the name") from error
     except OSError as error:
@@ -89,4 +89,4 @@ def read_keys(path: Path) -> list[str]:
     try:
         return parquet_keys(path) if path.suffix == ".parquet" else tar_keys(path)
     except ContainerError as error:
-        raise ContainerError(f"{path}: {error}") from error
+        raise error.about(path) from error

@@ -1,4 +1,4 @@
-"""One recording as codes, and what is said of it, the same in every file format."""
+"""One recording as codes, with its metadata: the same in every file format."""
 
 import dataclasses
 import typing
@@ -31,7 +31,7 @@ _MAX_NUMBER = 1 << 48
 
 @dataclass(frozen=True, kw_only=True)
 class TokenInfo:
-    """What a file says of its codes; None where it is silent, as other programs' files may be.
+    """What a file says about its codes; None for what it does not say.
 
     Attributes:
         source: name of the recording, printable.

@@ -29,7 +29,7 @@ def import_pyarrow() -> Any:
     """The `pyarrow` module, its `parquet` part loaded.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: pyarrow is not installed.
     """
     try:
         import pyarrow

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from encodec_cli.errors import OutputError
+from encodec_cli.errors import OutputError, parameter
 from encodec_cli.io.files import atomic_output
 from encodec_cli.tokens.files import Shard, open_shard, read_keys
 from encodec_cli.tokens.item import TokenItem
@@ -21,8 +21,8 @@ _NAME = "tokens"
 class ShardWriter:
     """Writes items into `tokens-00000`, `tokens-00001` ... of a folder, as a context manager.
 
-    A shard appears under its name when it is complete; one begun when the program dies is lost,
-    those before it stand. Leaving the context on an exception drops the shard begun, too.
+    A shard appears under its name when it is complete. If the program dies, or the context is left
+    by an exception, the shard that was begun is lost; those before it remain.
 
     Attributes:
         keys: of the items in complete shards, this run's and earlier ones'.
@@ -94,7 +94,7 @@ class ShardWriter:
         self._next += 1
 
     def _lock(self) -> None:
-        """The lock is the system's and ends with the process, however that ends."""
+        """Lock the folder; the system releases the lock when the process ends, however it ends."""
         try:
             descriptor = os.open(self._folder, os.O_RDONLY)
             self._stack.callback(os.close, descriptor)
@@ -111,7 +111,7 @@ class ShardWriter:
         if found and not resume:
             raise OutputError(
                 f"{self._folder}: holds shards already, {len(found)} of them; go on with "
-                "--skip-existing, or name another folder"
+                f"{parameter('skip_existing', True)}, or name another folder"
             )
         for path in sorted(found):
             self.keys.update(read_keys(path))

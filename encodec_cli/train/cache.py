@@ -51,7 +51,7 @@ def read_manifest(path: Path) -> list[Recording]:
 
 
 def build_cache(config: DataConfig, sample_rate: int, progress: Callable[[int, int], None]) -> Path:
-    """Folder with `audio.i16` and `index.json`; built if absent, complete or not there at all."""
+    """The folder of `audio.i16` and `index.json`, built if it is absent or incomplete."""
     manifest = Path(config.manifest)
     rows = read_manifest(manifest)
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
@@ -85,6 +85,6 @@ def build_cache(config: DataConfig, sample_rate: int, progress: Callable[[int, i
 
 
 def read_index(folder: Path) -> list[Recording]:
-    """What `build_cache` put into `folder`."""
+    """The recordings of the cache in `folder`."""
     rows = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     return [Recording(**row) for row in rows]

@@ -42,7 +42,7 @@ class AugmentConfig:
 class DataConfig:
     """Where recordings come from and how crops are drawn from them.
 
-    `manifest` and `validation` are CSV files with the columns file, kind, seconds, source_rate;
+    `manifest` and `validation` are CSV files with the columns file, kind, source_rate;
     `weights` is the share of crops per kind, each file counting by its length. Crops are scaled
     to `level_db` RMS with a standard deviation of `level_jitter_db`; those below `silence_db`
     before scaling are skipped. Files narrower than the model's band (`source_rate`) are drawn
@@ -171,7 +171,7 @@ def load_train_config(path: Path) -> TrainConfig:
 
 
 def _with_section(data: dict[str, Any], name: str, cls: type[Any], where: str) -> dict[str, Any]:
-    """`data` with its mapping `name`, if it has one, made a `cls`."""
+    """`data`, whose mapping `name` (if there) is read as a `cls`."""
     if name not in data:
         return data
     if not isinstance(data[name], dict):

@@ -130,7 +130,7 @@ class Corpus:
         return self._here((10 ** (db / 20)).astype(np.float32))
 
     def _here(self, values: NDArray[Any]) -> Tensor:
-        """Numbers of the host on the device of the corpus; the host does not wait for it."""
+        """Copy numbers to the device of the corpus; the host does not wait for it."""
         x = torch.from_numpy(values)
         if self._audio.device.type == "cuda":
             x = x.pin_memory()

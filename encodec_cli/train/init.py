@@ -21,6 +21,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from encodec_cli.config.layers import Activation
 from encodec_cli.errors import ConfigError
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.nn.conv import StreamableConv1d, StreamableConvTranspose1d
@@ -71,19 +72,19 @@ def initialize(model: CompressionModel, batches: Iterable[Tensor]) -> None:
     ups = iter(reversed(_ups(model)))
     for layer in list(model.encoder.model)[1:]:
         if layer is last:
-            dimension = last.conv.conv.out_channels
+            dimension = last.plan.outputs
             taps, powers = _components(activations, signals, 1, dimension, slope)
             scales = _latent_scales(powers)[:, None, None]
             _carry(last, _pair_inputs(taps * scales, slope), alone=True)
             _carry(head, _pair_outputs((taps / scales).transpose(0, 1)))
         elif layer in downs:
             up = next(ups)
-            room = up.convtr.convtr.in_channels // 2
+            room = up.plan.inputs // 2
             lapped = layer is downs[-1] and model.config.decoder.trim_right_ratio == 0
             if lapped:
-                taps = _lapped_components(basis, layer.stride, room)
+                taps = _lapped_components(basis, layer.plan.stride, room)
             else:
-                taps, _ = _components(activations, signals, layer.stride, room, slope)
+                taps, _ = _components(activations, signals, layer.plan.stride, room, slope)
                 basis = _compose(taps, basis)
             _carry(layer, _pair_outputs(_pair_inputs(taps, slope)), lapped=lapped)
             _carry_up(up, _pair_outputs(_pair_inputs(taps.transpose(0, 1), slope)), lapped=lapped)
@@ -92,10 +93,10 @@ def initialize(model: CompressionModel, batches: Iterable[Tensor]) -> None:
 
 
 def _latent_scales(powers: Tensor) -> Tensor:
-    """Of latents with these powers, falling: the weak ones raised, together as strong as before.
+    """Scales of latents with these powers (falling) that raise the weak ones and keep the sum.
 
-    Quantization errs alike in all latents, so their scale says where in the spectrum: in
-    proportion to the root of its level, between white noise and an even distance to the sound.
+    Quantization makes errors of equal power in all latents, so the scales decide how the noise
+    spreads over the spectrum. With these it follows the square root of the signal's level.
     """
     scales = powers.clamp(min=1e-5 * float(powers[0])) ** -0.25
     return scales * (powers.sum() / (scales.square() * powers).sum()).sqrt()
@@ -110,8 +111,8 @@ def _lapped_components(basis: Tensor, stride: int, most: int) -> Tensor:
     """The lowest frequencies of a lapped transform, `[o, signals, 2 * stride]`.
 
     Over signals with these functions of time it is the modified discrete cosine transform
-    (Princen and Bradley 1986) with a sine window of two frames: unlike in blocks, sound that goes
-    on has no edges there.
+    (Princen and Bradley 1986) with a sine window of two frames. Unlike blocks, it leaves no edges
+    between frames.
     """
     samples = basis.shape[2]
     hop = stride * samples
@@ -153,7 +154,13 @@ def _ups(model: CompressionModel) -> list[StreamableConvTranspose1d]:
 
 def _pair_slope(model: CompressionModel) -> float:
     """f(s) - f(-s) over s for the model's activation f."""
-    plus, minus = model.encoder.new_activation()(torch.tensor([0.1, -0.1])).tolist()
+    encoder = model.encoder
+    activation = next(
+        module
+        for plan, module in zip(encoder.plan.layers, encoder.model, strict=True)
+        if isinstance(plan, Activation)
+    )
+    plus, minus = activation(torch.tensor([0.1, -0.1])).tolist()
     return float(plus - minus) / 0.1
 
 
@@ -172,12 +179,12 @@ def _carry(
 ) -> None:
     """Let the first outputs be `taps` `[o, i, k]` of the first inputs, from the present tap on.
 
-    `lapped` ones fill the kernel, the past as well. With `alone` nothing else of the layer's
-    weights remains.
+    With `lapped` they fill the whole kernel, past taps too. With `alone` all other weights of the
+    layer become zero.
     """
     conv = layer.conv.conv
     outputs, inputs, length = taps.shape
-    present = 0 if lapped else layer.padding_total - layer.padding_right
+    present = 0 if lapped else layer.plan.back
     weight = torch.zeros_like(conv.weight) if alone else conv.weight.clone()
     weight[:outputs] = 0
     weight[:outputs, :inputs, present : present + length] = taps
@@ -190,7 +197,7 @@ def _carry_up(layer: StreamableConvTranspose1d, taps: Tensor, *, lapped: bool = 
     outputs, inputs, length = taps.shape
     weight = conv.weight.clone()
     weight[:, :outputs] = 0
-    begin = 0 if lapped else layer.trim_left
+    begin = 0 if lapped else layer.plan.trim_left
     here = slice(begin, begin + length)
     weight[:inputs, :outputs, here] = taps.transpose(0, 1)
     set_weight(conv, weight)
@@ -198,21 +205,18 @@ def _carry_up(layer: StreamableConvTranspose1d, taps: Tensor, *, lapped: bool = 
 
 def _randomize(layer: nn.Module) -> None:
     if isinstance(layer, StreamableConv1d):
-        conv = layer.conv.conv
-        _fill(conv, _GAIN / (conv.in_channels * conv.kernel_size[0]) ** 0.5)
+        _fill(layer.conv.conv, _GAIN / (layer.plan.inputs * layer.plan.kernel) ** 0.5)
     elif isinstance(layer, StreamableConvTranspose1d):
-        up = layer.convtr.convtr
-        _fill(up, _GAIN / (up.in_channels * up.kernel_size[0] / up.stride[0]) ** 0.5)
+        plan = layer.plan
+        _fill(layer.convtr.convtr, _GAIN / (plan.inputs * plan.kernel / plan.stride) ** 0.5)
     elif isinstance(layer, SEANetResnetBlock):
-        for part in layer.block:
+        for part in layer.convolutions:
             _randomize(part)
-        _fill(_convs(layer.block)[-1].conv.conv, _SILENT)
+        _fill(layer.convolutions[-1].conv.conv, _SILENT)
         if isinstance(layer.shortcut, StreamableConv1d):
-            shortcut = layer.shortcut.conv.conv
+            shortcut, width = layer.shortcut.conv.conv, layer.shortcut.plan.outputs
             _fill(shortcut, _SILENT)
-            set_weight(
-                shortcut, torch.eye(shortcut.out_channels, device=shortcut.weight.device)[..., None]
-            )
+            set_weight(shortcut, torch.eye(width, device=shortcut.weight.device)[..., None])
     elif isinstance(layer, StreamableLSTM):
         # With no input to its cells, the top layer gives nothing.
         top, width = layer.lstm.num_layers - 1, layer.lstm.hidden_size

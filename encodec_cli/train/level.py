@@ -1,7 +1,7 @@
-"""Level of what comes back: the last step of training.
+"""Level of what the decoder gives: the last step of training.
 
-Squared errors, and a hearing that minds noise more than gaps, make a codec answer a doubt with
-less sound: what it decodes is a decibel too low. A gain mends that and costs nothing else.
+The losses bias the decoder low, by up to 1 dB: squared errors shrink what is uncertain, and the
+models of hearing count added noise more than missing sound. A constant gain corrects it.
 """
 
 import math

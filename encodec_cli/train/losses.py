@@ -1,4 +1,4 @@
-"""What the codec is trained to reduce. All take `[B, N]` signals scaled to unit RMS."""
+"""Losses of the codec and its discriminator. Signals are `[B, N]`, scaled to unit RMS."""
 
 from functools import lru_cache
 
@@ -65,10 +65,11 @@ def spectral_loss(
 def level_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:
     """Difference in level, in bels, over patches of the spectrum: two scales, their mean.
 
-    Losses that compare every band and moment answer a doubt with the median, which for the power of
-    noise is less than the mean: the top of the spectrum goes dull. Over a patch noise has a level
-    that can be met, whatever its waveform. Thirds of octaves over 0.1 s see the dullness; bands of
-    50 Hz over 0.4 s the lines that an up-sampling leaves at multiples of its rate.
+    Losses that compare every band at every moment are lowest at the median. The median power of
+    noise is less than its mean, so the top of the spectrum comes out too quiet. The level of a
+    patch does not depend on the waveform of the noise, so it can be matched. Thirds of octaves over
+    0.1 s correct the top; bands of 50 Hz over 0.4 s correct the lines that an up-sampling leaves at
+    multiples of its rate.
     """
     wide = third_octaves(1024 // 2 + 1, sample_rate, _LOWEST_BAND_HZ, estimate.device)
     narrow = _bands_of(50.0, 2048 // 2 + 1, sample_rate, estimate.device)
@@ -81,7 +82,7 @@ def level_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:
 
 
 def _levels(x: Tensor, size: int, bands: Tensor, samples: float) -> Tensor:
-    """log10 of powers in `bands` `[bands, bins]`, over patches of `samples` that lap by half."""
+    """log10 of powers in `bands` `[bands, bins]`; patches of `samples` overlap by half."""
     z = stft(x, size, size // 2) / (0.375 * size) ** 0.5
     powers = torch.matmul(bands, squared_magnitudes(z))
     frames = min(powers.shape[-1], max(2, round(samples / (size // 2))))
@@ -119,5 +120,5 @@ def feature_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
 
 
 def _mean_magnitude(x: Tensor) -> Tensor:
-    """In single precision, whatever that of the features."""
+    """Computed in fp32; features may be bf16."""
     return x.abs().mean(dtype=torch.float32)

@@ -51,8 +51,8 @@ def intelligibility_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> 
 def loudness_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:
     """Disturbance of loudness per Bark band, after PESQ (ITU-T P.862, section 10.2).
 
-    Zwicker's law turns powers into loudness; differences that the louder sound masks do not
-    count, and what the codec added counts again, as it is heard apart.
+    Zwicker's law turns powers into loudness. Differences that the louder sound masks do not count.
+    What the codec added counts twice, because it is heard as a sound of its own.
     """
     size = round(0.032 * sample_rate)
     filters, threshold = _bark(size // 2 + 1, sample_rate, target.device)

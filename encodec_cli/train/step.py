@@ -209,10 +209,10 @@ class TrainingStep:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """A `state_dict` whose tensors lie on this device; one without an adversary will do.
+        """Take a `state_dict` whose tensors lie on this device; it may lack the adversary.
 
         Raises:
-            KeyError, RuntimeError, TypeError, ValueError: it is of other networks.
+            KeyError, RuntimeError, TypeError, ValueError: the state belongs to other networks.
         """
         _load_optimizer(self.optimizer, state["optimizer"])
         self.balancer.load_state_dict(state["balancer"])
@@ -230,7 +230,7 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Its averages; how it computes depends on the device and stays."""
+    """Load the averages of an optimizer; its options depend on the device and stay."""
     own = [{k: group[k] for k in ("lr", "fused", "capturable")} for group in optimizer.param_groups]
     groups = [group | mine for group, mine in zip(state["param_groups"], own, strict=True)]
     optimizer.load_state_dict(state | {"param_groups": groups})

@@ -55,7 +55,7 @@ def read_audiocraft(
         config = audiocraft_config(_parse(plain_config(content.get(CONFIG_KEY)), where), where)
         return config, rename_meta_state(tensors)
     except ConfigError as error:
-        raise CheckpointError(str(error)) from error
+        raise CheckpointError(error.args[0]) from error
 
 
 def audiocraft_config(xp: Mapping[str, Any], where: str) -> CodecConfig:

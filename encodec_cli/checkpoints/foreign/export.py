@@ -21,7 +21,7 @@ from encodec_cli.checkpoints.foreign.huggingface import hub_config, hub_state
 from encodec_cli.checkpoints.foreign.identify import HUB_CONFIG
 from encodec_cli.checkpoints.foreign.meta import meta_state
 from encodec_cli.config.codec import CodecConfig
-from encodec_cli.errors import OutputError
+from encodec_cli.errors import OutputError, parameter
 from encodec_cli.io.files import atomic_output, check_writable
 
 __all__ = ["check_hub_target", "export_hub", "export_meta"]
@@ -89,7 +89,9 @@ def check_hub_target(folder: Path, *, force: bool) -> None:
     if not folder.is_dir():
         check_writable(folder, force=False)
     elif any(folder.iterdir()) and not force:
-        raise OutputError(f"{folder}: exists already; use --force to replace the model in it")
+        raise OutputError(
+            f"{folder}: exists already; use {parameter('force', True)} to replace the model in it"
+        )
 
 
 def export_meta(

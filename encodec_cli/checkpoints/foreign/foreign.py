@@ -132,7 +132,7 @@ def _hub(
     try:
         config = codec_config(read_hub_config(place), state, str(place))
     except ConfigError as error:
-        raise CheckpointError(str(error)) from error
+        raise CheckpointError(error.args[0]) from error
     ours = skeleton(config, len(state), str(place)).state_dict()
     return _foreign(path, files, config, rename_hub_state(state, ours), "unstated", identity)
 

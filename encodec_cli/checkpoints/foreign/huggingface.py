@@ -19,7 +19,7 @@ from encodec_cli.checkpoints.foreign.identify import refuse_start
 from encodec_cli.checkpoints.foreign.naming import with_name
 from encodec_cli.config.codec import CodecConfig, Norm, PadMode
 from encodec_cli.config.schema import from_mapping
-from encodec_cli.errors import CheckpointError, ConfigError, UsageError
+from encodec_cli.errors import CheckpointError, ConfigError, UsageError, parameter
 
 __all__ = [
     "HubConfig",
@@ -155,7 +155,7 @@ def codec_config(hub: HubConfig, names: Iterable[str], where: str) -> CodecConfi
     try:
         return with_name(CodecConfig.from_dict(config, where))
     except ConfigError as error:
-        raise CheckpointError(str(error)) from error
+        raise CheckpointError(error.args[0]) from error
 
 
 def hub_name(name: str) -> str:
@@ -234,7 +234,10 @@ def hub_config(config: CodecConfig) -> dict[str, Any]:
     }
     reasons = ", ".join(reason for reason, holds in cannot.items() if holds)
     if reasons:
-        raise UsageError(f"--to hf: transformers has no model with {reasons}, as {config.name} has")
+        raise UsageError(
+            f"{parameter('to', 'hf')}: transformers has no model with {reasons}, "
+            f"as {config.name} has"
+        )
     return {
         "architectures": ["EncodecModel"],
         "model_type": "encodec",

@@ -16,7 +16,7 @@ from encodec_cli.checkpoints.foreign.identify import describe_tensors
 from encodec_cli.checkpoints.foreign.naming import META_MODELS, published_config, same_architecture
 from encodec_cli.checkpoints.foreign.torch_file import plain_tensors
 from encodec_cli.config.codec import CodecConfig
-from encodec_cli.errors import CheckpointError, UsageError
+from encodec_cli.errors import CheckpointError, UsageError, parameter
 
 __all__ = ["meta_identity", "meta_state", "read_meta", "rename_meta_state"]
 
@@ -77,8 +77,9 @@ def meta_state(
     like = next((m for m in META_MODELS if same_architecture(config, published_config(m))), None)
     if like is None:
         raise UsageError(
-            f"--to meta: {config.name} is not built like {' or '.join(META_MODELS)}, "
-            "the models of Meta's package; --to hf takes some others"
+            f"{parameter('to', 'meta')}: {config.name} is not built like "
+            f"{' or '.join(META_MODELS)}, the models of Meta's package; "
+            f"{parameter('to', 'hf')} takes some others"
         )
     has_norms = published_config(like).seanet.norm == "weight_norm"
     normed = (".conv.conv.weight", ".convtr.convtr.weight") if has_norms else ()

@@ -1,7 +1,8 @@
 """Tensors in memory of big pages.
 
-A page's place has to be looked up before it is read. Weights that are all read for every frame are
-more pages of 4 KiB than the processor remembers; Linux gives pages of 2 MiB to those who ask.
+The processor translates the address of every page that it reads, and caches the last translations.
+The weights of the language model, all read for every frame, span more pages of 4 KiB than that
+cache holds. Linux gives pages of 2 MiB on request.
 """
 
 import mmap
@@ -18,7 +19,7 @@ _LINE = 64  # bytes that come into the cache together
 
 
 def in_big_pages(tensors: list[Tensor]) -> list[Tensor]:
-    """Copies with the same strides, side by side; in memory as usual where there is no other.
+    """Copies with the same strides, side by side; in usual memory where there are no big pages.
 
     Args:
         tensors: fp32, each without gaps between its elements.

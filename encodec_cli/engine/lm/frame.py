@@ -1,8 +1,8 @@
 """Frames of Meta's language model through all layers and heads.
 
-Predicting a frame takes a hundred small operations. Called from Python they cost half as much
-again, in code that the weights, all read for every frame, have driven out of the processor's
-caches. So single frames run as TorchScript: the same operations, called from C++.
+Predicting a frame takes a hundred small operations. Calling them from Python costs half as much
+again: every frame reads all weights, and they push Python's code out of the processor's caches. So
+single frames run as TorchScript, the same operations called from C++.
 """
 
 import sys
@@ -92,11 +92,7 @@ class LmFrame(nn.Module):
 class FrameStep:
     """Runs frames through the layers and heads, each run with its own memory.
 
-    Args:
-        embed: see `LmFrame`.
-        layers: see there.
-        heads: see there.
-        codebooks: see there.
+    The arguments are those of `LmFrame`.
     """
 
     def __init__(

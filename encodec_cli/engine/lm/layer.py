@@ -1,16 +1,17 @@
 """One layer of Meta's language model, with the keys and values of frames past.
 
 The arithmetic coder needs the very bits that Meta's program computes, so the order of operations
-is part of the format. That program projects keys and values of the whole context anew for every
+is part of the format. That program projects keys and values of the whole context again for every
 frame, as one matrix product; here they are kept:
 
     rows of the product   1     2 or 3     4 and more
     kernel                A     B          C             each adds up in its own order
 
 With 4 rows or more a row's result does not depend on the others. So the newest row is projected
-alone in the order of kernel C (see `LastRowProduct`), and the first frames, whose contexts are
-smaller, as Meta's program does it: all rows anew. Where kernels change later (it is tried out),
-there are more of those. All other products have one row there, and here.
+alone in the order of kernel C (see `LastRowProduct`). The first frames, whose contexts are smaller,
+are computed as in Meta's program: all rows again for every frame. How many frames that takes is
+tried out, because kernels change at other sizes on other machines. All other products have one row
+there, and here.
 
 `forward` is written for TorchScript as well; see `LmFrame`.
 
@@ -81,8 +82,8 @@ class LmLayer(nn.Module):
         heads = kept.size(2)
         if end <= first.size(0):  # results change with the number of rows while they are few
             first[end - 1] = x
-            anew = torch.addmm(self.kept.bias, first[:end], self.kept.weight.t())
-            rows = anew.view(end, 2, 1, heads, -1).permute(1, 2, 3, 0, 4)
+            projected = torch.addmm(self.kept.bias, first[:end], self.kept.weight.t())
+            rows = projected.view(end, 2, 1, heads, -1).permute(1, 2, 3, 0, 4)
             kept.narrow(3, 0, end).copy_(rows)
         else:
             self.kept(x, kept.select(3, end - 1))

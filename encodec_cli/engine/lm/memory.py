@@ -23,23 +23,24 @@ class LmMemory:
         layers: of the model.
         dim: D of the model.
         past_context: frames in sight beside the present one.
-        anew: rows, the zero vector among them, up to which all are projected anew for every frame.
+        recomputed: rows, the zero vector included; a context of at most that many is projected
+            again for every frame.
 
     Attributes:
         kept: of each layer, keys and values `[2, 1, HEADS, rows, D / HEADS]`.
-        first: of each layer, inputs of the first frames `[anew, D]`; the first is the zero vector
-            before them.
+        first: of each layer, inputs of the first frames `[recomputed, D]`; the first is the zero
+            vector before them.
         end: rows taken.
     """
 
-    def __init__(self, layers: int, dim: int, past_context: int, anew: int) -> None:
+    def __init__(self, layers: int, dim: int, past_context: int, recomputed: int) -> None:
         self._context = past_context
         self._rows = 2 * past_context + _SPARE_ROWS
         size = dim // HEADS
         shape, strides = (2, 1, HEADS, self._rows, size), _strides(self._rows, size, _aligned(size))
         floats = 2 * strides[0]
         self.kept = [torch.empty(floats).as_strided(shape, strides) for _ in range(layers)]
-        self.first = [torch.zeros(anew, dim) for _ in range(layers)]
+        self.first = [torch.zeros(recomputed, dim) for _ in range(layers)]
         self.end = 1
 
     def extend(self, count: int) -> None:

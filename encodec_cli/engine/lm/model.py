@@ -7,7 +7,7 @@ Layers are post-norm, with exact GELU, in fp32. A layer attends to the inputs of
 `past_context` frames and its own; the frame before the first is a zero vector, attended to like
 any other.
 
-Results are the bits of Meta's program (see `lm_layer`) with MKL on x86 and one thread (see
+Results are the bits of Meta's program (see `layer`) with MKL on x86 and one thread (see
 `tests/test_lm.py`), hence one thread, whatever torch is set to: products split among threads
 round otherwise. So may other libraries and processors (facebookresearch/encodec#94).
 
@@ -47,7 +47,7 @@ class LanguageModel:
     Attributes:
         codebooks: K, the most that can be predicted.
         bins: N, codes of a codebook.
-        anew: see `LmMemory`.
+        recomputed: see `LmMemory`.
 
     Raises:
         CheckpointError: tensors are missing, left over, or of shapes that do not fit together.
@@ -78,7 +78,7 @@ class LanguageModel:
         with torch_threads(1):
             self.layers = [LmLayer(weights, f"transformer.layers.{i}.") for i in range(layers)]
             in_fast_memory(self.layers)
-        self.anew = max(layer.kept.enough_rows for layer in self.layers)
+        self.recomputed = max(layer.kept.enough_rows for layer in self.layers)
 
     def predictor(self, codebooks: int) -> "CodePredictor":
         """A predictor for a new run of frames; see `entropy.CodeModel`.
@@ -116,8 +116,8 @@ class CodePredictor:
         self._code_rows = self._first_rows + 1
         self._dim = model.dim
         self._step = model.step(codebooks)
-        self._anew = model.anew
-        self._memory = LmMemory(len(model.layers), model.dim, model.past_context, model.anew)
+        self._recomputed = model.recomputed
+        self._memory = LmMemory(len(model.layers), model.dim, model.past_context, model.recomputed)
         self._positions = torch.empty(0, model.dim)
         self._number = 0  # of the next frame, counted from the first of the positions
         self._passed = 0
@@ -152,7 +152,7 @@ class CodePredictor:
 
     def _several(self, rows: NDArray[np.int64]) -> Tensor:
         """`[T, K] -> [T, N, K]`"""
-        alone = max(0, self._anew - self._memory.end)
+        alone = max(0, self._recomputed - self._memory.end)
         parts = [self._one(row) for row in rows[:alone]]
         rest = rows[alone:]
         if len(rest):

@@ -1,18 +1,18 @@
 """Products of a matrix with one row at a time, read at the speed of memory.
 
-Predicting a frame reads every weight once, so memory sets the pace. MKL multiplies four rows of a
-matrix at a time, four streams that end after a few hundred bytes; prefetching, which has to find
-its feet anew in each, then reaches a third of what memory gives. Here the rows of every four lie a
-quarter of the matrix apart, which makes four streams of the whole matrix:
+Predicting a frame reads every weight once, so the speed of memory limits it. MKL multiplies four
+rows of a matrix at a time: four streams that end after a few hundred bytes. The processor's
+prefetcher starts over with each, and reaches a third of the speed of memory. Here the rows of every
+four lie a quarter of the matrix apart, which makes four long streams of the whole matrix:
 
     matrix     0 1 2 3 | 4 5 6 7 | 8 9 ...        one product
     in memory  0 4 8 ... | 1 5 9 ... | 2 6 10 ... | 3 7 11 ...
     products   (0 1 2 3) (4 5 6 7) (8 9 ...       a batch of small ones
 
-That costs memory once more, for several rows at a time want the matrix as it was.
+That takes the memory of a second copy, because products of several rows need the matrix as it was.
 
-Whether small products round like the one they replace is up to the library and the processor. It is
-tried out once for every matrix, and where it is not so, the matrix stays in one piece.
+Whether small products round like the one they replace depends on the library and the processor. It
+is tried once for every matrix. Where they do not, the matrix stays in one piece.
 
 The `forward` methods are written for TorchScript as well.
 """

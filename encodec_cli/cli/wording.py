@@ -1,0 +1,18 @@
+"""Errors of the library in the words of the command line."""
+
+from encodec_cli.errors import EncodecCliError
+
+__all__ = ["in_options"]
+
+_OPTIONS = {"latency_ms": "--latency"}
+"""Options that are not named like their parameters."""
+
+
+def in_options(error: EncodecCliError) -> str:
+    """The message of `error` with options in place of parameters: `--start 1.5`, `--force`."""
+    return error.worded(_option)
+
+
+def _option(name: str, value: str | None) -> str:
+    option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+    return option if value in (None, "True") else f"{option} {value}"

@@ -1,0 +1,172 @@
+"""The engine in numpy codes real recordings as the torch engine does, and loads no torch."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from runtime_samples import weights_of
+from tiny_models import segment_model, tiny_config, tiny_model, wave
+
+from encodec_cli.checkpoints.card import read_card
+from encodec_cli.checkpoints.load import load_model
+from encodec_cli.config.bundled import checkpoints_folder, configs_folder
+from encodec_cli.config.codec import load_codec_config
+from encodec_cli.model.module import CompressionModel
+from encodec_cli.runtime.engine import NumpyEngine, supports
+from encodec_cli.runtime.protocol import Rows, Stepper
+from encodec_cli.runtime.weights import Weights
+
+BUNDLED = checkpoints_folder() / "ecli_24khz.safetensors"
+SAMPLE = Path(__file__).parent.parent / "samples" / "speech.wav"
+BLOCK = 80
+
+
+def stepped(stepper: Stepper, x: Rows, block: int) -> Rows:
+    """A stream in blocks of `block` rows; the last one is shorter, or nothing."""
+    state = stepper.new_state()
+    starts = range(0, len(x) + 1, block)
+    return np.concatenate(
+        [stepper.step([x[i : i + block]], [state], [i + block > len(x)])[0] for i in starts]
+    )
+
+
+class Torch:
+    """A model's torch engine on arrays."""
+
+    def __init__(self, model: CompressionModel) -> None:
+        self._engine = model.engine()
+
+    def run(self, side: str, x: Rows, block_frames: int | None, block: int) -> Rows:
+        stepper = getattr(self._engine, side)(block_frames)
+        state = stepper.new_state()
+        blocks = [torch.from_numpy(x[i : i + block]) for i in range(0, len(x) + 1, block)]
+        return torch.cat([stepper.step([b], [state], [b is blocks[-1]])[0] for b in blocks]).numpy()
+
+    def quantize(self, latents: Rows, n_q: int, beams: int) -> Any:
+        return self._engine.quantize(torch.from_numpy(latents), n_q, beams).numpy()
+
+    def dequantize(self, codes: Any) -> Rows:
+        found: Rows = self._engine.dequantize(torch.from_numpy(codes.astype(np.int64))).numpy()
+        return found
+
+
+@pytest.fixture(scope="module")
+def bundled() -> NumpyEngine:
+    config = read_card(BUNDLED).config
+    return NumpyEngine(config, Weights(BUNDLED, config))
+
+
+def speech() -> Rows:
+    samples: Rows = soundfile.read(SAMPLE, dtype="float32", always_2d=True)[0]
+    return samples
+
+
+@pytest.mark.parametrize("beams", [1, 8])
+def test_the_bundled_model_gives_the_codes_and_audio_of_torch(
+    bundled: NumpyEngine, beams: int
+) -> None:
+    """Rounding differs, so now and then a frame of two codes equally near takes the other one."""
+    torchs, hop = Torch(load_model()), 320
+    x = speech()
+    ours = stepped(bundled.encoder(BLOCK), x, BLOCK * hop)
+    theirs = torchs.run("encoder", x, BLOCK, BLOCK * hop)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+    codes = bundled.quantize(ours, 8, beams)
+    expected = torchs.quantize(theirs, 8, beams)
+    assert codes.dtype == np.uint16
+    assert codes.shape == expected.shape
+    different = np.count_nonzero((codes != expected).any(0))
+    assert different <= max(1, codes.shape[1] // 1000)
+    audio = stepped(bundled.decoder(BLOCK), bundled.dequantize(codes), BLOCK)
+    same = torchs.run("decoder", torchs.dequantize(codes), BLOCK, BLOCK)
+    assert audio.shape == same.shape
+    np.testing.assert_allclose(audio, same, rtol=0, atol=1e-5)
+
+
+def test_threads_code_different_streams_at_once(bundled: NumpyEngine) -> None:
+    x = speech()
+    streams = [x[i * 2400 : i * 2400 + 48000] for i in range(6)]
+
+    def job(stream: Rows) -> tuple[Any, Rows]:
+        codes = bundled.quantize(stepped(bundled.encoder(BLOCK), stream, BLOCK * 320), 4, 2)
+        return codes, stepped(bundled.decoder(BLOCK), bundled.dequantize(codes), BLOCK)
+
+    alone = [job(stream) for stream in streams]
+    with ThreadPoolExecutor(3) as threads:
+        for found, expected in zip(threads.map(job, streams), alone, strict=True):
+            np.testing.assert_array_equal(found[0], expected[0])
+            np.testing.assert_array_equal(found[1], expected[1])
+
+
+PROGRAM = """
+import sys
+import numpy as np
+from pathlib import Path
+from encodec_cli.checkpoints.card import read_card
+from encodec_cli.runtime.engine import NumpyEngine, supports
+from encodec_cli.runtime.weights import Weights
+path = Path(sys.argv[1])
+config = read_card(path).config
+assert supports(config)
+engine = NumpyEngine(config, Weights(path, config))
+encoder, decoder = engine.encoder(80), engine.decoder(80)
+x = np.sin(np.arange(24000, dtype=np.float32))[:, None]
+[latents] = encoder.step([x], [encoder.new_state()], [True])
+codes = engine.quantize(latents, 8, 8)
+[y] = decoder.step([engine.dequantize(codes)], [decoder.new_state()], [True])
+status = Path("/proc/self/status")  # the resource module would count the parent's memory
+peak = status.read_text().split("VmHWM:")[1].split()[0] if status.exists() else 0
+print(y.shape, "torch" in sys.modules, int(peak) // 1024)
+"""
+
+
+def test_coding_without_torch_stays_small() -> None:
+    command = [sys.executable, "-c", PROGRAM, str(BUNDLED)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    shape, torch_loaded, megabytes = result.stdout.rsplit(maxsplit=2)
+    assert (shape, torch_loaded) == ("(24000, 1)", "False")
+    assert int(megabytes) <= 130
+
+
+@pytest.mark.parametrize("make", [tiny_model, segment_model])
+def test_segments_are_signals_of_their_own(make: Any) -> None:
+    model = make(seanet={"lstm": 1})
+    config, channels = model.config, model.channels
+    engine, other = NumpyEngine(config, weights_of(model)), Torch(model)
+    assert supports(config)
+    segments = [np.ascontiguousarray(wave(n, channels).T) for n in (60, 60, 60, 60, 60, 17)]
+    encoder, decoder = engine.encoder(None), engine.decoder(None)
+    states = [encoder.new_state() for _ in segments]
+    latents = encoder.step(segments, states, [False] * 6)
+    audio = decoder.step(latents, states, [False] * 6)
+    for x, latent, y in zip(segments, latents, audio, strict=True):
+        expected = other.run("encoder", x, None, 10**6)
+        np.testing.assert_allclose(latent, expected, rtol=0, atol=2e-5)
+        expected = other.run("decoder", latent, None, 10**6)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["ecli_24khz", "encodec_24khz", "encodec_48khz", "musicgen_32khz"])
+def test_all_published_models_run_on_it(name: str) -> None:
+    assert supports(load_codec_config(configs_folder() / f"{name}.yaml"))
+
+
+@pytest.mark.parametrize(
+    "seanet",
+    [
+        {"activation": "GELU", "activation_params": {}},
+        {"activation": "Nothing", "activation_params": {}},
+        {"activation_params": {"beta": 1.0}},
+        {"decoder": {"final_activation": "Softmax"}},
+        {"norm": "layer_norm", "norm_params": {"elementwise_affine": False}},
+    ],
+)
+def test_what_it_has_no_layer_for_is_left_to_torch(seanet: dict[str, Any]) -> None:
+    assert not supports(tiny_config(seanet=seanet))
