@@ -1,6 +1,7 @@
 """Small `.ecdc` files for the container tests."""
 
 import io
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -216,3 +217,21 @@ def assert_same_codes(got: NDArray[np.uint16], expected: NDArray[np.uint16]) -> 
     """Equal values, shape and dtype."""
     assert got.dtype == expected.dtype
     np.testing.assert_array_equal(got, expected)
+
+
+def varied(data: bytes, generator: random.Random) -> bytes:
+    """`data` with a few random edits."""
+    changed = bytearray(data)
+    for _ in range(generator.randint(1, 4)):
+        at = generator.randrange(len(changed) + 1)
+        match generator.randrange(4):
+            case 0:
+                changed[at : at + 1] = generator.randbytes(1)
+            case 1:
+                del changed[at : at + generator.randint(1, 40)]
+            case 2:
+                changed[at:at] = generator.randbytes(generator.randint(1, 40))
+            case 3:
+                start = generator.randrange(len(changed) + 1)
+                changed[at:at] = changed[start : start + 60]
+    return bytes(changed)
