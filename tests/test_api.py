@@ -14,13 +14,8 @@ from encodec_cli.container import read_ecdc, write_ecdc
 from encodec_cli.errors import AudioError, ContainerError, UsageError
 from encodec_cli.stream.decoder import stream_decoder
 from encodec_cli.stream.encoder import stream_encoder
-from encodec_cli.stream.signals import (
-    check_same_model,
-    choose_codebooks,
-    decode,
-    encode,
-    header_for,
-)
+from encodec_cli.stream.headers import check_same_model, header_for
+from encodec_cli.stream.signals import decode, encode
 
 
 def test_the_package_exports_the_api() -> None:
@@ -86,11 +81,11 @@ def test_fewer_codebooks_are_those_of_a_cheaper_encoding() -> None:
 
 def test_codebooks_follow_from_the_bandwidth() -> None:
     model = tiny_model()  # 1/3 kb/s per codebook
-    assert choose_codebooks(model) == 3  # 6 kb/s is more than there is
-    assert choose_codebooks(model, bandwidth=0.7) == 2
-    assert choose_codebooks(model, n_q=1) == 1
-    with pytest.raises(UsageError, match="give --bandwidth or --n-q, not both"):
-        choose_codebooks(model, bandwidth=1, n_q=1)
+    assert model.config.choose_codebooks() == 3  # 6 kb/s is more than there is
+    assert model.config.choose_codebooks(bandwidth=0.7) == 2
+    assert model.config.choose_codebooks(n_q=1) == 1
+    with pytest.raises(UsageError, match="give bandwidth or n_q, not both"):
+        model.config.choose_codebooks(bandwidth=1, n_q=1)
     with pytest.raises(UsageError, match="4 codebooks: tiny has 1 to 3"):
         encode(model, torch.zeros(1, 9), n_q=4)
     with pytest.raises(UsageError, match=r"bandwidth 0\.1 kb/s: tiny codes"):
@@ -100,7 +95,7 @@ def test_codebooks_follow_from_the_bandwidth() -> None:
 def test_a_model_with_more_than_6_kbps_per_codebook_has_a_default() -> None:
     model = tiny_model(sample_rate=24000, target_bandwidths=[8])
     assert model.config.bandwidth_kbps(1) == 8
-    assert choose_codebooks(model) == 1
+    assert model.config.choose_codebooks() == 1
 
 
 @pytest.mark.parametrize("shape", [(24,), (2, 24), (1, 1, 24)])
@@ -167,16 +162,16 @@ def test_files_of_other_models_are_refused() -> None:
     decode(model, ecdc)
 
     with pytest.raises(UsageError, match="rates of the file do not fit model tiny"):
-        check_same_model(model, replace(ecdc.header, sample_rate=2000))
+        check_same_model(model.codec(), replace(ecdc.header, sample_rate=2000))
 
 
 def test_headers_say_what_the_model_is() -> None:
-    header = header_for(segment_model(), 2)
+    header = header_for(segment_model().codec(), 2)
     assert (header.segment, header.stride, header.has_scale) == (60, 54, True)
     assert (header.hop, header.bits, header.codebooks, header.chunk_frames) == (12, 4, 2, 5)
-    assert header_for(tiny_model(), 1, chunk_frames=16).chunk_frames == 16
+    assert header_for(tiny_model().codec(), 1, chunk_frames=16).chunk_frames == 16
     with pytest.raises(ContainerError, match="format 0 knows only encodec_24khz"):
-        header_for(tiny_model(), 1, version=0)
+        header_for(tiny_model().codec(), 1, version=0)
 
 
 def test_encoding_leaves_the_model_as_it_was() -> None:

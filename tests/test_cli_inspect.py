@@ -155,9 +155,9 @@ def test_peel_equals_encoding_with_fewer(tmp_path: Path, mono: Path, coded: Path
     [
         ((), "give --bandwidth or --n-q"),
         (("-b", "3", "--n-q", "2"), "give --bandwidth or --n-q"),
-        (("--n-q", "0"), "cannot keep 0 of 8 codebooks"),
-        (("--n-q", "9"), "cannot keep 9 of 8 codebooks"),
-        (("-b", "12"), "cannot keep 16 of 8 codebooks"),
+        (("--n-q", "0"), "holds 8 codebooks (6 kb/s), not 0; ask for 1 to 8"),
+        (("--n-q", "9"), "holds 8 codebooks (6 kb/s), not 9; ask for 1 to 8"),
+        (("-b", "12"), "holds 8 codebooks (6 kb/s), not 16; ask for 1 to 8"),
         (("-b", "0.5"), "one codebook takes 0.75 kb/s"),
         (("-b", "0"), "give a number above 0"),
         (("-b", "-1"), "give a number above 0"),

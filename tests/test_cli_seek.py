@@ -19,13 +19,13 @@ from cli_samples import (
     write_model,
 )
 from ecdc_samples import Pipe
-from encodec_cli.pipeline.files import DecodeOptions, decode_stream
 from numpy.typing import NDArray
 
-from encodec_cli.checkpoints.modules import load_module
+from encodec_cli.checkpoints.load import load_model
 from encodec_cli.cli.timecode import parse_time
-from encodec_cli.container import read_ecdc, write_ecdc
+from encodec_cli.container import EcdcReader, read_ecdc, write_ecdc
 from encodec_cli.errors import UsageError
+from encodec_cli.pipeline.decode import DecodeOptions, decode_chunks
 
 SECONDS = 9.0
 
@@ -143,7 +143,7 @@ def decode_bytes(
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     file = Pipe(data) if isinstance(data, bytes) else data
     options = replace(options, encoding="float", force=True)
-    report = decode_stream(load_module(model), file, "-", target, options)
+    report = decode_chunks(load_model(model), EcdcReader(file), "stdin", target, options)
     return audio(target), report.damage
 
 
@@ -219,7 +219,7 @@ def test_times_that_cannot_be(
 def test_a_pipe_tells_only_at_its_end_that_it_was_too_short(
     tmp_path: Path, mono: Path, coded: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"--start 10: lies beyond the end of the audio of 9\.000"):
+    with pytest.raises(UsageError, match=r"start=10: lies beyond the end of the audio of 9\.000"):
         decode_bytes(coded.read_bytes(), mono, tmp_path / "x.wav", DecodeOptions(start=10))
     assert not (tmp_path / "x.wav").exists()
 

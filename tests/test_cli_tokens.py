@@ -366,7 +366,7 @@ def test_a_full_disk_ends_the_run(coded: Path, tmp_path: Path) -> None:
         (["--to", "parquet", "--force"], 2, "shards are never overwritten"),
         (["--to", "npz", "--force", "--skip-existing"], 2, "not both"),
         (["--to", "npz", "-b", "3", "--n-q", "2"], 2, "not both"),
-        (["--to", "npz", "--n-q", "9"], 2, "a.ecdc: holds 8 codebooks, not 9"),
+        (["--to", "npz", "--n-q", "9"], 2, "a.ecdc: holds 8 codebooks (6 kb/s), not 9"),
         (["--to", "npz", "-b", "0.1"], 2, "a.ecdc: bandwidth 0.1 kb/s"),
     ],
 )

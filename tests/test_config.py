@@ -36,6 +36,7 @@ def test_there_are_configs() -> None:
     assert names >= {"ecli_24khz", "encodec_24khz", "encodec_48khz", "musicgen_32khz"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_configs_round_trip_and_build(path: Path, tmp_path: Path) -> None:
     config = load_codec_config(path)
@@ -106,7 +107,7 @@ DELETE = object()
         ("channels", True, "channels: True is not a whole number"),
         ("normalize", 1, "normalize: 1 is not true or false"),
         ("overlap", float("nan"), "overlap: nan is not a number"),
-        ("overlap", 10**400, "overlap: 10+ is not a number"),
+        ("overlap", 10**400, "not valid YAML: a number of 401 characters"),
         ("segment_seconds", "1", "segment_seconds: '1' is not a number or null"),
         ("target_bandwidths", 6, "target_bandwidths: 6 is not a list of a number"),
         ("seanet.norm", "batch", "seanet: norm: 'batch' is not one of none, weight_norm, spectral"),
@@ -155,8 +156,8 @@ def test_time_norms_need_segments(data: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "5", "- 1", "a: [", "a: 2001-99-99", "[" * 5000, "a: !!python/object:os.system x", "\0"],
-    ids=["empty", "number", "list", "open", "date", "deep", "tag", "nul"],
+    ["", "5", "- 1", "a: [", "[" * 5000, "a: !!python/object:os.system x", "\0"],
+    ids=["empty", "number", "list", "open", "deep", "tag", "nul"],
 )
 def test_what_is_no_config_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "odd.yaml"

@@ -262,6 +262,7 @@ def test_a_short_chunk_amid_others_is_refused() -> None:
     assert "chunk 0 has fewer than 8 frames but is not at the end" in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [0, 1])
 def test_random_edits_raise_nothing_but_container_errors(version: int) -> None:
     generator = random.Random(version)

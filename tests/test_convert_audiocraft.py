@@ -293,9 +293,9 @@ LM = {"emb.0.weight": torch.zeros(3, 2), "condition_provider.x": torch.zeros(1)}
         ({"best_state": {"a": 5}}, "not a flat dictionary of tensors"),
         ({"best_state": {"encoder.x": torch.zeros(1)}}, "does not fit"),
         ({"best_state": None}, "not a flat dictionary of tensors"),
-        ({"xp.cfg": "["}, "xp.cfg: not YAML"),
+        ({"xp.cfg": "["}, "xp.cfg: not valid YAML"),
         ({"xp.cfg": "5"}, "xp.cfg: missing, or not a mapping"),
-        ({"xp.cfg": "!!python/object/apply:os.system ['true']"}, "xp.cfg: not YAML"),
+        ({"xp.cfg": "!!python/object/apply:os.system ['true']"}, "xp.cfg: not valid YAML"),
         ({"xp.cfg": " " * (1 << 20) + "a: 1"}, "larger than"),
         ({"xp.cfg": "a: &a [1, 1]\nb: [*a, *a]"}, "uses YAML aliases"),
     ],
@@ -313,8 +313,9 @@ def test_other_contents_are_named(tmp_path: Path, changes: dict[str, Any], messa
     ("seanet", "message"),
     [
         ({"activation": "Nothing"}, "activation: 'Nothing' is not a class of torch.nn"),
-        ({"n_filters": 10**12}, "cannot be built"),
-        ({"n_residual_layers": 10**9}, "a model of 4000000009 layers"),
+        ({"n_filters": 10**12}, "n_filters: 1000000000000: give 1 to 65536"),
+        ({"n_residual_layers": 10**9}, "n_residual_layers: 1000000000: give 0 to 64"),
+        ({"n_residual_layers": 60, "dilation_base": 1}, "a model of 240 layers"),
     ],
 )
 def test_configs_that_no_model_can_have_are_named(

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 from cli_samples import RATE, make_model, mono_config, write_audio
-from encodec_cli.pipeline.files import DecodeOptions, decode_file, encode_file
 
 from encodec_cli.container import CodeChunk, EcdcWriter, read_ecdc
 from encodec_cli.errors import ContainerError
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.stream.signals import decode, encode, header_for
+from encodec_cli.pipeline.decode import DecodeOptions, decode_file
+from encodec_cli.pipeline.encode import EncodeOptions, encode_file
+from encodec_cli.stream.headers import header_for
+from encodec_cli.stream.signals import decode, encode
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def packed(
 ) -> Path:
     """A file with good checksums that says what it is told to say."""
     file = io.BytesIO()
-    header = replace(header_for(model, 2), source_sample_rate=rate, source_channels=1)
+    header = replace(header_for(model.codec(), 2), source_sample_rate=rate, source_channels=1)
     writer = EcdcWriter(file, header)
     frames = -(-samples // header.hop)
     writer.write(CodeChunk(np.zeros((2, frames), np.uint16)))
@@ -39,7 +41,7 @@ def test_files_hold_what_python_computes(tmp_path: Path, model: CompressionModel
     import torch
 
     source = write_audio(tmp_path / "a.wav", 60_000)
-    report = encode_file(model, source, tmp_path / "a.ecdc", n_q=4)
+    report = encode_file(model, source, tmp_path / "a.ecdc", EncodeOptions(n_q=4))
     wav = torch.from_numpy(soundfile.read(source, dtype="float32")[0])[None]
     whole = encode(model, wav, n_q=4)
     stored = read_ecdc(tmp_path / "a.ecdc")
@@ -60,7 +62,7 @@ def test_progress_counts_up_to_the_length(tmp_path: Path, model: CompressionMode
         model,
         source,
         tmp_path / "a.ecdc",
-        n_q=1,
+        EncodeOptions(n_q=1),
         progress=lambda done, total: seen.append((done, total)),
     )
     done = [d for d, _ in seen]
@@ -102,7 +104,7 @@ def test_source_length_comes_back_at_odd_ratios(
     tmp_path: Path, model: CompressionModel, rate: int, samples: int
 ) -> None:
     source = write_audio(tmp_path / "a.wav", samples, rate=rate)
-    encode_file(model, source, tmp_path / "a.ecdc", n_q=1)
+    encode_file(model, source, tmp_path / "a.ecdc", EncodeOptions(n_q=1))
     options = DecodeOptions(sample_rate="source", encoding="float")
     report = decode_file(model, tmp_path / "a.ecdc", tmp_path / "b.wav", options)
     assert (report.samples, report.sample_rate) == (samples, rate)

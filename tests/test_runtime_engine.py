@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import torch
 from runtime_samples import weights_of
 from tiny_models import segment_model, tiny_config, tiny_model, wave
 
 from encodec_cli.checkpoints.card import read_card
-from encodec_cli.checkpoints.load import load_model
+from encodec_cli.checkpoints.modules import load_module
 from encodec_cli.config.bundled import checkpoints_folder, configs_folder
 from encodec_cli.config.codec import load_codec_config
-from encodec_cli.model.module import CompressionModel
 from encodec_cli.runtime.engine import NumpyEngine, supports
 from encodec_cli.runtime.protocol import Rows, Stepper
 from encodec_cli.runtime.weights import Weights
@@ -36,26 +34,6 @@ def stepped(stepper: Stepper, x: Rows, block: int) -> Rows:
     )
 
 
-class Torch:
-    """A model's torch engine on arrays."""
-
-    def __init__(self, model: CompressionModel) -> None:
-        self._engine = model.engine()
-
-    def run(self, side: str, x: Rows, block_frames: int | None, block: int) -> Rows:
-        stepper = getattr(self._engine, side)(block_frames)
-        state = stepper.new_state()
-        blocks = [torch.from_numpy(x[i : i + block]) for i in range(0, len(x) + 1, block)]
-        return torch.cat([stepper.step([b], [state], [b is blocks[-1]])[0] for b in blocks]).numpy()
-
-    def quantize(self, latents: Rows, n_q: int, beams: int) -> Any:
-        return self._engine.quantize(torch.from_numpy(latents), n_q, beams).numpy()
-
-    def dequantize(self, codes: Any) -> Rows:
-        found: Rows = self._engine.dequantize(torch.from_numpy(codes.astype(np.int64))).numpy()
-        return found
-
-
 @pytest.fixture(scope="module")
 def bundled() -> NumpyEngine:
     config = read_card(BUNDLED).config
@@ -72,19 +50,19 @@ def test_the_bundled_model_gives_the_codes_and_audio_of_torch(
     bundled: NumpyEngine, beams: int
 ) -> None:
     """Rounding differs, so now and then a frame of two codes equally near takes the other one."""
-    torchs, hop = Torch(load_model()), 320
+    other, hop = load_module(BUNDLED).codec().engine, 320
     x = speech()
     ours = stepped(bundled.encoder(BLOCK), x, BLOCK * hop)
-    theirs = torchs.run("encoder", x, BLOCK, BLOCK * hop)
+    theirs = stepped(other.encoder(BLOCK), x, BLOCK * hop)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
     codes = bundled.quantize(ours, 8, beams)
-    expected = torchs.quantize(theirs, 8, beams)
+    expected = other.quantize(theirs, 8, beams)
     assert codes.dtype == np.uint16
     assert codes.shape == expected.shape
     different = np.count_nonzero((codes != expected).any(0))
     assert different <= max(1, codes.shape[1] // 1000)
     audio = stepped(bundled.decoder(BLOCK), bundled.dequantize(codes), BLOCK)
-    same = torchs.run("decoder", torchs.dequantize(codes), BLOCK, BLOCK)
+    same = stepped(other.decoder(BLOCK), other.dequantize(codes), BLOCK)
     assert audio.shape == same.shape
     np.testing.assert_allclose(audio, same, rtol=0, atol=1e-5)
 
@@ -139,18 +117,19 @@ def test_coding_without_torch_stays_small() -> None:
 def test_segments_are_signals_of_their_own(make: Any) -> None:
     model = make(seanet={"lstm": 1})
     config, channels = model.config, model.channels
-    engine, other = NumpyEngine(config, weights_of(model)), Torch(model)
+    engine, other = NumpyEngine(config, weights_of(model)), model.codec().engine
     assert supports(config)
-    segments = [np.ascontiguousarray(wave(n, channels).T) for n in (60, 60, 60, 60, 60, 17)]
+    segments = [np.ascontiguousarray(wave(n, channels).T) for n in (60, 60, 17, 60, 60, 60)]
     encoder, decoder = engine.encoder(None), engine.decoder(None)
-    states = [encoder.new_state() for _ in segments]
-    latents = encoder.step(segments, states, [False] * 6)
-    audio = decoder.step(latents, states, [False] * 6)
-    for x, latent, y in zip(segments, latents, audio, strict=True):
-        expected = other.run("encoder", x, None, 10**6)
-        np.testing.assert_allclose(latent, expected, rtol=0, atol=2e-5)
-        expected = other.run("decoder", latent, None, 10**6)
-        np.testing.assert_allclose(y, expected, rtol=0, atol=2e-5)
+    states, last = [encoder.new_state() for _ in segments], [False] * 6
+    latents = encoder.step(segments, states, last)
+    audio = decoder.step(latents, states, last)
+    expected = other.encoder(None).step(segments, states, last)
+    for found, rows in zip(latents, expected, strict=True):
+        np.testing.assert_allclose(found, rows, rtol=0, atol=2e-5)
+    expected = other.decoder(None).step(latents, states, last)
+    for found, rows in zip(audio, expected, strict=True):
+        np.testing.assert_allclose(found, rows, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", ["ecli_24khz", "encodec_24khz", "encodec_48khz", "musicgen_32khz"])

@@ -9,7 +9,7 @@ import torch
 from safetensors.numpy import save_file
 from tiny_models import tiny_config, tiny_model
 
-from encodec_cli.checkpoints.load import build_and_load
+from encodec_cli.checkpoints.modules import build_and_load
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.config.tensors import codec_shapes
 from encodec_cli.errors import CheckpointError

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,9 @@ from tiny_models import segment_model, tiny_model, wave
 
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import UsageError
+from encodec_cli.model.codec import Codec, Model
 from encodec_cli.model.module import CompressionModel
+from encodec_cli.runtime.protocol import Engine, Rows, Stepper
 from encodec_cli.stream.batching import Scheduler, run_together
 from encodec_cli.stream.decoder import stream_decoder
 from encodec_cli.stream.encoder import stream_encoder
@@ -21,21 +24,48 @@ from encodec_cli.stream.encoder import stream_encoder
 LENGTHS = [1, 1000, 12, 2345, 700, 96, 3000, 1056, 55, 1999]
 
 
-def encoded(wav: NDArray[np.float32], model: CompressionModel) -> list[CodeChunk]:
+def encoded(wav: NDArray[np.float32], model: Model) -> list[CodeChunk]:
     encoder = stream_encoder(model, 3)
     chunks = [c for part in np.array_split(wav, 7, axis=1) for c in encoder.push(part)]
     return chunks + encoder.finish()
 
 
-def decoded(chunks: list[CodeChunk], model: CompressionModel) -> NDArray[np.float32]:
+def decoded(chunks: list[CodeChunk], model: Model) -> NDArray[np.float32]:
     decoder = stream_decoder(model)
     pieces = [decoder.push(chunk.codes, chunk.scale) for chunk in chunks]
     return np.concatenate([*pieces, decoder.finish()], axis=1)
 
 
-def all_of(model: CompressionModel, jobs: list[Callable[..., Any]], streams: int = 4) -> list[Any]:
+class CountingStepper:
+    """Steps with `stepper`, and notes in `sizes` how many streams at once."""
+
+    def __init__(self, stepper: Stepper, sizes: list[int]) -> None:
+        self.stepper, self.sizes = stepper, sizes
+        self.new_state = stepper.new_state
+
+    def step(self, inputs: list[Rows], states: list[Any], last: list[bool]) -> list[Rows]:
+        self.sizes.append(len(inputs))
+        return self.stepper.step(inputs, states, last)
+
+
+class CountingEngine:
+    """An engine that notes how many streams its encoder steps at once."""
+
+    streams = 4
+
+    def __init__(self, engine: Engine, block_frames: int) -> None:
+        self.sizes: list[int] = []
+        self.stepper = CountingStepper(engine.encoder(block_frames), self.sizes)
+        self.decoder, self.quantize = engine.decoder, engine.quantize
+        self.dequantize = engine.dequantize
+
+    def encoder(self, block_frames: int | None) -> Stepper:
+        return self.stepper
+
+
+def all_of(model: Model, jobs: list[Callable[..., Any]], streams: int = 4) -> list[Any]:
     results: dict[int, Any] = {}
-    for outcome in run_together(model, jobs, streams=streams):
+    for outcome in run_together(model.codec(), jobs, streams=streams):
         assert outcome.job not in results
         results[outcome.job] = outcome.result()
     return [results[i] for i in range(len(jobs))]
@@ -55,7 +85,7 @@ def test_files_of_any_lengths_are_those_done_one_by_one(
     model: Callable[[], CompressionModel],
 ) -> None:
     """In fp64, where batches round too little to change a code."""
-    codec = model().double()
+    codec = model().double().codec()
     waves = [wave(n, codec.channels, seed=n) for n in LENGTHS]
     alone = [encoded(w, codec) for w in waves]
     together = all_of(codec, [partial(encoded, w) for w in waves])
@@ -69,32 +99,28 @@ def test_files_of_any_lengths_are_those_done_one_by_one(
 
 
 def test_steps_are_gathered_and_streams_are_few() -> None:
-    model = tiny_model()
-    sizes: list[int] = []
-    stepper = model.codec().engine.encoder(1000 // 12)
-    step = stepper.step
-
-    def counting(inputs: list[Any], states: list[Any], last: list[bool]) -> list[Any]:
-        sizes.append(len(inputs))
-        return step(inputs, states, last)
-
-    stepper.step = counting  # type: ignore[method-assign]
-    all_of(model, [partial(encoded, wave(3000)) for _ in range(12)], streams=4)
-    assert max(sizes) <= 4
-    assert len(sizes) < sum(sizes)
+    codec = tiny_model().codec()
+    counting = CountingEngine(codec.engine, codec.config.chunk_frames)
+    all_of(
+        replace(codec, engine=counting),
+        [partial(encoded, wave(3000)) for _ in range(12)],
+        streams=4,
+    )
+    assert max(counting.sizes) <= 4
+    assert len(counting.sizes) < sum(counting.sizes)
 
 
 def test_an_error_is_that_of_one_job() -> None:
     model = tiny_model()
     good = wave(2500)
 
-    def bad(shared: CompressionModel) -> list[CodeChunk]:
+    def bad(shared: Codec) -> list[CodeChunk]:
         encoder = stream_encoder(shared, 3)
         encoder.push(good[:, :1500])
         raise UsageError("this one is broken")
 
     jobs = [bad if i % 3 == 1 else partial(encoded, good) for i in range(9)]
-    outcomes = {outcome.job: outcome for outcome in run_together(model, jobs, streams=3)}
+    outcomes = {outcome.job: outcome for outcome in run_together(model.codec(), jobs, streams=3)}
     assert set(outcomes) == set(range(9))
     for i, outcome in outcomes.items():
         if i % 3 == 1:
@@ -141,13 +167,13 @@ def test_leaving_early_ends_the_threads() -> None:
     before = threading.active_count()
     ended: list[int] = []
 
-    def job(number: int, shared: CompressionModel) -> None:
+    def job(number: int, shared: Codec) -> None:
         try:
             encoded(wave(50_000 if number else 10), shared)
         finally:
             ended.append(number)
 
-    outcomes = run_together(tiny_model(), [partial(job, i) for i in range(8)], streams=3)
+    outcomes = run_together(tiny_model().codec(), [partial(job, i) for i in range(8)], streams=3)
     assert next(outcomes).job == 0
     outcomes.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
@@ -155,5 +181,5 @@ def test_leaving_early_ends_the_threads() -> None:
 
 
 def test_no_jobs() -> None:
-    assert list(run_together(tiny_model(), [])) == []
+    assert list(run_together(tiny_model().codec(), [], streams=4)) == []
     assert torch.is_grad_enabled()

@@ -18,7 +18,7 @@ from encodec_cli.container import DamagedChunk, Ecdc, EcdcReader, write_ecdc
 from encodec_cli.errors import UsageError
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.stream.excerpt import part_to_decode, sample_range
-from encodec_cli.stream.seek import decoded_from, first_chunk_for
+from encodec_cli.stream.seek import DecodedFrom, first_chunk_for
 from encodec_cli.stream.signals import decode, encode
 
 RATE = 1000
@@ -113,17 +113,16 @@ def test_the_warm_up_lasts_as_long_as_the_lstm_remembers() -> None:
         model = slow_to_forget(bias)
         ecdc = random_codes(model, 80_000)
         full = decode(model, ecdc).numpy()
-        notes: list[str] = []
         chunk = first_chunk_for(model.config, ecdc.header, 75_000)
         assert chunk > 0
         chunks = EcdcReader(io.BytesIO(packed(ecdc)))
         chunks.seek(chunk)
-        part = np.concatenate([*decoded_from(model, ecdc.header, chunks, 75_000, notes)], axis=1)
+        decoded = DecodedFrom(model.codec(), ecdc.header, chunks, 75_000)
+        part = np.concatenate([*decoded], axis=1)
         error = np.abs(part[:, :5000] - full[:, 75_000:]).max()
         assert (error < 1e-3 * full.std()) == clean
-        assert bool(notes) != clean
-        if notes:
-            assert "remembers more than 64 s" in notes[0]
+        assert bool(decoded.notes) != clean
+        assert all("remembers more than 64 s" in note for note in decoded.notes)
 
 
 def packed(ecdc: Ecdc) -> bytes:
@@ -142,17 +141,11 @@ def test_losses_in_the_warm_up_are_like_those_in_a_full_decoding() -> None:
             if number >= start:
                 yield DamagedChunk(number, chunk.frames, "lost") if number in lost else chunk
 
-    full, part = (
-        np.concatenate(
-            [
-                *decoded_from(
-                    model, ecdc.header, chunks(first_chunk_for(model.config, ecdc.header, n)), n, []
-                )
-            ],
-            axis=1,
-        )
-        for n in (0, 96 * 13)
-    )
+    def decoded(first: int) -> Any:
+        past = chunks(first_chunk_for(model.config, ecdc.header, first))
+        return np.concatenate([*DecodedFrom(model.codec(), ecdc.header, past, first)], axis=1)
+
+    full, part = decoded(0), decoded(96 * 13)
     np.testing.assert_allclose(part, full[:, 96 * 13 :], rtol=0, atol=1e-5)
 
 
@@ -170,15 +163,15 @@ def test_parts_that_follow_each_other_meet() -> None:
 @pytest.mark.parametrize(
     ("start", "duration", "words"),
     [
-        (-1, None, "--start -1"),
-        (math.nan, None, "--start nan"),
-        (math.inf, None, "--start inf"),
-        (0, 0, "--duration 0"),
-        (0, -2.5, "--duration -2.5"),
-        (0, math.inf, "--duration inf"),
+        (-1, None, "start=-1"),
+        (math.nan, None, "start=nan"),
+        (math.inf, None, "start=inf"),
+        (0, 0, "duration=0"),
+        (0, -2.5, "duration=-2.5"),
+        (0, math.inf, "duration=inf"),
         (0, 1e-9, "holds no sample at 1000 Hz"),
-        (1, None, r"--start 1: lies beyond the end of the audio of 0\.500 s"),
-        (0.5, 1, r"--start 0\.5: lies beyond"),
+        (1, None, r"start=1: lies beyond the end of the audio of 0\.500 s"),
+        (0.5, 1, r"start=0\.5: lies beyond"),
     ],
 )
 def test_parts_that_cannot_be(start: float, duration: float | None, words: str) -> None:

@@ -21,11 +21,11 @@ from encodec_cli.checkpoints.foreign.export import check_hub_target, export_hub,
 from encodec_cli.checkpoints.foreign.folding import folded_config
 from encodec_cli.checkpoints.foreign.foreign import read_foreign
 from encodec_cli.checkpoints.foreign.identify import identify
-from encodec_cli.checkpoints.foreign.skeleton import skeleton
 from encodec_cli.checkpoints.safetensors_bytes import sorted_metadata
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.config.codec import CodecConfig
-from encodec_cli.errors import CheckpointError, UsageError, parameter
+from encodec_cli.config.tensors import check_shapes
+from encodec_cli.errors import CheckpointError, ConfigError, UsageError, parameter
 from encodec_cli.io.files import atomic_output, check_writable
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.model.precision import set_precision
@@ -99,22 +99,11 @@ def build_and_load(config: CodecConfig, state: dict[str, Tensor], where: str) ->
     Raises:
         CheckpointError: keys are missing or left over, shapes differ, or a weight is not finite.
     """
-    model = skeleton(config, len(state), where)
-    expected = {k: v for k, v in model.state_dict().items() if not k.endswith(_TRAINING_STATE)}
-    missing, left_over = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected)
-    if missing or left_over:
-        raise CheckpointError(
-            f"{where}: does not fit {config.name}: "
-            f"missing {_some(missing)}; left over {_some(left_over)}"
-        )
+    check_shapes(config, {name: tuple(value.shape) for name, value in state.items()}, where)
     for name, value in state.items():
-        if value.shape != expected[name].shape:
-            raise CheckpointError(
-                f"{where}: {name}: shape {tuple(value.shape)}, "
-                f"{config.name} has {tuple(expected[name].shape)}"
-            )
         if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{where}: {name}: holds numbers that are not finite")
+    model = _on_meta_device(config, where)
     weights = {name: value.float() for name, value in state.items()}
     for name, value in model.state_dict().items():
         if name.endswith("embed_avg"):  # training goes on from where the codebook stands
@@ -234,6 +223,11 @@ def folded_state(model: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:4]) or "nothing"
-    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown
+def _on_meta_device(config: CodecConfig, where: str) -> CompressionModel:
+    """The folded model of `config` without memory for its weights."""
+    try:
+        with torch.device("meta"):
+            return CompressionModel(folded_config(config))
+    except (ConfigError, RuntimeError, OverflowError, TypeError, ValueError) as error:
+        line = " ".join(str(error).split())[:160]
+        raise CheckpointError(f"{where}: {config.name}: cannot be built: {line}") from error

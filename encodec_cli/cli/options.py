@@ -83,7 +83,10 @@ LanguageModel = Annotated[
         help="v0: Meta's language model (encodec_lm_*.th); slow, smaller.",
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", "-f", help="Overwrite existing files; through links, which stay."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings.")]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON per file on stdout.")]
 Search = Annotated[
@@ -104,7 +107,8 @@ DType = Annotated[
     typer.Option("--dtype", help="bf16: half precision, faster where the device has it."),
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="CPU threads.", show_default="all cores")
+    int | None,
+    typer.Option(min=1, max=1024, metavar="N", help="CPU threads.", show_default="all cores"),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what the model runs on.")]
 OutputDir = Annotated[

@@ -17,14 +17,25 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from encodec_cli.config.choices import check_activation, check_norm
 from encodec_cli.config.schema import (
     check_at_least,
     check_choices,
     check_keys,
+    check_range,
     from_mapping,
     read_yaml,
 )
+from encodec_cli.config.sizes import MOST_NUMBERS, check_seanet_size
 from encodec_cli.errors import ConfigError, UsageError, parameter
+from encodec_cli.io.limits import (
+    MAX_CHANNELS,
+    MAX_CHUNK_SAMPLES,
+    MAX_HOP,
+    MAX_RATE_HZ,
+    MIN_RATE_HZ,
+)
+from encodec_cli.io.text import shown
 
 __all__ = [
     "MOST_BEAMS",
@@ -37,12 +48,39 @@ __all__ = [
     "load_codec_config",
 ]
 
+_NEARLY = 1 + Fraction(1, 10**9)
+_MOST_RATIOS = 32
+_MOST_WIDTH = 1 << 16
+_MOST_LAYERS = 64
+_SEANET_RANGES = (
+    ("channels", 1, MAX_CHANNELS),
+    ("dimension", 1, _MOST_WIDTH),
+    ("compress", 1, _MOST_WIDTH),
+    ("dilation_base", 1, 1024),
+    ("kernel_size", 1, 1024),
+    ("last_kernel_size", 1, 1024),
+    ("residual_kernel_size", 1, 1024),
+    ("lstm", 0, _MOST_LAYERS),
+    ("disable_norm_outer_blocks", 0, _MOST_RATIOS + 2),
+)
+_QUANTIZER_RANGES = (
+    ("dimension", 1, _MOST_WIDTH),
+    ("n_q", 1, 1024),
+    ("kmeans_iters", 1, 10_000),
+    ("threshold_ema_dead_code", 0, 1e9),
+    ("orthogonal_reg_weight", 0, 1e9),
+)
+
 Norm = Literal["none", "weight_norm", "spectral_norm", "time_group_norm", "layer_norm"]
 PadMode = Literal["reflect", "constant", "replicate"]
 
 MOST_BEAMS = 256
 """Partial code sequences that a search may keep."""
 _DEFAULT_BANDWIDTH_KBPS = 6.0
+
+
+def _is_count(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 @dataclass(frozen=True)
@@ -87,14 +125,9 @@ class SEANetConfig:
             if not isinstance(value, int):
                 object.__setattr__(self, name, tuple(value))
         check_choices(self)
-        for name in ("channels", "dimension", "compress", "dilation_base"):
-            check_at_least(self, name, 1)
-        for name in ("kernel_size", "last_kernel_size", "residual_kernel_size"):
-            check_at_least(self, name, 1)
-        for name in ("lstm", "disable_norm_outer_blocks"):
-            check_at_least(self, name, 0)
-        if not self.ratios or min(self.ratios) < 1:
-            raise ConfigError(f"ratios: {list(self.ratios)}: give at least one factor, all >= 1")
+        for name, least, most in _SEANET_RANGES:
+            check_range(self, name, least, most)
+        self._check_lists()
         widths, layers = self.widths, self.residual_layers
         if len(widths) != len(self.ratios) + 1 or min(widths) < 1:
             raise ConfigError(
@@ -118,6 +151,37 @@ class SEANetConfig:
             )
         if self.causal and self.norm == "time_group_norm":
             raise ConfigError("causal: a causal network cannot use norm: time_group_norm")
+        if self.dilation_base ** max(0, *layers, 1) > MAX_HOP * self.dilation_base:
+            raise ConfigError(
+                f"dilation_base: {self.dilation_base}: to the power of n_residual_layers, "
+                f"{max(layers)}, reaches beyond {MAX_HOP} samples"
+            )
+        check_activation("activation", self.activation, self.activation_params)
+        check_norm(self.norm, self.norm_params)
+        check_seanet_size(self)
+
+    def _check_lists(self) -> None:
+        """Before anything is computed from them: lengths, and each number by itself."""
+        if len(self.ratios) > _MOST_RATIOS:
+            raise ConfigError(f"ratios: {len(self.ratios)} factors; give at most {_MOST_RATIOS}")
+        if not self.ratios or not all(_is_count(ratio, 1, MAX_HOP) for ratio in self.ratios):
+            raise ConfigError(
+                f"ratios: {shown(list(self.ratios))}: give at least one factor, all >= 1"
+            )
+        if self.hop_length > MAX_HOP:
+            raise ConfigError(
+                f"ratios: {shown(list(self.ratios))}: give factors with a product up to {MAX_HOP}"
+            )
+        for name, least, most in (
+            ("n_filters", 1, _MOST_WIDTH),
+            ("n_residual_layers", 0, _MOST_LAYERS),
+        ):
+            value = getattr(self, name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if len(numbers) > _MOST_RATIOS + 1 or any(
+                not isinstance(n, int) or n > most for n in numbers
+            ):
+                raise ConfigError(f"{name}: {shown(value)}: give {least} to {most}")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -153,6 +217,10 @@ class SEANetDecoderConfig(SEANetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.final_activation is not None:
+            check_activation(
+                "final_activation", self.final_activation, self.final_activation_params
+            )
         if not 0.0 <= self.trim_right_ratio <= 1.0:
             raise ConfigError(f"trim_right_ratio: {self.trim_right_ratio}: give 0 to 1")
         if self.trim_right_ratio != 1.0 and not self.causal:
@@ -179,13 +247,18 @@ class QuantizerConfig:
     orthogonal_reg_max_codes: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "n_q", "kmeans_iters"):
-            check_at_least(self, name, 1)
+        for name, least, most in _QUANTIZER_RANGES:
+            check_range(self, name, least, most)
         check_at_least(self, "bins", 2)
-        check_at_least(self, "threshold_ema_dead_code", 0)
-        check_at_least(self, "orthogonal_reg_weight", 0)
         if self.bins > 65536:
-            raise ConfigError(f"bins: {self.bins}: codes are stored in 16 bits; at most 65536")
+            raise ConfigError(
+                f"bins: {shown(self.bins)}: codes are stored in 16 bits; at most 65536"
+            )
+        if self.n_q * self.bins * self.dimension > MOST_NUMBERS:
+            raise ConfigError(
+                f"n_q, bins, dimension: codebooks of {self.n_q * self.bins * self.dimension} "
+                f"numbers; at most {MOST_NUMBERS} are built"
+            )
         if self.orthogonal_reg_max_codes is not None:
             check_at_least(self, "orthogonal_reg_max_codes", 1)
         if not 0.0 <= self.decay < 1.0:
@@ -225,18 +298,25 @@ class CodecConfig:
 
     def __post_init__(self) -> None:
         if not self.name.isprintable() or not 1 <= len(self.name) <= 200:
-            raise ConfigError(f"name: {self.name!r}: give 1 to 200 printable characters")
-        if not 1000 <= self.sample_rate <= 768000:
-            raise ConfigError(f"sample_rate: {self.sample_rate}: give 1000 to 768000 Hz")
+            raise ConfigError(f"name: {shown(self.name)}: give 1 to 200 printable characters")
+        if not MIN_RATE_HZ <= self.sample_rate <= MAX_RATE_HZ:
+            raise ConfigError(
+                f"sample_rate: {shown(self.sample_rate)}: give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
+            )
         if self.segment_seconds is not None and not 0.01 <= self.segment_seconds <= 3600:
             raise ConfigError(f"segment_seconds: {self.segment_seconds}: give 0.01 to 3600")
-        check_at_least(self, "search", 1)
+        check_range(self, "search", 1, 256)
         if self.level_db is not None:
             if not -60 <= self.level_db <= 0:
                 raise ConfigError(f"level_db: {self.level_db}: give -60 to 0")
             if self.segment_seconds is not None:
                 raise ConfigError("level_db: is for whole signals; segments have normalize")
         segment, stride = self.segment_samples, self.stride_samples
+        if segment is not None and segment * self.channels > MAX_CHUNK_SAMPLES:
+            raise ConfigError(
+                f"segment_seconds: {self.segment_seconds}: segments of {segment} samples; all "
+                f"channels of one may have {MAX_CHUNK_SAMPLES}"
+            )
         # With more, a file's end could cut more than its last two segments short.
         if not 0.0 <= self.overlap <= 0.5 or (segment and stride and segment > 2 * stride):
             raise ConfigError(f"overlap: {self.overlap}: give 0 to 0.5; segments overlap in pairs")
@@ -368,7 +448,7 @@ class CodecConfig:
         # 1 part in 10^9 so that 1.1 (no exact binary) still holds a codebook of exactly 1.1 kb/s.
         if not math.isfinite(bandwidth_kbps) or bandwidth_kbps <= 0:
             raise UsageError(f"bandwidth {bandwidth_kbps:g} kb/s: give a number above 0")
-        n_q = math.floor(Fraction(bandwidth_kbps * (1 + 1e-9)) / per_codebook)
+        n_q = math.floor(Fraction(bandwidth_kbps) * _NEARLY / per_codebook)
         if not 1 <= n_q <= self.quantizer.n_q:
             raise UsageError(
                 f"bandwidth {bandwidth_kbps:g} kb/s: {self.name} codes "
@@ -398,7 +478,7 @@ class CodecConfig:
             UsageError: if it has not.
         """
         if not 1 <= n_q <= self.quantizer.n_q:
-            raise UsageError(f"{n_q} codebooks: {self.name} has 1 to {self.quantizer.n_q}")
+            raise UsageError(f"{shown(n_q)} codebooks: {self.name} has 1 to {self.quantizer.n_q}")
         return n_q
 
 

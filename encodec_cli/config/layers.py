@@ -86,7 +86,7 @@ class Convolution:
         return {
             f"{name}.conv.conv.weight": (self.outputs, self.inputs, self.kernel),
             f"{name}.conv.conv.bias": (self.outputs,),
-            **_norm_shapes(f"{name}.conv.norm", self.norm, self.outputs),
+            **_norm_shapes(f"{name}.conv.norm", self.norm, self.norm_params, self.outputs),
         }
 
 
@@ -132,7 +132,7 @@ class TransposedConvolution:
         return {
             f"{name}.convtr.convtr.weight": (self.inputs, self.outputs, self.kernel),
             f"{name}.convtr.convtr.bias": (self.outputs,),
-            **_norm_shapes(f"{name}.convtr.norm", self.norm, self.outputs),
+            **_norm_shapes(f"{name}.convtr.norm", self.norm, self.norm_params, self.outputs),
         }
 
 
@@ -186,8 +186,12 @@ class LSTM:
 Layer = Activation | Convolution | TransposedConvolution | ResidualBlock | LSTM
 
 
-def _norm_shapes(name: str, norm: Norm, channels: int) -> Shapes:
+def _norm_shapes(name: str, norm: Norm, params: dict[str, Any], channels: int) -> Shapes:
     """Weights of a norm that follows a convolution; others are folded into its weights."""
-    if norm not in ("time_group_norm", "layer_norm"):
+    affine = {"time_group_norm": "affine", "layer_norm": "elementwise_affine"}.get(norm)
+    if affine is None or not params.get(affine, True):
         return {}
-    return {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
+    shapes: Shapes = {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
+    if not params.get("bias", True):
+        del shapes[f"{name}.bias"]
+    return shapes

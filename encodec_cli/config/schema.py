@@ -8,11 +8,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
-
+from encodec_cli.config.plain_yaml import MOST_YAML_BYTES, parse_yaml
 from encodec_cli.errors import ConfigError
+from encodec_cli.io.text import shown
 
-__all__ = ["check_at_least", "check_choices", "check_keys", "from_mapping", "read_yaml"]
+__all__ = [
+    "check_at_least",
+    "check_choices",
+    "check_keys",
+    "check_range",
+    "from_mapping",
+    "read_yaml",
+]
+
+_MOST_ITEMS = 1000
+"""In a list."""
+_MOST_INTEGER = 1 << 63
 
 _Dataclass = TypeVar("_Dataclass")
 
@@ -24,12 +35,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: missing, unreadable, not YAML, or not a mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(MOST_YAML_BYTES + 1).decode()
     except OSError as error:
         raise ConfigError(f"{path}: cannot read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        line = " ".join(str(error).split())
-        raise ConfigError(f"{path}: not valid YAML: {line}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid YAML: not UTF-8 text") from error
+    data = parse_yaml(text, str(path))
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: not a mapping of keys to values")
     return data
@@ -59,7 +71,7 @@ def from_mapping(cls: type[_Dataclass], data: Mapping[str, Any], where: str) -> 
         try:
             values[name] = _coerce(value, hints[name])
         except TypeError as error:
-            raise ConfigError(f"{where}: {name}: {value!r} is not {error}") from None
+            raise ConfigError(f"{where}: {name}: {shown(value)} is not {error}") from None
     try:
         return cls(**values)
     except ConfigError as error:
@@ -74,7 +86,8 @@ def check_keys(data: Mapping[str, Any], allowed: set[str], where: str) -> None:
     """
     for key in data:
         if key not in allowed:
-            raise ConfigError(f"{where}: unknown key {key!r}; known: {', '.join(sorted(allowed))}")
+            known = ", ".join(sorted(allowed))
+            raise ConfigError(f"{where}: unknown key {shown(key)}; known: {known}")
 
 
 def check_at_least(config: Any, name: str, least: float) -> None:
@@ -85,7 +98,21 @@ def check_at_least(config: Any, name: str, least: float) -> None:
     """
     value = getattr(config, name)
     if value < least:
-        raise ConfigError(f"{name}: {value}: give at least {least}")
+        raise ConfigError(f"{name}: {shown(value)}: give at least {least}")
+
+
+def check_range(config: Any, name: str, least: float, most: float) -> None:
+    """Refuse a dataclass whose field `name` is no number, below `least` or above `most`.
+
+    Raises:
+        ConfigError: no number, or out of range; the message starts with `name`.
+    """
+    value = getattr(config, name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise ConfigError(f"{name}: {shown(value)}: give a number")
+    check_at_least(config, name, least)
+    if value > most:
+        raise ConfigError(f"{name}: {shown(value)}: give at most {most}")
 
 
 def check_choices(config: Any) -> None:
@@ -98,7 +125,7 @@ def check_choices(config: Any) -> None:
         choices = typing.get_args(hint)
         if typing.get_origin(hint) is Literal and getattr(config, name) not in choices:
             raise ConfigError(
-                f"{name}: {getattr(config, name)!r} is not one of {', '.join(choices)}"
+                f"{name}: {shown(getattr(config, name))} is not one of {', '.join(choices)}"
             )
 
 
@@ -119,6 +146,8 @@ def _coerce(value: Any, hint: Any) -> Any:
             return value
     elif origin is tuple:
         if isinstance(value, Sequence) and not isinstance(value, str):
+            if len(value) > _MOST_ITEMS:
+                raise TypeError(f"{_describe(hint)} of at most {_MOST_ITEMS}, but of {len(value)}")
             return tuple(_coerce(item, arguments[0]) for item in value)
     elif origin is dict:
         if isinstance(value, Mapping):
@@ -129,7 +158,7 @@ def _coerce(value: Any, hint: Any) -> Any:
         if number and abs(value) <= sys.float_info.max:
             return float(value)
     elif hint is int:
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST_INTEGER:
             return value
     elif hint is types.NoneType:
         if value is None:

@@ -7,7 +7,7 @@ from encodec_cli.config.layers import Shapes
 from encodec_cli.config.plan import decoder_plan, encoder_plan
 from encodec_cli.errors import CheckpointError
 
-__all__ = ["check_shapes", "codec_shapes"]
+__all__ = ["check_shapes", "codec_shapes", "expected_shapes"]
 
 
 def codec_shapes(config: CodecConfig) -> Shapes:
@@ -28,19 +28,28 @@ def codec_shapes(config: CodecConfig) -> Shapes:
     }
 
 
+def expected_shapes(config: CodecConfig, tensors: int, where: str) -> Shapes:
+    """`codec_shapes` for a file of so many tensors.
+
+    Raises:
+        CheckpointError: far too few; to plan what the config says could cost endless memory.
+    """
+    seanet = config.seanet
+    layers = config.quantizer.n_q + sum(seanet.residual_layers) + seanet.lstm + len(seanet.ratios)
+    if layers > max(tensors, 1):
+        raise CheckpointError(
+            f"{where}: does not fit {config.name}: a model of {layers} layers, {tensors} tensors"
+        )
+    return codec_shapes(config)
+
+
 def check_shapes(config: CodecConfig, found: Mapping[str, tuple[int, ...]], where: str) -> None:
     """Refuse tensors of these names and shapes for the codec of `config`.
 
     Raises:
         CheckpointError: some are missing or left over, or shapes differ; `where` names the file.
     """
-    seanet = config.seanet
-    layers = config.quantizer.n_q + sum(seanet.residual_layers) + seanet.lstm + len(seanet.ratios)
-    if layers > max(len(found), 1):  # to plan it could cost endless memory
-        raise CheckpointError(
-            f"{where}: does not fit {config.name}: a model of {layers} layers, {len(found)} tensors"
-        )
-    expected = codec_shapes(config)
+    expected = expected_shapes(config, len(found), where)
     missing, left_over = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected)
     if missing or left_over:
         raise CheckpointError(

@@ -247,7 +247,7 @@ class Header:
         if not 1 <= n_q <= self.codebooks:
             raise UsageError(
                 f"holds {self.codebooks} codebooks ({self.bandwidth_kbps:g} kb/s), not {n_q}; "
-                "ask for at most that"
+                f"ask for 1 to {self.codebooks}"
             )
         return n_q
 

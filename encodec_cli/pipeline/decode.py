@@ -66,7 +66,8 @@ def decode_file(
 ) -> DecodeReport:
     """Decode an `.ecdc` file into audio; `lm` is the language model for files that need one.
 
-    With more than one thread, decoding and writing go side by side, unless `source` is a pipe.
+    With more than one thread, reading, decoding and writing go side by side, unless `source` is a
+    pipe.
 
     Raises:
         EncodecCliError: see `EcdcReader`, `check_same_model`, `open_audio_writer`; damage, unless
@@ -116,11 +117,14 @@ def decode_chunks(
     try:
         check_same_model(codec, reader.header)
         n_q = reader.header.choose_codebooks(options.bandwidth, options.n_q)
-        codes = _StoredCodes(reader, codec.config.check_codebooks(n_q), options.conceal)
+        codes = _StoredCodes(
+            reader, codec.config.check_codebooks(n_q), options.conceal, ahead=threads > 1
+        )
         rate = _output_rate(reader, options)
         part = part_to_decode(reader, options.start, options.duration, rate)
         with ExitStack() as stack:
-            decoded = DecodedFrom(codec, reader.header, codes.since(codec, part.begin), part.begin)
+            chunks = stack.enter_context(closing(codes.since(codec, part.begin)))
+            decoded = DecodedFrom(codec, reader.header, chunks, part.begin)
             to_write = _blocks_to_write(codec, reader, decoded, part, rate, options)
             blocks: Iterator[Samples] = stack.enter_context(closing(to_write))
             if not alone:
@@ -212,17 +216,18 @@ class _StoredCodes:
     reader: ChunkSource
     n_q: int
     conceal: bool
+    ahead: bool  # whether there is a thread to read in
     _fatal: list[str] = field(default_factory=list)
     _ignored: int = 0  # problems that lie before what is decoded
 
-    def since(self, codec: Codec, first: int) -> Iterator[Chunk]:
+    def since(self, codec: Codec, first: int) -> Generator[Chunk, None, None]:
         """Chunks from the one to start with for sample `first`; damaged ones only if concealed.
 
-        Codes that a language model compressed are read while those before are decoded; not from
-        pipes, which nobody could interrupt.
+        Codes that a language model compressed are read `ahead`, while those before are decoded; not
+        from pipes, which nobody could interrupt.
         """
         start = first_chunk_for(codec.config, self.reader.header, first)
-        ahead = self.reader.header.lm and self.reader.seekable
+        ahead = self.ahead and self.reader.header.lm and self.reader.seekable
         with prefetched(self.reader) if ahead else nullcontext(iter(self.reader)) as stored:
             yield from self._read(stored, start)
 

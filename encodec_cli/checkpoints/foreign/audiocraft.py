@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import Tensor
 
 from encodec_cli.checkpoints.foreign.identify import describe_tensors
@@ -18,12 +17,12 @@ from encodec_cli.checkpoints.foreign.meta import rename_meta_state
 from encodec_cli.checkpoints.foreign.naming import with_name
 from encodec_cli.checkpoints.foreign.torch_file import plain_config, plain_tensors
 from encodec_cli.config.codec import CodecConfig
+from encodec_cli.config.plain_yaml import parse_yaml
 from encodec_cli.errors import CheckpointError, ConfigError
 
 __all__ = ["CONFIG_KEY", "audiocraft_config", "read_audiocraft"]
 
 CONFIG_KEY = "xp.cfg"
-_MOST_CONFIG_CHARACTERS = 1 << 20
 _MOST_REFERENCES = 10
 _REFERENCE = re.compile(r"^\$\{([A-Za-z0-9_.]+)\}$")
 # What decides how the weights are used; wrong guesses would go unnoticed or fail obscurely.
@@ -133,15 +132,7 @@ def _segment_seconds(
 
 def _parse(text: Any, where: str) -> Mapping[str, Any]:
     if isinstance(text, str):
-        if len(text) > _MOST_CONFIG_CHARACTERS:
-            raise ConfigError(f"{where}: larger than {_MOST_CONFIG_CHARACTERS} characters")
-        try:
-            # Aliases could make a small text an endless mapping; audiocraft writes none.
-            if any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, yaml.SafeLoader)):
-                raise ConfigError(f"{where}: uses YAML aliases; write out what they stand for")
-            text = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())[:200]}") from error
+        text = parse_yaml(text, where)
     if not isinstance(text, Mapping):
         raise ConfigError(f"{where}: missing, or not a mapping of keys to values")
     return text

@@ -21,9 +21,9 @@ from encodec_cli.checkpoints.foreign.huggingface import (
 )
 from encodec_cli.checkpoints.foreign.identify import HUB_CONFIG, Layout, refuse_start
 from encodec_cli.checkpoints.foreign.meta import meta_identity, read_meta
-from encodec_cli.checkpoints.foreign.skeleton import skeleton
 from encodec_cli.checkpoints.foreign.torch_file import load_torch_file, plain_tensors
 from encodec_cli.config.codec import CodecConfig
+from encodec_cli.config.tensors import expected_shapes
 from encodec_cli.errors import CheckpointError, ConfigError
 
 __all__ = ["Foreign", "read_foreign"]
@@ -133,7 +133,7 @@ def _hub(
         config = codec_config(read_hub_config(place), state, str(place))
     except ConfigError as error:
         raise CheckpointError(error.args[0]) from error
-    ours = skeleton(config, len(state), str(place)).state_dict()
+    ours = expected_shapes(config, len(state), str(place))
     return _foreign(path, files, config, rename_hub_state(state, ours), "unstated", identity)
 
 

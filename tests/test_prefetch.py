@@ -1,4 +1,4 @@
-"""Chunks read ahead: the same audio, errors in turn, and nothing left behind."""
+"""Items made ahead: the same audio, errors in turn, and nothing left behind."""
 
 import os
 import signal
@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,17 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import torch
 from cli_samples import PATIENCE_SECONDS, make_model, mono_config, stereo_config
 from ecdc_samples import make_ecdc
-from encodec_cli.pipeline.files import DecodeOptions, decode_file
 from numpy.typing import NDArray
 from test_container_v0_lm import FakeModel
 
 from encodec_cli.container import v0_header, write_ecdc
 from encodec_cli.errors import ContainerError
+from encodec_cli.model.codec import Codec, Model
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.pipeline.prefetch import ahead
+from encodec_cli.pipeline.decode import DecodeOptions, decode_file
+from encodec_cli.pipeline.prefetch import prefetched
 from encodec_cli.pipeline.reports import DecodeReport
 from encodec_cli.stream.batching import run_together
 
@@ -42,10 +41,11 @@ def test_items_come_in_order_each_made_while_the_one_before_is_in_use() -> None:
             yield i
 
     got = []
-    for item in ahead(items()):
-        got.append(item)
-        if item == 1:
-            assert asked.wait(PATIENCE_SECONDS)
+    with prefetched(items()) as ahead:
+        for item in ahead:
+            got.append(item)
+            if item == 1:
+                assert asked.wait(PATIENCE_SECONDS)
 
     assert got == [i for i, _ in made] == list(range(5))
     assert threading.get_ident() not in {thread for _, thread in made}
@@ -57,17 +57,17 @@ def test_errors_come_in_turn(error: type[BaseException]) -> None:
         yield 1
         raise error("broken")
 
-    got = ahead(items())
     before = threading.active_count()
-
-    assert next(got) == 1
-    with pytest.raises(error, match="broken"):
-        next(got)
+    with prefetched(items()) as got:
+        assert next(got) == 1
+        with pytest.raises(error, match="broken"):
+            next(got)
     assert threading.active_count() == before
-    assert list(ahead([])) == []
+    with prefetched([]) as got:
+        assert list(got) == []
 
 
-def test_to_close_early_ends_the_thread_after_the_item_at_hand() -> None:
+def test_to_leave_early_ends_the_thread_after_the_item_at_hand() -> None:
     made = []
 
     def items() -> Iterator[int]:
@@ -76,23 +76,14 @@ def test_to_close_early_ends_the_thread_after_the_item_at_hand() -> None:
             yield i
 
     before = threading.active_count()
-    got = ahead(items())
-    assert next(got) == 0
-    got.close()
+    with prefetched(items()) as got:
+        assert next(got) == 0
 
     assert threading.active_count() == before
     assert made == [0, 1]
 
 
 # ---- files with a language model
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    torch.set_num_threads(2)
-    yield
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(1)
 
 
 class Watched(FakeModel):
@@ -128,86 +119,56 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[CompressionMod
     return model, path
 
 
-def decoded(model: CompressionModel, path: Path, **options: Any) -> tuple[DecodeReport, Any]:
-    options.setdefault("lm", FakeModel())
+def decoded(
+    model: Model, path: Path, *, threads: int = 1, lm: FakeModel | None = None, **options: Any
+) -> tuple[DecodeReport, Any]:
     target = path.with_suffix(f".{threading.get_ident()}.wav")
     choice = DecodeOptions(encoding="float", force=True, **options)
-    report = decode_file(model, path, target, choice)
+    report = decode_file(model, path, target, choice, lm=lm or FakeModel(), threads=threads)
     return report, soundfile.read(target, dtype="float32")[0]
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(2)
-
-
 @pytest.mark.parametrize("part", [{}, {"start": 1.5}, {"start": 0.3, "duration": 1.1}], ids=str)
-@pytest.mark.usefixtures("two_threads")
 def test_the_audio_is_the_same(pair: tuple[CompressionModel, Path], part: dict[str, float]) -> None:
     watched, before = Watched(), threading.active_count()
-    _, found = decoded(*pair, lm=watched, **part)
+    _, found = decoded(*pair, threads=2, lm=watched, **part)
     assert threading.active_count() == before
     assert watched.threads
     assert threading.get_ident() not in watched.threads
 
     watched = Watched()
-    with one_thread():
-        _, expected = decoded(*pair, lm=watched, **part)
+    _, expected = decoded(*pair, lm=watched, **part)
     assert watched.threads == {threading.get_ident()}
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.usefixtures("two_threads")
-def test_the_codec_leaves_one_of_three_threads(
-    pair: tuple[CompressionModel, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, path = pair
-    seen = set()
-    dequantize = model.codec().engine.dequantize
-
-    def watching(codes: torch.Tensor) -> torch.Tensor:
-        seen.add(torch.get_num_threads())
-        return dequantize(codes)
-
-    monkeypatch.setattr(model.codec().engine, "dequantize", watching)
-    torch.set_num_threads(3)
-    decoded(model, path)
-    assert torch.get_num_threads() == 3
-    torch.set_num_threads(2)
-    assert seen == {2}
-
-
-@pytest.mark.usefixtures("two_threads")
 def test_a_file_cut_off_fails_or_is_concealed_as_ever(pair: tuple[CompressionModel, Path]) -> None:
     model, path = pair
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 5 // 8])
     before = threading.active_count()
 
-    def outcomes() -> tuple[str, Any, Any, Any]:
+    def outcomes(threads: int) -> tuple[str, Any, Any, Any]:
         with pytest.raises(ContainerError) as failure:
-            decoded(model, path)
-        whole, audio = decoded(model, path, conceal=True)
+            decoded(model, path, threads=threads)
+        whole, audio = decoded(model, path, threads=threads, conceal=True)
         # Damage that lies after what is decoded is nobody's business.
-        part, _ = decoded(model, path, conceal=True, duration=1.0)
+        part, _ = decoded(model, path, threads=threads, conceal=True, duration=1.0)
         return str(failure.value), whole.damage, part.damage, audio
 
-    *found, audio = outcomes()
-    with one_thread():
-        *expected, same = outcomes()
+    *found, audio = outcomes(2)
+    *expected, same = outcomes(1)
 
     assert found == expected
     assert "truncated" in found[0]
     assert found[1]
     assert not found[2]
-    np.testing.assert_allclose(audio, same, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(audio, same)
     assert threading.active_count() == before
 
 
-@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("threads", [1, 2])
 def test_nothing_goes_on_after_an_error_of_the_decoder(
-    pair: tuple[CompressionModel, Path], monkeypatch: pytest.MonkeyPatch
+    pair: tuple[CompressionModel, Path], threads: int
 ) -> None:
     model, path = pair
     before = threading.active_count()
@@ -217,31 +178,35 @@ def test_nothing_goes_on_after_an_error_of_the_decoder(
 
     with pytest.raises(RuntimeError, match="no more") as failure:
         decode_file(
-            model, path, path.with_suffix(".wav"), DecodeOptions(lm=FakeModel()), progress=fails
+            model,
+            path,
+            path.with_suffix(".wav"),
+            DecodeOptions(),
+            lm=FakeModel(),
+            threads=threads,
+            progress=fails,
         )
     # While the error, with all that its frames hold, is still there.
     assert threading.active_count() == before
-    assert torch.get_num_threads() == 2
     assert failure.traceback
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.usefixtures("two_threads")
 def test_many_files_read_in_their_own_threads(pair: tuple[CompressionModel, Path]) -> None:
     model, path = pair
     _, expected = decoded(model, path)
     models = [Watched() for _ in range(4)]
     own: dict[int, int] = {}
 
-    def job(number: int, shared: CompressionModel) -> Any:
+    def job(number: int, shared: Codec) -> Any:
         own[number] = threading.get_ident()
         return decoded(shared, path, lm=models[number])[1]
 
     jobs = [partial(job, number) for number in range(4)]
-    for outcome in run_together(model, jobs, streams=2):
+    for outcome in run_together(model.codec(), jobs, streams=2):
         np.testing.assert_allclose(outcome.result(), expected, rtol=0, atol=1e-6)
         assert models[outcome.job].threads == {own[outcome.job]}
-    outcomes = run_together(model, jobs, streams=2)
+    outcomes = run_together(model.codec(), jobs, streams=2)
     before = threading.active_count()
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined]
@@ -251,15 +216,14 @@ def test_many_files_read_in_their_own_threads(pair: tuple[CompressionModel, Path
 PROGRAM = """
 import sys
 from pathlib import Path
-import torch
 from cli_samples import make_model, mono_config
 from dataclasses import replace
 from test_container_v0_lm import FakeModel
-from encodec_cli.pipeline.files import DecodeOptions, decode_file
-torch.set_num_threads(2)
+from encodec_cli.pipeline.decode import DecodeOptions, decode_file
 model = make_model(replace(mono_config(), name="encodec_24khz"))
 print("ready", flush=True)
-decode_file(model, Path(sys.argv[1]), Path(sys.argv[2]), DecodeOptions(lm=FakeModel()))
+source, target = map(Path, sys.argv[1:])
+decode_file(model, source, target, DecodeOptions(), lm=FakeModel(), threads=2)
 """
 
 
@@ -279,9 +243,9 @@ def test_ctrl_c_ends_a_wait_for_a_pipe(tmp_path: Path) -> None:
     )
     try:
         assert process.stdout is not None
-        process.stdout.readline()
+        assert process.stdout.readline() == b"ready\n"
         data = path.read_bytes()
-        with fifo.open("wb", buffering=0) as pipe:
+        with fifo.open("r+b", buffering=0) as pipe:  # for reading too: it waits for no reader
             pipe.write(data[: len(data) // 2])
             while not list(tmp_path.glob(".a.wav*")):  # the first blocks are written
                 assert process.poll() is None
