@@ -1,10 +1,13 @@
 """Which code model a file's chunks are coded with, or which one an encoder is to use."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from encodec_cli.container.header import Header
 from encodec_cli.container.payload import ChunkCoder
 from encodec_cli.errors import ContainerError, parameter
 
-__all__ = ["check_coder", "find_coder", "has_coder"]
+__all__ = ["check_coder", "coder_for", "find_coder", "require_coder", "suits"]
 
 
 def check_coder(header: Header, coder: ChunkCoder) -> ChunkCoder:
@@ -19,7 +22,7 @@ def check_coder(header: Header, coder: ChunkCoder) -> ChunkCoder:
             f"coded with code model {_short(named)}, but the one given is {_short(coder.sha256)}; "
             f"name its file with {parameter('code_model')}"
         )
-    if coder.codebooks < header.codebooks or coder.bins > 1 << header.bits:
+    if not suits(header, coder):
         raise ContainerError(
             f"{header.codebooks} codebooks of {header.bits} bits: code model {_short(named)} has "
             f"{coder.codebooks} of {coder.bins} codes; is the file damaged?"
@@ -27,24 +30,51 @@ def check_coder(header: Header, coder: ChunkCoder) -> ChunkCoder:
     return coder
 
 
-def find_coder(header: Header) -> ChunkCoder:
-    """The code model that `header` names, from those that ship with the package.
+def suits(header: Header, coder: ChunkCoder) -> bool:
+    """Whether `coder` knows as many codebooks, and gives no codes beyond their bits."""
+    return coder.codebooks >= header.codebooks and coder.bins <= 1 << header.bits
+
+
+def find_coder(header: Header, files: Sequence[Path] = ()) -> ChunkCoder | None:
+    """The code model that `header` names: from `files`, else from those of the package.
+
+    None if it is not there.
+
+    Raises:
+        CheckpointError: a file cannot be read.
+    """
+    from encodec_cli.entropy.library import code_model_named
+
+    if header.code_model is None:
+        return None
+    found = code_model_named(header.code_model[:16], files)
+    return None if found is None else found.model
+
+
+def coder_for(header: Header, model_sha256: str, files: Sequence[Path]) -> ChunkCoder | None:
+    """The code model for new codes of `header`, which the audio model of this hash makes.
+
+    None if there is none, or it has fewer codebooks. See `find_coder`.
+    """
+    from encodec_cli.entropy.library import code_model_of
+
+    found = code_model_of(model_sha256, files)
+    return found.model if found is not None and suits(header, found.model) else None
+
+
+def require_coder(header: Header, files: Sequence[Path] = ()) -> ChunkCoder:
+    """As `find_coder`.
 
     Raises:
         ContainerError: it is not there.
     """
-    raise ContainerError(
-        f"coded with code model {_short(header.code_model)} of {header.model}, which is not here; "
-        f"name its file with {parameter('code_model')}"
-    )
-
-
-def has_coder(header: Header) -> bool:
-    """Whether `find_coder` would find what `header` needs, if it needs anything."""
-    try:
-        return header.code_model is None or check_coder(header, find_coder(header)) is not None
-    except ContainerError:
-        return False
+    found = find_coder(header, files)
+    if found is None:
+        raise ContainerError(
+            f"coded with code model {_short(header.code_model)} of {header.model}, which is not "
+            f"here; name its file with {parameter('code_model')}"
+        )
+    return found
 
 
 def _short(digits: str | None) -> str:

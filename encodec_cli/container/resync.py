@@ -30,10 +30,10 @@ _SCAN_BYTES = 1 << 24  # how far one gap is searched
 _SHIFTED_CHUNKS = 16  # chunks looked for by an index that the bytes no longer agree with
 # Effort after damage, for a whole file: a start capital, and an income for every byte read, so
 # that a hostile file takes time in proportion to its length.
-_HEADS = 100_000  # looked at closely
-_BYTES_PER_HEAD = 16
-_TRIES = 100_000  # checksums computed
-_BYTES_PER_TRY = 16
+_HEADS = 50_000  # looked at closely
+_BYTES_PER_HEAD = 32
+_TRIES = 50_000  # checksums computed
+_BYTES_PER_TRY = 32
 _EFFORT = 1 << 28  # bytes checksummed
 _EFFORT_PER_BYTE = 16
 

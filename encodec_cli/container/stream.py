@@ -3,7 +3,7 @@
 file ---- EcdcReader ----> CodeChunk, CodeChunk, DamagedChunk, ... ---- EcdcWriter ----> file
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from encodec_cli.container import v1_records, v2_header
 from encodec_cli.container.chunked_reader import ChunkedReader
-from encodec_cli.container.coders import check_coder, find_coder
+from encodec_cli.container.coders import check_coder, require_coder
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.payload import ChunkCoder, StoredChunk, payloads_for
@@ -62,6 +62,7 @@ class EcdcReader:
         lm: CodeModel | None = None,
         legacy: Legacy | None = None,
         coder: ChunkCoder | None = None,
+        code_models: Sequence[Path] = (),
         prove: bool = False,
     ) -> None:
         """Read the header from where the binary `file` stands; it stays open afterwards.
@@ -71,12 +72,14 @@ class EcdcReader:
             lm: the language model for files that need one; without it they open, but have no
                 codes to iterate over.
             legacy: the program that wrote the file, if its layout differs from format 0.
-            coder: the code model for files that name one; unless given, it is looked for among
-                those of the package when the first chunk is asked for.
+            coder: the code model for files that name one; unless given, it is looked for when
+                the first chunk is asked for.
+            code_models: files to look for it in, before those of the package.
             prove: code the codes of a code model again, and call chunks damaged where that does
                 not give their bytes.
         """
         self.coder = coder
+        self._code_models = code_models
         self._source = source = ByteSource(file)
         version, json_bytes = read_prefix(source, legacy)
         self._reader: Reader
@@ -180,7 +183,7 @@ class EcdcReader:
 
     def _find_coder(self, header: Header) -> ChunkCoder:
         if self.coder is None:
-            self.coder = find_coder(header)
+            self.coder = require_coder(header, self._code_models)
         return check_coder(header, self.coder)
 
 
@@ -223,7 +226,7 @@ class EcdcWriter:
             self._writer = V0Writer(file, header, lm)
             return
         if header.code_model is not None:
-            coder = check_coder(header, coder or find_coder(header))
+            coder = check_coder(header, coder or require_coder(header))
         payloads = payloads_for(header, coder)
         build = v1_records.build_header if header.version == 1 else v2_header.build_header
         framing = V1Framing if header.version == 1 else V2Framing

@@ -1,10 +1,11 @@
 """What can be done to an `.ecdc` file without a model: peel, summarise, verify."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import BinaryIO
 
-from encodec_cli.container.coders import has_coder
+from encodec_cli.container.coders import find_coder
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.payload import ChunkCoder, StoredChunk
@@ -156,19 +157,21 @@ def _summarize_size(reader: EcdcReader) -> Summary:
     )
 
 
-def verify(file: BinaryIO, *, coder: ChunkCoder | None = None) -> list[str]:
+def verify(
+    file: BinaryIO, *, coder: ChunkCoder | None = None, code_models: Sequence[Path] = ()
+) -> list[str]:
     """Everything that is wrong with a file, one line each; empty if it is intact.
 
     In formats 1 and 2 checksums cover every byte. What a code model made smaller is decoded and
-    coded again as well, if the code model is there, in the package or as `coder`. Format 0 has no
-    checksums, so only its structure is checked, and of language-model codes only whether their
-    size is possible.
+    coded again as well, if the code model is there; `coder` and `code_models` are those of
+    `EcdcReader`. Format 0 has no checksums, so only its structure is checked, and of
+    language-model codes only whether their size is possible.
     """
     try:
-        reader = EcdcReader(file, coder=coder, prove=True)
+        reader = EcdcReader(file, coder=coder, code_models=code_models, prove=True)
         if reader.header.lm:
             return list(_summarize_size(reader).problems)
-        there = coder is not None or has_coder(reader.header)
+        there = coder is not None or find_coder(reader.header, code_models) is not None
         return list(_summarize(reader, reader if there else reader.stored()).problems)
     except ContainerError as error:
         return [str(error)]
