@@ -5,9 +5,17 @@ from pathlib import Path
 
 from encodec_cli.container.header import Header
 from encodec_cli.container.payload import ChunkCoder
-from encodec_cli.errors import ContainerError, parameter
+from encodec_cli.errors import ContainerError, UsageError, parameter
 
-__all__ = ["check_coder", "coder_for", "find_coder", "require_coder", "suits"]
+__all__ = [
+    "check_coder",
+    "code_model_files",
+    "coder_for",
+    "describe_code_model",
+    "find_coder",
+    "require_coder",
+    "suits",
+]
 
 
 def check_coder(header: Header, coder: ChunkCoder) -> ChunkCoder:
@@ -28,6 +36,48 @@ def check_coder(header: Header, coder: ChunkCoder) -> ChunkCoder:
             f"{coder.codebooks} of {coder.bins} codes; is the file damaged?"
         )
     return coder
+
+
+def code_model_files(
+    named: Path | None, model_file: Path | None, model_sha256: str | None = None
+) -> tuple[Path, ...]:
+    """Files to look for code models in: the one that was `named`, then the one beside the model.
+
+    Raises:
+        UsageError: the named one is for another audio model than that of `model_sha256`.
+        CheckpointError: it cannot be read.
+    """
+    from encodec_cli.entropy.library import beside, load_code_model
+
+    found = [] if named is None else [named]
+    if named is not None:
+        model = load_code_model(named)
+        if model_sha256 is not None and model.model_sha256 != model_sha256:
+            raise UsageError(
+                f"{named}: a code model for the audio model with SHA-256 "
+                f"{model.model_sha256[:12]}..., not {model_sha256[:12]}..."
+            )
+    own = None if model_file is None else beside(model_file)
+    return (*found, *([] if own is None else [own]))
+
+
+def describe_code_model(model_file: Path, model_sha256: str) -> dict[str, str | int] | None:
+    """Path, hash, bytes and codebooks of the code model that `coder_for` would find.
+
+    Raises:
+        CheckpointError: a file cannot be read.
+    """
+    from encodec_cli.entropy.library import code_model_of
+
+    found = code_model_of(model_sha256, code_model_files(None, model_file))
+    if found is None:
+        return None
+    return {
+        "path": str(found.path),
+        "sha256": found.model.sha256,
+        "bytes": found.path.stat().st_size,
+        "codebooks": found.model.codebooks,
+    }
 
 
 def suits(header: Header, coder: ChunkCoder) -> bool:

@@ -60,6 +60,11 @@ class Summary:
         """Real rate in kb/s: all bytes of the file over its duration; 0 if nothing plays."""
         return self.file_bytes * 8 / self.duration / 1000 if self.duration else 0.0
 
+    @property
+    def payload_kbps(self) -> float:
+        """kb/s that codes and scales take in the file; 0 in format 0."""
+        return self.payload_bytes * 8 / self.duration / 1000 if self.duration else 0.0
+
 
 def peel(reader: EcdcReader, target: BinaryIO, codebooks: int) -> Header:
     """Lower the bandwidth: copy what `reader` has opened with only its coarsest `codebooks`.
