@@ -84,7 +84,7 @@ def test_codebooks_follow_from_the_bandwidth() -> None:
     assert model.config.choose_codebooks() == 3  # 6 kb/s is more than there is
     assert model.config.choose_codebooks(bandwidth=0.7) == 2
     assert model.config.choose_codebooks(n_q=1) == 1
-    with pytest.raises(UsageError, match="give --bandwidth or --n-q, not both"):
+    with pytest.raises(UsageError, match="give bandwidth or n_q, not both"):
         model.config.choose_codebooks(bandwidth=1, n_q=1)
     with pytest.raises(UsageError, match="4 codebooks: tiny has 1 to 3"):
         encode(model, torch.zeros(1, 9), n_q=4)

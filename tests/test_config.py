@@ -36,6 +36,7 @@ def test_there_are_configs() -> None:
     assert names >= {"ecli_24khz", "encodec_24khz", "encodec_48khz", "musicgen_32khz"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_configs_round_trip_and_build(path: Path, tmp_path: Path) -> None:
     config = load_codec_config(path)

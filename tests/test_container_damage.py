@@ -279,6 +279,7 @@ def varied(data: bytes, generator: random.Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [0, 1])
 def test_random_edits_raise_nothing_but_container_errors(version: int) -> None:
     generator = random.Random(version)

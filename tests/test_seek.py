@@ -163,15 +163,15 @@ def test_parts_that_follow_each_other_meet() -> None:
 @pytest.mark.parametrize(
     ("start", "duration", "words"),
     [
-        (-1, None, "--start -1"),
-        (math.nan, None, "--start nan"),
-        (math.inf, None, "--start inf"),
-        (0, 0, "--duration 0"),
-        (0, -2.5, "--duration -2.5"),
-        (0, math.inf, "--duration inf"),
+        (-1, None, "start=-1"),
+        (math.nan, None, "start=nan"),
+        (math.inf, None, "start=inf"),
+        (0, 0, "duration=0"),
+        (0, -2.5, "duration=-2.5"),
+        (0, math.inf, "duration=inf"),
         (0, 1e-9, "holds no sample at 1000 Hz"),
-        (1, None, r"--start 1: lies beyond the end of the audio of 0\.500 s"),
-        (0.5, 1, r"--start 0\.5: lies beyond"),
+        (1, None, r"start=1: lies beyond the end of the audio of 0\.500 s"),
+        (0.5, 1, r"start=0\.5: lies beyond"),
     ],
 )
 def test_parts_that_cannot_be(start: float, duration: float | None, words: str) -> None:

@@ -142,6 +142,7 @@ def killed_at(
             finish(trainer)
 
 
+@pytest.mark.slow
 def test_killed_runs_go_on_to_the_same_bits(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +175,7 @@ def test_killed_runs_go_on_to_the_same_bits(
         assert not list(trainer.folder.glob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_finished_run_started_again_does_nothing(recipe: Path) -> None:
     first = finish(make(configured(recipe), recipe))
     before = first.checkpoint.read_bytes(), log_of(first.folder)
@@ -183,6 +185,7 @@ def test_a_finished_run_started_again_does_nothing(recipe: Path) -> None:
     assert (first.checkpoint.read_bytes(), log_of(first.folder)) == before
 
 
+@pytest.mark.slow
 def test_a_longer_recipe_goes_on(recipe: Path) -> None:
     finish(make(configured(recipe), recipe))
     longer = make(configured(recipe, steps=14), recipe)
@@ -190,6 +193,7 @@ def test_a_longer_recipe_goes_on(recipe: Path) -> None:
     assert finish(longer).step == 14
 
 
+@pytest.mark.slow
 def test_training_learns(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # From torch's own weights: the linear start leaves too little to learn of a tone.
     monkeypatch.setattr(loop, "initialize", lambda model, batches: None)
@@ -212,6 +216,7 @@ def test_training_learns(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < quality["6.4 kb/s"]["perplexity"] <= 1
 
 
+@pytest.mark.slow
 def test_the_adversary_joins_when_told(recipe: Path) -> None:
     trainer = make(configured(recipe), recipe)
     assert trainer.take.discriminator is not None
@@ -225,6 +230,7 @@ def test_the_adversary_joins_when_told(recipe: Path) -> None:
             assert ("adversarial" in record) == ("discriminator" in record) == (trainer.step > 8)
 
 
+@pytest.mark.slow
 def test_quantizer_dropout_is_over_the_target_bandwidths(
     recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +249,7 @@ def test_quantizer_dropout_is_over_the_target_bandwidths(
     assert min(seen.count(n) for n in (1, 2, 4)) > 20
 
 
+@pytest.mark.slow
 def test_the_checkpoint_is_the_average_and_says_what_it_is(recipe: Path) -> None:
     trainer = finish(make(configured(recipe, name="renamed"), recipe))
     card = read_card(trainer.checkpoint)
@@ -260,6 +267,7 @@ def test_the_checkpoint_is_the_average_and_says_what_it_is(recipe: Path) -> None
     ]
 
 
+@pytest.mark.slow
 def test_warm_start_begins_with_the_weights_and_keeps_the_codebooks(
     recipe: Path, tmp_path: Path
 ) -> None:
@@ -286,6 +294,7 @@ def test_warm_start_begins_with_the_weights_and_keeps_the_codebooks(
         assert float(moved) < 0.5, name
 
 
+@pytest.mark.slow
 def test_warm_start_refuses_another_config(recipe: Path, tmp_path: Path) -> None:
     source = finish(make(configured(recipe), recipe))
     other = CODEC | {"quantizer": {"n_q": 5, "bins": 16}}
@@ -295,6 +304,7 @@ def test_warm_start_refuses_another_config(recipe: Path, tmp_path: Path) -> None
         make(config, recipe)
 
 
+@pytest.mark.slow
 def test_warm_start_takes_the_mean_of_several(recipe: Path, tmp_path: Path) -> None:
     sources = [
         finish(make(configured(recipe, seed=seed, output=str(tmp_path / f"s{seed}")), recipe))
@@ -309,6 +319,7 @@ def test_warm_start_takes_the_mean_of_several(recipe: Path, tmp_path: Path) -> N
             torch.testing.assert_close(value, mean, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_decoder_only_leaves_the_codes_alone(recipe: Path, tmp_path: Path) -> None:
     source = finish(make(configured(recipe), recipe))
     config = configured(
@@ -331,6 +342,7 @@ def test_decoder_only_needs_a_model_to_start_from(recipe: Path) -> None:
         configured(recipe, decoder_only=True)
 
 
+@pytest.mark.slow
 def test_a_step_neither_reads_from_its_device_nor_leaves_it(recipe: Path) -> None:
     """On a device without numbers the host cannot wait for one, and no CPU tensor fits in."""
     config = configured(
@@ -354,6 +366,7 @@ def test_a_step_neither_reads_from_its_device_nor_leaves_it(recipe: Path) -> Non
     assert len(losses) == 9
 
 
+@pytest.mark.slow
 def test_state_of_another_model_is_refused(recipe: Path, tmp_path: Path) -> None:
     finish(make(configured(recipe), recipe))
     (tmp_path / "codec.yaml").write_text(
@@ -375,6 +388,7 @@ def test_a_corrupt_state_is_one_clear_error(recipe: Path, tmp_path: Path, conten
     result.refused(1, str(tmp_path / "run" / "state.pt"), "does not fit this recipe")
 
 
+@pytest.mark.slow
 def test_a_truncated_state_is_one_clear_error(recipe: Path) -> None:
     trainer = finish(make(configured(recipe), recipe))
     state = trainer.folder / "state.pt"

@@ -68,7 +68,8 @@ def encode(
 ) -> None:
     """Compress audio into .ecdc, at 6 kb/s unless told otherwise.
 
-    Reads WAV, FLAC, OGG, Opus, MP3, AIFF of any rate and channel count.
+    Reads WAV, FLAC, OGG, Opus, MP3, AAC, M4A, WMA, AIFF and all else that FFmpeg
+    reads, of any rate and channel count.
     IN alone writes IN.ecdc beside it; '-' as IN or OUT is a pipe.
     IN... -o FOLDER takes many files, and with -r all those in folders.
     """

@@ -105,7 +105,7 @@ def check_range(config: Any, name: str, least: float, most: float) -> None:
     """Refuse a dataclass whose field `name` is no number, below `least` or above `most`.
 
     Raises:
-        ConfigError: it is; the message starts with `name`.
+        ConfigError: no number, or out of range; the message starts with `name`.
     """
     value = getattr(config, name)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:

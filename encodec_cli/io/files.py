@@ -133,10 +133,10 @@ def _taken(path: Path) -> OutputError:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder`, and those it lies in.
+    """Make `folder`, and the folders that it lies in.
 
     Raises:
-        OutputError: that is impossible.
+        OutputError: the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,7 @@ def _can_run(layer: Layer) -> bool:
 
 
 class Network:
-    """The network of a plan, with the weights that `get` gives; they are laid out anew."""
+    """The network of a plan; the weights that `get` gives are copied into another layout."""
 
     def __init__(self, plan: NetworkPlan, get: Get) -> None:
         self.outputs = plan.outputs

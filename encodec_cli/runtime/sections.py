@@ -16,7 +16,7 @@ __all__ = ["PlacedLayer", "Section", "sections_of"]
 
 _FINE = 4096
 """Layers are fine if they take or give more numbers than this for each frame."""
-_PIECE = 1 << 16
+_PIECE = 1 << 17
 """Numbers that a piece of a block has between two fine layers, or those of one frame."""
 _WHOLE = 1 << 40
 """Rows of a piece that no block exceeds."""

@@ -166,7 +166,7 @@ def _as_array(x: "NDArray[Any] | Tensor") -> NDArray[Any]:
     """An array of what is one, or a tensor on any device.
 
     Raises:
-        UsageError: it is something else, or of a number type that arrays lack.
+        UsageError: neither array nor tensor, or of a number type that numpy lacks.
     """
     if hasattr(x, "detach"):
         tensor = cast("Tensor", x).detach().cpu()

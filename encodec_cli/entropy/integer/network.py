@@ -1,0 +1,158 @@
+"""The integer network in numpy: whole numbers held in float32, every result exact.
+
+Weights are multiplied by the power of two that their shift stands for; biases, and the half that
+rounds, are the weights of one more input that is always 1. So a layer is one product, rounded
+down. All numbers are multiples of that power whose sums stay below 2 ** 24 of it
+(`weights.check_arrays`): float32 is exact, and no order of additions matters.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encodec_cli.entropy.integer.frequencies import FREQUENCIES
+from encodec_cli.entropy.integer.sizes import ACTIVATION_LIMIT, Sizes
+from encodec_cli.entropy.integer.weights import Arrays
+
+__all__ = [
+    "Book",
+    "ContextNetwork",
+    "Floats",
+    "IntegerNetwork",
+    "Layer",
+    "limit",
+    "shifted",
+    "with_one",
+]
+
+Floats = NDArray[np.float32]
+
+# Arrays: numpy takes longer to make one of a number in each call.
+_LIMIT = np.full(1, ACTIVATION_LIMIT, np.float32)
+_LEAST = -_LIMIT
+_ZERO = np.zeros(1, np.float32)
+_HALF = np.full(1, 0.5, np.float32)
+
+
+class Layer:
+    """`product` of `weights` for rows `[M, I + 1]` whose last number is 1, before the limits.
+
+    With `one` there is an output more, always 1, for the layer after it.
+    """
+
+    def __init__(self, arrays: Arrays, name: str, *at: int, one: bool = True) -> None:
+        shift = arrays[f"{name}.shift"][at].astype(np.int64)
+        bias = arrays[f"{name}.bias"][at] if f"{name}.bias" in arrays else np.zeros(1, np.int32)
+        half = (1 << shift) >> 1
+        rows = np.column_stack((arrays[f"{name}.weight"][at], bias.astype(np.int64) + half))
+        rows = rows * np.ldexp(1.0, -shift)[:, None]
+        if one:
+            rows = np.pad(rows, ((0, 1), (0, 0)))
+            rows[-1, -1] = 1
+        self._matrix = np.ascontiguousarray(rows.T, np.float32)
+
+    def __call__(self, x: Floats, out: Floats | None = None) -> Floats:
+        y: Floats = np.matmul(x, self._matrix, out=out)
+        return np.floor(y, out=y)
+
+    def rectified(self, x: Floats) -> Floats:
+        """From 0 to the limit."""
+        y = self(x)
+        np.maximum(y, _ZERO, out=y)
+        return np.minimum(y, _LIMIT, out=y)
+
+
+class Book:
+    """What gives the frequencies of one codebook's codes."""
+
+    def __init__(self, arrays: Arrays, book: int) -> None:
+        self._mix, self._out = Layer(arrays, "mix", book), Layer(arrays, "out", book)
+        shift = int(arrays["logits.shift"][book])
+        rows = np.column_stack((arrays["logits.weight"][book], arrays["logits.bias"][book]))
+        # Negative: the largest logit becomes the least, and differences from it are positive.
+        self._rows = np.ascontiguousarray(rows.T * -(0.5**shift), np.float32)
+        table = arrays["tables"][book].astype(np.int64) << int(arrays["tables.shift"][book])
+        self.table = (table * 0.5 ** int(arrays["inputs.shift"][0])).astype(np.float32)
+        """What each code adds to the inputs of the next, `[bins, I]`, in their steps."""
+
+    def frequencies(self, known: Floats) -> NDArray[np.int32]:
+        """Frequencies of all codes, `[M, bins]`, of rows `[M, C + I + 1]`: context, inputs, 1."""
+        o = self._out(self._mix.rectified(known))
+        below: Floats = limit(o, out=o) @ self._rows
+        below -= below.min(axis=1, keepdims=True)
+        found: NDArray[np.int32] = FREQUENCIES.take(below.astype(np.intp), mode="clip")
+        return found
+
+
+class ContextNetwork:
+    """What the frames before say of the next."""
+
+    def __init__(self, arrays: Arrays, sizes: Sizes) -> None:
+        self.sizes = sizes
+        blocks = range(len(sizes.dilations))
+        self.tags = arrays["tags"].astype(np.float32)
+        self.input = Layer(arrays, "input", one=False)
+        self.scales = [_power(arrays["blocks.shift"][i]) for i in blocks]
+        self.first = [Layer(arrays, "first", i) for i in blocks]
+        self.second = [Layer(arrays, "second", i, one=False) for i in blocks]
+        self.scale = _power(arrays["context.shift"][0])
+
+    def __call__(self, inputs: Floats, tag: int) -> Floats:
+        """Context `[B, T, C]` of the frames before each, given all of them, `[B, T, I]`."""
+        batch, frames, width = inputs.shape
+        channels = self.sizes.channels
+        x = np.zeros((batch, frames, channels), np.float32)
+        before = with_one(inputs[:, :-1].reshape(batch * (frames - 1), width))
+        x[:, 1:] = self.input(before).reshape(batch, frames - 1, channels)
+        x += self.tags[tag]
+        both = with_one(np.zeros((batch * frames, 2 * channels), np.float32))
+        rows = both.reshape(batch, frames, -1)
+        for i, dilation in enumerate(self.sizes.dilations):
+            u = shifted(x, self.scales[i], out=rows[..., channels:-1])
+            rows[:, :dilation, :channels] = 0
+            rows[:, dilation:, :channels] = u[:, :-dilation]
+            x += self.second[i](self.first[i].rectified(both)).reshape(x.shape)
+        return shifted(x, self.scale, out=x)
+
+
+class IntegerNetwork:
+    """Context and frequencies of codes, of the arrays that `check_arrays` passed."""
+
+    def __init__(self, arrays: Arrays, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.context = ContextNetwork(arrays, sizes)
+        self.books = [Book(arrays, k) for k in range(sizes.codebooks)]
+
+        self._start = 0.5 if arrays["inputs.shift"][0] else 0.0
+
+    def no_sums(self, *shape: int) -> Floats:
+        """Sums `[..., I]` of no tables, with the half that rounds them."""
+        return np.full((*shape, self.sizes.inputs), self._start, np.float32)
+
+    def known(self, rows: int) -> Floats:
+        """Rows `[M, C + I + 1]` for `Book.frequencies`, to be filled."""
+        return with_one(np.zeros((rows, self.sizes.channels + self.sizes.inputs), np.float32))
+
+
+def with_one(x: Floats) -> Floats:
+    """`x` `[M, I]` with a last column of ones."""
+    return np.pad(x, ((0, 0), (0, 1)), constant_values=1)
+
+
+def limit(y: Floats, out: Floats) -> Floats:
+    """Whole numbers within the limits."""
+    np.maximum(y, _LEAST, out=out)
+    return np.minimum(out, _LIMIT, out=out)
+
+
+def shifted(x: Floats, scale: Floats, out: Floats) -> Floats:
+    """`x` shifted to the right, rounded, within the limits."""
+    np.multiply(x, scale, out=out)
+    if scale[0] < 1:
+        np.add(out, _HALF, out=out)
+    return limit(np.floor(out, out=out), out=out)
+
+
+def _power(shift: np.integer[Any]) -> Floats:
+    return np.full(1, 0.5 ** int(shift), np.float32)

@@ -1,0 +1,117 @@
+"""A range coder in whole numbers: many runs side by side when decoding.
+
+Both sides keep a range below 2 ** 56. A symbol that owns [below, below + frequency) of `total`
+takes its share of it, and 16 bits move out whenever less than 2 ** 40 is left:
+
+    step = range // total;  low += step * below;  range = step * frequency
+
+A run is the digits of a number within the last range, to base 256, with as few bytes as name one:
+zeros at its end are left out, and a decoder reads zeros there.
+
+Source: Martin 1979, "Range encoding: an algorithm for removing redundancy from a digitised
+message"; the carry goes back through the bytes, as in arithmetic coders since Pasco 1976.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["RangeDecoders", "encode_run"]
+
+_TOP = 56
+_UNIT = 16
+_BOTTOM = 1 << (_TOP - _UNIT)
+_MASK = (1 << _TOP) - 1
+_SHIFT, _LEAST, _ONE = np.uint64(_UNIT), np.uint64(_BOTTOM), np.uint64(1)
+
+
+def encode_run(below: Sequence[int], frequencies: Sequence[int], totals: Sequence[int]) -> bytes:
+    """The run of symbols that own [below, below + frequency) of their totals.
+
+    Each frequency is at least 1; totals are below 2 ** 32, and at least below + frequency.
+    """
+    low, width = 0, 1 << _TOP
+    out = bytearray()
+    for start, frequency, total in zip(below, frequencies, totals, strict=True):
+        step = width // total
+        low += step * start
+        width = step * frequency
+        while width < _BOTTOM:
+            if low > _MASK:
+                _carry(out)
+                low &= _MASK
+            out += (low >> _TOP - _UNIT).to_bytes(_UNIT // 8, "big")
+            low = low << _UNIT & _MASK
+            width <<= _UNIT
+    return _finish(out, low, width)
+
+
+def _finish(out: bytearray, low: int, width: int) -> bytes:
+    """`out`, and a number within [low, low + width) that ends in most zeros."""
+    for zeros in range(_TOP, -1, -8):
+        number = -(-low >> zeros) << zeros
+        if number < low + width:
+            break
+    if number > _MASK:
+        _carry(out)
+        number &= _MASK
+    out += number.to_bytes(_TOP // 8, "big")
+    return bytes(out).rstrip(b"\0")
+
+
+def _carry(out: bytearray) -> None:
+    """Add one to the number that `out` holds."""
+    at = len(out) - 1
+    while out[at] == 0xFF:
+        out[at] = 0
+        at -= 1
+    out[at] += 1
+
+
+class RangeDecoders:
+    """Runs, decoded side by side: symbol after symbol, each with totals and bounds of its own.
+
+    Every call is for the first runs, as many as it gives totals. Whatever the bytes, targets are
+    within totals.
+    """
+
+    def __init__(self, runs: Sequence[bytes]) -> None:
+        # A zero before each run makes its first 56 bits fill whole digits of 16; zeros after it
+        # stand for what is not there.
+        units = max((len(run) for run in runs), default=0) // 2 + 6
+        padded = b"".join((b"\0" + run).ljust(2 * units, b"\0") for run in runs)
+        self._digits = np.frombuffer(padded, ">u2").astype(np.uint64)
+        self._at = np.arange(len(runs)) * units
+        self._last = self._at + (units - 1)
+        self._code = np.zeros(len(runs), np.uint64)
+        for _ in range(-(-_TOP // _UNIT)):
+            self._code = self._code << _SHIFT | self._digits[self._at]
+            self._at += 1
+        self._width = np.full(len(runs), 1 << _TOP, np.uint64)
+        self._step = self._width
+
+    def targets(self, totals: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A number below each total; the symbol that owns it is next. `[n]`."""
+        n = len(totals)
+        wide = totals.astype(np.uint64)
+        self._step = self._width[:n] // wide
+        code = self._code[:n]
+        # No encoder leaves a number in what the division left over.
+        np.minimum(code, self._step * wide - _ONE, out=code)
+        return (code // self._step).astype(np.int64)
+
+    def narrow(self, below: NDArray[np.int64], frequencies: NDArray[np.int64]) -> None:
+        """Move past the symbols that own [below, below + frequency)."""
+        n = len(below)
+        code, width = self._code[:n], self._width[:n]
+        code -= self._step * below.astype(np.uint64)
+        np.multiply(self._step, frequencies.astype(np.uint64), out=width)
+        while True:
+            short = np.flatnonzero(width < _LEAST)
+            if not len(short):
+                return
+            at = self._at[short]
+            code[short] = code[short] << _SHIFT | self._digits[at]
+            width[short] <<= _SHIFT
+            self._at[short] = np.minimum(at + 1, self._last[short])
