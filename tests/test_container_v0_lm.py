@@ -178,7 +178,7 @@ def test_without_the_model_there_are_no_codes_but_a_description() -> None:
     ecdc = lm_ecdc("encodec_24khz", 52_000)
     data = lm_bytes(ecdc)
 
-    with pytest.raises(ContainerError, match="give its weights with --lm"):
+    with pytest.raises(ContainerError, match="give its weights with lm"):
         next(EcdcReader(io.BytesIO(data)))
     with pytest.raises(ContainerError, match="cannot be written without their model"):
         EcdcWriter(io.BytesIO(), ecdc.header)

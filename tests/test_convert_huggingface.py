@@ -470,9 +470,9 @@ def test_what_transformers_has_not_is_refused(
         decoder=replace(config.decoder, **changes),
     )
     source, out = saved(config, tmp_path / "m.safetensors"), tmp_path / "out"
-    with pytest.raises(UsageError, match=f"--to hf: transformers has no model with {reason}"):
+    with pytest.raises(UsageError, match=f"to=hf: transformers has no model with {reason}"):
         export_checkpoint(source, out, to="hf")
-    with pytest.raises(UsageError, match="--to meta: tiny24 is not built like encodec_24khz"):
+    with pytest.raises(UsageError, match="to=meta: tiny24 is not built like encodec_24khz"):
         export_checkpoint(source, tmp_path / "out.th", to="meta")
     assert sorted(tmp_path.iterdir()) == [source]
 
@@ -482,7 +482,7 @@ def test_folders_are_replaced_only_when_asked(pairs: dict[int, Pair], tmp_path: 
     out.mkdir()
     export_checkpoint(pairs[24].folder, out, to="hf")  # an empty folder is as good as none
     (out / "README.md").write_text("mine")
-    with pytest.raises(OutputError, match="exists already; use --force"):
+    with pytest.raises(OutputError, match="exists already; use force=True"):
         export_checkpoint(pairs[48].folder, out, to="hf")
     export_checkpoint(pairs[48].folder, out, to="hf", force=True)
     assert load_module(out).sample_rate == 48000

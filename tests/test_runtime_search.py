@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from encodec_cli.config.codec import MOST_BEAMS
 from encodec_cli.runtime import search
-from encodec_cli.runtime.directions import directions
 from encodec_cli.runtime.search import Quantizer
 
 Floats = NDArray[np.float32]
@@ -214,55 +213,3 @@ def test_threads_share_a_quantizer() -> None:
         together = list(pool.map(lambda block: quantizer.encode(block, 4, 8), blocks * 3))
     for one, other in zip(alone * 3, together, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def flat_books(*bins: int, width: int, dimensions: int) -> list[Floats]:
-    """Codebooks that vary in so many of the dimensions, and next to nothing in the others."""
-    draw = np.random.default_rng(3)
-    axes = np.linalg.qr(draw.standard_normal((width, width)))[0]
-    sizes = np.where(np.arange(width) < dimensions, 1.0, 0.01)
-    turn = (sizes[:, None] * axes).astype(np.float32)
-    return [book @ turn for book in random_books(*bins, width=width)]
-
-
-def test_directions_hold_what_codebooks_vary_in() -> None:
-    books = flat_books(200, 300, width=32, dimensions=10)
-    found = directions(books)
-    assert found is not None
-    assert found.shape == (32, 10)
-    np.testing.assert_allclose(found.T @ found, np.eye(10), atol=1e-5)
-    for book in books:
-        held = np.square(book @ found).sum() / np.square(book).sum()
-        assert held > 0.99
-
-
-def test_a_quiet_codebook_counts_as_much_as_a_loud_one() -> None:
-    loud = np.zeros((50, 20), np.float32)
-    quiet = np.zeros((50, 20), np.float32)
-    loud[:, :4] = 1e6 * random_latents(50, 4)
-    quiet[:, 4:8] = 1e-6 * random_latents(50, 4)
-    found = directions([loud, quiet])
-    assert found is not None
-    assert found.shape == (20, 8)
-
-
-def test_codebooks_that_fill_their_space_are_left_as_they_are() -> None:
-    assert directions(random_books(300, 300, width=16)) is None
-    for book in (np.zeros((8, 16), np.float32), np.full((8, 16), 3e38, np.float32)):
-        found = directions([book])
-        assert found is None or np.isfinite(found).all()
-
-
-def test_wide_searches_of_flat_codebooks_lose_next_to_nothing() -> None:
-    """They compare in ten directions of 32 alone; greedy ones compare in all, as decoders add."""
-    books = flat_books(*[128] * 5, width=32, dimensions=10)
-    draw = np.random.default_rng(4)
-    codes = np.stack([draw.integers(0, 128, 200) for _ in books])
-    latents = Quantizer(books).decode(codes) + np.float32(0.05) * random_latents(200, 32)
-    quantizer = Quantizer(books)
-    np.testing.assert_array_equal(quantizer.encode(latents, 5, 1), plain_search(latents, books, 1))
-    found = errors(latents, books, quantizer.encode(latents, 5, 4)).mean()
-    best = errors(latents, books, plain_search(latents, books, 4)).mean()
-    greedy = errors(latents, books, plain_search(latents, books, 1)).mean()
-    assert best < 0.8 * greedy
-    assert found < best + 0.02 * (greedy - best)

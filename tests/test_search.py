@@ -48,20 +48,6 @@ def test_it_is_the_search_of_the_runtime(bins: tuple[int, ...], beams: int) -> N
         )
 
 
-@pytest.mark.parametrize("beams", [1, 6])
-def test_it_compares_in_the_same_directions(beams: int) -> None:
-    """Codebooks that vary in 6 of 24 dimensions."""
-    turn = torch.linalg.qr(torch.randn(24, 24))[0][:6]
-    books = [book @ turn for book in random_books(200, 200, 200, width=6)]
-    latents = torch.randn(50, 24)
-    codes = TorchQuantizer(books).encode(latents, 3, beams)
-    other = Quantizer([book.numpy() for book in books])
-    np.testing.assert_array_equal(codes.numpy(), other.encode(latents.numpy(), 3, beams))
-    np.testing.assert_allclose(
-        TorchQuantizer(books).decode(codes), other.decode(codes.numpy()), rtol=1e-6
-    )
-
-
 @pytest.mark.parametrize("setting", ["_MOST_SCORES", "_BLOCK"])
 def test_portions_and_blocks_change_nothing(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     books, latents = random_books(*[256] * 5, width=8), torch.randn(200, 8).double()

@@ -296,7 +296,7 @@ def header(**changes: Any) -> Header:
 
 def test_numbers_that_do_not_fit_together_are_refused() -> None:
     codes = make_item().codes
-    with pytest.raises(UsageError, match="coded by model tiny, not other; name it with --model"):
+    with pytest.raises(UsageError, match="coded by model tiny, not other; name it with model"):
         item_ecdc(make_item(), header(model="other"))
     with pytest.raises(UsageError, match="coded with segment 640, but tiny has None"):
         item_ecdc(TokenItem("a", codes, None, TokenInfo(segment=640)), header())

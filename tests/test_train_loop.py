@@ -17,7 +17,7 @@ from torch import Tensor
 from encodec_cli.checkpoints.card import read_card
 from encodec_cli.checkpoints.modules import load_module
 from encodec_cli.config.codec import load_codec_config
-from encodec_cli.errors import CheckpointError, ConfigError
+from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.train import loop
 from encodec_cli.train.config import AdversaryConfig, LossConfig, TrainConfig, load_train_config
@@ -441,10 +441,89 @@ def test_train_command_refuses(recipe: Path, change: dict[str, Any], code: int, 
 
 def test_train_command_names_what_is_missing(recipe: Path, tmp_path: Path) -> None:
     run("train", tmp_path / "gone.yaml").refused(1, "gone.yaml: cannot read: No such file")
-    run("train", recipe, "--device", "warp9").refused(2, "--device warp9: cannot be used here")
+    run("train", recipe, "--device", "warp9").refused(2, "--device warp9: no device that codes")
     held = (tmp_path / "held.csv").rename(tmp_path / "away.csv")
     run("train", recipe, "--device", "cpu").refused(1, "held.csv: cannot read")
     assert not (tmp_path / "run" / "log.jsonl").exists()
     held.rename(tmp_path / "held.csv")
     (tmp_path / "train.csv").unlink()
     run("train", recipe, "--device", "cpu").refused(1, "train.csv: cannot read")
+
+
+# Divergence
+
+
+def poisoned(step: int, name: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From `step` on, the loss `name` is `value`."""
+    real: Callable[..., Any] = TrainingStep.__call__
+
+    def take(self: TrainingStep, x: Tensor, level: Tensor, number: int) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = real(self, x, level, number)
+        return losses | ({name: torch.tensor(value)} if number >= step else {})
+
+    monkeypatch.setattr(TrainingStep, "__call__", take)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    ("name", "step", "key"),
+    [
+        ("spectral", 0, "learning_rate"),
+        ("waveform", 7, "learning_rate"),
+        ("commitment", 5, "loss.commitment"),
+        ("discriminator", 9, "adversary.learning_rate"),
+        ("feature", 11, "adversary.learning_rate"),
+    ],
+)
+def test_the_first_loss_that_is_not_finite_ends_the_run(
+    name: str, step: int, key: str, value: float, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned(step, name, value, monkeypatch)
+    monkeypatch.setattr(loop, "_REPORT_EVERY", 50)
+    trainer = make(configured(recipe), recipe)
+    with pytest.raises(TrainingError, match=rf"{name}: not finite at step {step}; lower {key} "):
+        finish(trainer)
+    assert not (trainer.folder / "state.pt").exists()
+    log = trainer.folder / "log.jsonl"
+    assert not log.exists() or ("NaN" not in log.read_text() and "Infinity" not in log.read_text())
+
+
+def test_the_last_good_state_stays(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configured(recipe, save_every_seconds=0.0)
+    with monkeypatch.context() as patch:
+        poisoned(7, "spectral", float("nan"), patch)
+        with pytest.raises(TrainingError, match=r"at step 7; .*state\.pt holds the state before"):
+            finish(make(config, recipe))
+    again = make(config, recipe)
+    assert again.step == 7
+    assert all(torch.isfinite(value).all() for value in everything(again).values())
+    assert finish(again).step == 12
+
+
+def test_weights_that_are_not_finite_are_not_saved(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step may spoil them though its loss was finite."""
+    config = configured(recipe, save_every_seconds=0.0)
+    trainer = make(config, recipe)
+    real = TrainingStep.__call__
+
+    def take(self: TrainingStep, x: Tensor, level: Tensor, number: int) -> dict[str, Tensor]:
+        losses = real(self, x, level, number)
+        if number == 3:
+            with torch.no_grad():
+                next(self.model.decoder.parameters()).fill_(torch.inf)
+        return losses
+
+    monkeypatch.setattr(TrainingStep, "__call__", take)
+    with pytest.raises(
+        TrainingError, match=r"weights \(.*\): not finite after step 3; lower learn"
+    ):
+        finish(trainer)
+    assert make(config, recipe).step == 3
+
+
+def test_the_command_says_it_in_one_line(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(2, "spectral", float("nan"), monkeypatch)
+    result = run("train", recipe, "--device", "cpu")
+    result.refused(1, "training diverged: spectral: not finite at step 2", "lower learning_rate")

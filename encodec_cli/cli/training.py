@@ -7,7 +7,6 @@ import typer
 
 from encodec_cli.cli import options
 from encodec_cli.cli.completion import complete_models
-from encodec_cli.cli.recordings import find_recordings
 from encodec_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +43,9 @@ def train_entropy(
         typer.Option(metavar="FOLDER|MANIFEST", help="Recordings to judge by, not to learn from."),
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long, codes not counted.")] = 60,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="How many batches, instead of minutes.")
+    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(help="Keeps codes, state and log of the run.", show_default="OUTPUT.training"),
@@ -72,10 +74,11 @@ def train_entropy(
         device=device,
         force=force,
     )
-    train_code_model(training, Schedule(minutes))
+    train_code_model(training, Schedule(minutes, steps))
 
 
 def _sources(argument: str) -> "list[Source]":
+    from encodec_cli.cli.recordings import find_recordings
     from encodec_cli.train.entropy.codes import Source
 
     found = find_recordings([argument], recursive=True)

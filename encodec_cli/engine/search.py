@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from encodec_cli.engine.rows import Scratch
-from encodec_cli.runtime.directions import directions
 
 __all__ = ["TorchQuantizer"]
 
@@ -23,9 +22,8 @@ class TorchQuantizer:
 
     def __init__(self, codebooks: Sequence[Tensor]) -> None:
         exact = [b.detach().to(torch.promote_types(b.dtype, torch.float32)) for b in codebooks]
-        self._books = exact
-        self._greedy = _Tables(exact, None)
-        self._wide: _Tables | None = None
+        # Each with half the squared norms of its vectors, see `_search`.
+        self._books = [(book, 0.5 * book.pow(2).sum(1)) for book in exact]
         self._scratch = Scratch()
 
     @torch.inference_mode()
@@ -35,8 +33,7 @@ class TorchQuantizer:
         The search of `runtime.search`, where its sources are. What is held at a time is bounded:
         many frames are done in portions.
         """
-        space = self._greedy if beams == 1 else self._widely()
-        latents, books = space.project(latents), space.books[:n_q]
+        books = self._books[:n_q]
         portion = max(1, _MOST_SCORES // (beams * max(len(book) for book, _ in books)))
         codes = torch.empty(n_q, len(latents), dtype=torch.long, device=latents.device)
         for start in range(0, len(latents), portion):
@@ -47,25 +44,16 @@ class TorchQuantizer:
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
         """Latents `[T, D]` of codes `[K, T]` (int64), all of them within their codebooks."""
-        out = self._books[0][codes[0]]
-        for book, indices in zip(self._books[1:], codes[1:], strict=False):
+        out = self._books[0][0][codes[0]]
+        for (book, _), indices in zip(self._books[1:], codes[1:], strict=False):
             out += book[indices]
         return out
-
-    def _widely(self) -> "_Tables":
-        if self._wide is None:  # should two threads make it at once, they make the same
-            basis = directions([book.float().cpu().numpy() for book in self._books])
-            like = self._books[0]
-            self._wide = _Tables(
-                self._books, None if basis is None else torch.from_numpy(basis).to(like)
-            )
-        return self._wide
 
     def _search(
         self, latents: Tensor, books: Sequence[tuple[Tensor, Tensor]], beams: int
     ) -> Tensor:
         count, width = latents.shape
-        rests = latents[:, None]  # [T, N, D], N up to `beams`
+        rests = latents.to(books[0][0].dtype)[:, None]  # [T, N, D], N up to `beams`
         codes = torch.zeros(count, 1, 0, dtype=torch.long, device=latents.device)
         for number, (book, half_norms) in enumerate(books, start=1):
             # Half the squared norm of what each vector would leave: (rest - vector)^2 / 2.
@@ -84,23 +72,6 @@ class TorchQuantizer:
                 (codes.gather(1, chosen.expand(-1, -1, codes.shape[2])), code[..., None]), dim=2
             )
         return codes[:, 0].t()
-
-
-class _Tables:
-    """Codebooks in the space that `basis` `[D, d]` spans, or as they are.
-
-    `books` has each codebook with half the squared norms of its vectors.
-    """
-
-    def __init__(self, books: Sequence[Tensor], basis: Tensor | None) -> None:
-        self._basis, self._dtype = basis, books[0].dtype
-        narrow = [book if basis is None else book @ basis for book in books]
-        self.books = [(book, 0.5 * book.pow(2).sum(1)) for book in narrow]
-
-    def project(self, latents: Tensor) -> Tensor:
-        """`[T, D] -> [T, d]`."""
-        latents = latents.to(self._dtype)
-        return latents if self._basis is None else latents @ self._basis
 
 
 def _smallest(scores: Tensor, count: int) -> Tensor:

@@ -3,9 +3,7 @@
 A frame's latents are coded as a sum of vectors, one from each codebook. The greedy choice takes
 from each codebook the vector nearest to what the ones before left over. The search keeps the N
 best sums of each frame from codebook to codebook, so that it may take a vector which leaves more
-now and less in the end; with N = 1 it is the greedy choice. With N > 1 it compares vectors in the
-directions that matter (`directions`), which halves its time and costs less than the last of eight
-sums gains.
+now and less in the end; with N = 1 it is the greedy choice.
 
 Source: the M-L search of LeBlanc, Bhattacharya, Mahmoud, Cuperman 1993 ("Efficient search and
 design procedures for robust multi-stage VQ of LPC parameters for 4 kb/s speech coding").
@@ -18,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encodec_cli.runtime.directions import directions
 from encodec_cli.runtime.scratch import Scratch
 
 __all__ = ["Quantizer"]
@@ -41,8 +38,7 @@ class Quantizer:
 
     def __init__(self, codebooks: Sequence[_Floats]) -> None:
         self._books = [np.asarray(book, dtype=np.float32) for book in codebooks]
-        self._greedy = _Tables(self._books, None)
-        self._wide: _Tables | None = None
+        self._tables: dict[int, _Table] = {}
         self._scratch = Scratch()
 
     def encode(self, latents: _Floats, n_q: int, beams: int) -> NDArray[np.uint16]:
@@ -53,8 +49,7 @@ class Quantizer:
         that are equally near. The same frames always give the same codes. Many frames are done in
         portions, so memory is bounded.
         """
-        space = self._greedy if beams == 1 else self._widely()
-        latents, tables = space.project(latents), space.first(n_q)
+        tables = [self._table(k) for k in range(n_q)]
         portion = max(1, _MOST_SCORES // (beams * max(len(table.rows) for table in tables)))
         codes = np.empty((n_q, len(latents)), dtype=np.uint16)
         for start in range(0, len(latents), portion):
@@ -69,32 +64,11 @@ class Quantizer:
             out += book[indices]
         return out
 
-    def _widely(self) -> "_Tables":
-        if self._wide is None:  # should two threads make it at once, they make the same
-            self._wide = _Tables(self._books, directions(self._books))
-        return self._wide
-
-
-class _Tables:
-    """Codebooks in the space that `basis` `[D, d]` spans, or as they are."""
-
-    def __init__(self, books: Sequence[_Floats], basis: _Floats | None) -> None:
-        self._books, self._basis = books, basis
-        self._made: dict[int, _Table] = {}
-
-    def project(self, latents: _Floats) -> _Floats:
-        """`[T, D] -> [T, d]`, finite."""
-        finite = np.nan_to_num(np.asarray(latents, dtype=np.float32))
-        np.clip(finite, -_LARGEST, _LARGEST, out=finite)
-        return finite if self._basis is None else finite @ self._basis
-
-    def first(self, n_q: int) -> list["_Table"]:
-        """Those of the first `n_q` codebooks, made when they are first used."""
-        for k in range(n_q):
-            if k not in self._made:
-                book = self._books[k]
-                self._made[k] = _Table(book if self._basis is None else book @ self._basis)
-        return [self._made[k] for k in range(n_q)]
+    def _table(self, k: int) -> "_Table":
+        table = self._tables.get(k)
+        if table is None:  # should two threads make it at once, they make the same
+            table = self._tables[k] = _Table(self._books[k])
+        return table
 
 
 class _Table:
@@ -138,7 +112,8 @@ def _search(
     """Codes `[K, T]` of latents `[T, D]`, T >= 1, one from each of K tables."""
     frames, kept = len(latents), 1
     rests = scratch.take("rests 0", frames, latents.shape[1] + 2, np.float32)
-    rests[:, :-2] = latents
+    finite = np.nan_to_num(np.asarray(latents, dtype=np.float32))
+    np.clip(finite, -_LARGEST, _LARGEST, out=rests[:, :-2])
     _complete(rests)
     path: list[tuple[_Indices, _Indices]] = []
     for k, table in enumerate(tables, start=1):

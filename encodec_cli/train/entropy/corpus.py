@@ -12,18 +12,27 @@ from encodec_cli.train.entropy.codes import CodedRecording
 
 __all__ = ["CodeCorpus", "split_held_out"]
 
-_HELD_OUT_ONE_IN = 50
+_HELD_OUT = 1 / 50
 
 
 def split_held_out(
     recordings: Iterable[CodedRecording],
 ) -> tuple[list[CodedRecording], list[CodedRecording]]:
-    """Recordings to learn from, and one in fifty to judge by, always the same ones."""
-    parts: tuple[list[CodedRecording], list[CodedRecording]] = ([], [])
-    for recording in recordings:
-        digest = hashlib.sha256(recording.name.encode()).digest()
-        parts[int.from_bytes(digest[:4], "big") % _HELD_OUT_ONE_IN == 0].append(recording)
-    return parts
+    """Recordings to learn from, and about one in fifty to judge by: always the same ones.
+
+    Of few recordings it is one, of a single one none.
+    """
+    ranked = sorted((_rank(recording), i, recording) for i, recording in enumerate(recordings))
+    few = int(len(ranked) > 1)
+    held_out = max(few, sum(rank < _HELD_OUT for rank, _, _ in ranked))
+    found = [recording for _, _, recording in ranked]
+    return found[held_out:], found[:held_out]
+
+
+def _rank(recording: CodedRecording) -> float:
+    """0 to 1, of the name alone, so that more recordings move none from one part to the other."""
+    digest = hashlib.sha256(recording.name.encode()).digest()
+    return int.from_bytes(digest[:6], "big") / (1 << 48)
 
 
 class CodeCorpus:

@@ -35,9 +35,13 @@ __all__ = ["CodeTrainer", "Schedule"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how; the defaults are what the bundled model was trained with."""
+    """How long and how; the defaults are what the bundled model was trained with.
+
+    The end is after so many `minutes` of training, or so many `steps` if they are given.
+    """
 
     minutes: float
+    steps: int | None = None
     windows: int = 16
     """In a batch."""
     frames: int = 80
@@ -52,8 +56,12 @@ class Schedule:
     judge_seconds: float = 300.0
     save_seconds: float = 180.0
 
+    def done(self, steps: int, seconds: float) -> float:
+        """The share of the training that has passed."""
+        return seconds / (60 * self.minutes) if self.steps is None else steps / self.steps
+
     def rate(self, done: float) -> float:
-        """Learning rate when the share `done` of the time has passed."""
+        """Learning rate when the share `done` of the training has passed."""
         rise = min(1.0, done / self.warmup)
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
@@ -86,11 +94,9 @@ class CodeTrainer:
 
     def run(self) -> Iterator[dict[str, Any]]:
         """Train to the end of the schedule; yields what it logs."""
-        limit = 60 * self.schedule.minutes
         logged = judged = saved = before = time.monotonic()
         bits: list[Tensor] = []
-        while self.seconds < limit:
-            done = self.seconds / limit
+        while (done := self.schedule.done(self.step, self.seconds)) < 1:
             if done >= self.schedule.rounding and not bool(self.network.rounding):
                 self._start_rounding()
                 yield self._log({"rounding": self.network.exponents.tolist()})

@@ -24,8 +24,8 @@ __all__ = ["INPUT_EXPONENT", "STREAM_EXPONENT", "CodeNetwork"]
 
 INPUT_EXPONENT = 7
 """Steps of inputs of products made from tables, of unit variance: 1/128."""
-STREAM_EXPONENT = 12
-"""Steps of the sums that go from block to block of the context: 1/4096."""
+STREAM_EXPONENT = 9
+"""Steps of the sums that go from block to block of the context: 1/512."""
 
 
 class CodeNetwork(nn.Module):

@@ -70,9 +70,9 @@ def train_code_model(
         tables = [book.embed for book in module.quantizer.codebooks[: sizes.codebooks]]
         network = new_network(tables, corpus, sizes).to(training.device)
         trainer = CodeTrainer(network, corpus, judged, schedule, training.folder)
-        task = progress.add_task("training", total=60 * schedule.minutes)
+        task = progress.add_task("training", total=1)
         for record in trainer.run():
-            progress.update(task, completed=trainer.seconds)
+            progress.update(task, completed=schedule.done(trainer.step, trainer.seconds))
             if "bits" in record:
                 progress.update(task, description=f"{record['bits']:.2f} bits a code")
             if "held_out" in record:
