@@ -6,6 +6,7 @@
     ├── ContainerError                       `.ecdc` that is foreign, damaged or truncated
     ├── CheckpointError                      weights that are missing, foreign or damaged
     ├── ConfigError                          YAML with an unknown or ill-typed key
+    ├── TrainingError                        losses that are not finite
     └── OutputError                          target exists, is a folder, cannot be written
 
 Each message is one line that says what is wrong, where, and what to do. The command line
@@ -25,6 +26,7 @@ __all__ = [
     "EncodecCliError",
     "EncodecCliWarning",
     "OutputError",
+    "TrainingError",
     "UsageError",
     "parameter",
 ]
@@ -83,6 +85,10 @@ class CheckpointError(EncodecCliError):
 
 class ConfigError(EncodecCliError):
     """A config with an unknown key, a wrong type or a value out of range."""
+
+
+class TrainingError(EncodecCliError):
+    """A run whose losses are no longer finite numbers."""
 
 
 class OutputError(EncodecCliError):

@@ -215,7 +215,8 @@ def test_a_broadcast_that_was_tuned_into_is_read_from_there(
     granule = int.from_bytes(pages[half - 1][6:14], "little")
     data = b"".join(pages[:heads] + pages[half:])
     _, read = read_bytes(tmp_path, data)
-    assert 700_000 - granule <= read.shape[1] <= 700_000 - granule + 1000
+    # The first packet of Vorbis gives no sound: it overlaps with one that is not there.
+    assert 0 <= 700_000 - granule - read.shape[1] <= 2048
     assert shift(read, block[:, -read.shape[1] :]) == 0
 
 

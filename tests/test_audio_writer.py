@@ -301,7 +301,7 @@ def test_formats_are_chosen_by_option_then_suffix() -> None:
 
 
 def test_contradictions_are_usage_errors() -> None:
-    with pytest.raises(UsageError, match=r"a\.mp3: unknown suffix '\.mp3'.*\.flac.*--audio-format"):
+    with pytest.raises(UsageError, match=r"a\.mp3: unknown suffix '\.mp3'.*\.flac.*audio_format"):
         choose_format(Path("a.mp3"), None, None)
     with pytest.raises(UsageError, match="unknown suffix ''"):
         choose_format(Path("a"), None, None)

@@ -219,7 +219,7 @@ def test_the_nearest_name_is_suggested(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_device_that_is_not_there_is_named(path: Path) -> None:
     for device in ("cuda:99", "no-such-device"):
-        with pytest.raises(UsageError, match=f"--device {device}: cannot be used here"):
+        with pytest.raises(UsageError, match=f"device={device}: cannot be used here"):
             load_module(path, device=device)
 
 

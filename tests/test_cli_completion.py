@@ -68,6 +68,7 @@ def test_files_are_completed_by_suffix(tree: Path) -> None:
     assert complete("talks/deep/") == ["talks/deep/a.wav"]
 
 
+@pytest.mark.slow
 def test_bash_gets_candidates(tree: Path, pulled: Callable[[str], None]) -> None:
     """The script that --install-completion installs, in a real bash."""
     pulled("encodec_24khz")

@@ -51,6 +51,7 @@ def test_json_and_quiet(tmp_path: Path, mono: Path) -> None:
     assert labels(page) == ["original", "3 kb/s"]
 
 
+@pytest.mark.slow
 def test_one_bad_input_does_not_stop_the_others(tmp_path: Path, mono: Path) -> None:
     good = write_audio(tmp_path / "good.wav", 6000)
     (tmp_path / "bad.wav").write_bytes(b"not audio at all")
@@ -68,6 +69,7 @@ def test_nothing_is_written_if_nothing_can_be_read(tmp_path: Path, mono: Path) -
     assert [p.name for p in tmp_path.iterdir()] == ["bad.wav"]
 
 
+@pytest.mark.slow
 def test_refusals_come_before_the_work(tmp_path: Path, mono: Path) -> None:
     source = write_audio(tmp_path / "a.wav", 6000)
     page = tmp_path / "p.html"
@@ -96,6 +98,7 @@ def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, mono: Path) 
     assert not (tmp_path / "p.html").exists()
 
 
+@pytest.mark.slow
 def test_long_recordings_are_cut_to_what_is_measured(tmp_path: Path, mono: Path) -> None:
     source, page = write_audio(tmp_path / "a.wav", 3 * RATE), tmp_path / "p.html"
     options = ("-o", page, "-m", mono, "-b", "6", "--seconds", "0.5")
@@ -122,6 +125,7 @@ def test_an_excerpt_is_the_beginning_and_goes_with_its_context(tmp_path: Path) -
         assert not reference.path.exists()
 
 
+@pytest.mark.slow
 def test_folders_and_kinds(tmp_path: Path, mono: Path) -> None:
     for name in ("speech/a.wav", "music/b.wav", "c.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -146,6 +150,7 @@ def test_names_without_the_folders_that_tell_nothing() -> None:
     assert list(short_names([root / "1.wav"]).values()) == ["1.wav"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="such names are impossible there")
 def test_names_that_are_code_stay_names(tmp_path: Path, mono: Path) -> None:
     source = write_audio(tmp_path / EVIL.replace("/", "|"), 6000)
@@ -157,6 +162,7 @@ def test_names_that_are_code_stay_names(tmp_path: Path, mono: Path) -> None:
     assert "&lt;img src=x onerror=alert(2)&gt;" in text
 
 
+@pytest.mark.slow
 def test_other_codecs_stand_beside_the_model(tmp_path: Path, mono: Path) -> None:
     programs = [codec.encode[0] for codec in CODECS["mp3"]]
     import shutil

@@ -219,7 +219,7 @@ def test_times_that_cannot_be(
 def test_a_pipe_tells_only_at_its_end_that_it_was_too_short(
     tmp_path: Path, mono: Path, coded: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"--start 10: lies beyond the end of the audio of 9\.000"):
+    with pytest.raises(UsageError, match=r"start=10: lies beyond the end of the audio of 9\.000"):
         decode_bytes(coded.read_bytes(), mono, tmp_path / "x.wav", DecodeOptions(start=10))
     assert not (tmp_path / "x.wav").exists()
 

@@ -178,7 +178,7 @@ def test_without_the_model_there_are_no_codes_but_a_description() -> None:
     ecdc = lm_ecdc("encodec_24khz", 52_000)
     data = lm_bytes(ecdc)
 
-    with pytest.raises(ContainerError, match="give its weights with --lm"):
+    with pytest.raises(ContainerError, match="give its weights with lm"):
         next(EcdcReader(io.BytesIO(data)))
     with pytest.raises(ContainerError, match="cannot be written without their model"):
         EcdcWriter(io.BytesIO(), ecdc.header)
@@ -244,6 +244,7 @@ def meta_pair(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[Any, Any]:
     return model, lm
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(FILTER)
 @pytest.mark.parametrize(
     ("name", "samples"), [("encodec_24khz", 12_345), ("encodec_48khz", 48_000 + 2_000)]
@@ -320,6 +321,7 @@ def weights(tmp_path: Path) -> tuple[Path, Path]:
     return model, save_state(lm, tmp_path / "lm.th")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(FILTER)
 def test_the_command_line_codes_and_decodes(weights: tuple[Path, Path], tmp_path: Path) -> None:
     model, lm = weights

@@ -56,11 +56,13 @@ def th(state: dict[str, Tensor], tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_layout_made_here_is_metas(state: dict[str, Tensor]) -> None:
     meta = meta_model("encodec_24khz").state_dict()
     assert {k: v.shape for k, v in meta.items()} == {k: v.shape for k, v in state.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["encodec_24khz", "encodec_48khz"])
 def test_metas_models_are_told_apart(name: str, tmp_path: Path) -> None:
     path = save_state(meta_model(name), tmp_path / "any_name.th")
@@ -127,6 +129,7 @@ def test_halves_of_weights_must_fit(state: dict[str, Tensor], message: str) -> N
         rename_meta_state(state)
 
 
+@pytest.mark.slow
 def test_a_converted_model_is_the_same_model(th: Path, tmp_path: Path) -> None:
     target = tmp_path / "mine.safetensors"
     card = convert_checkpoint(th, target)
@@ -151,6 +154,7 @@ def test_a_converted_model_is_the_same_model(th: Path, tmp_path: Path) -> None:
     assert all(torch.equal(outputs[0], out) for out in outputs)
 
 
+@pytest.mark.slow
 def test_converting_again_keeps_the_identity(th: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     convert_checkpoint(th, first, licence="mine")
@@ -170,6 +174,7 @@ def test_targets_are_checked_before_the_work(th: Path, tmp_path: Path) -> None:
     assert target.read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_legacy_files_load(state: dict[str, Tensor], th: Path, tmp_path: Path) -> None:
     """As torch wrote them before 1.6."""
     path = tmp_path / "old.th"
@@ -250,6 +255,7 @@ def test_odd_tensors_are_refused(tmp_path: Path, value: Tensor, message: str) ->
         load_module(path)
 
 
+@pytest.mark.slow
 def test_missing_keys_wrong_shapes_and_nan_are_named(
     state: dict[str, Tensor], tmp_path: Path
 ) -> None:
@@ -271,6 +277,7 @@ def test_missing_keys_wrong_shapes_and_nan_are_named(
     refused(f"{FIRST}.weight: holds numbers that are not finite", **{f"{FIRST}.weight_v": zero})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.999])
 def test_truncated_files_are_refused(th: Path, share: float) -> None:
     data = th.read_bytes()
@@ -293,6 +300,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         identify(tmp_path / "gone.th")
 
 
+@pytest.mark.slow
 def test_fp16_codes_like_its_own_weights(state: dict[str, Tensor], tmp_path: Path) -> None:
     """Half precision is storage only: the network computes in fp32 with rounded weights."""
     config = load_codec_config(configs_folder() / "encodec_24khz.yaml")

@@ -161,6 +161,7 @@ def test_codes_and_audio_are_transformers(pairs: dict[int, Pair], rate: int, sam
     assert_same_codec(pair, pair.theirs, pair.ours, samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", RATES)
 def test_transformers_loads_what_we_write(
     pairs: dict[int, Pair], rate: int, tmp_path: Path
@@ -469,9 +470,9 @@ def test_what_transformers_has_not_is_refused(
         decoder=replace(config.decoder, **changes),
     )
     source, out = saved(config, tmp_path / "m.safetensors"), tmp_path / "out"
-    with pytest.raises(UsageError, match=f"--to hf: transformers has no model with {reason}"):
+    with pytest.raises(UsageError, match=f"to=hf: transformers has no model with {reason}"):
         export_checkpoint(source, out, to="hf")
-    with pytest.raises(UsageError, match="--to meta: tiny24 is not built like encodec_24khz"):
+    with pytest.raises(UsageError, match="to=meta: tiny24 is not built like encodec_24khz"):
         export_checkpoint(source, tmp_path / "out.th", to="meta")
     assert sorted(tmp_path.iterdir()) == [source]
 
@@ -481,7 +482,7 @@ def test_folders_are_replaced_only_when_asked(pairs: dict[int, Pair], tmp_path: 
     out.mkdir()
     export_checkpoint(pairs[24].folder, out, to="hf")  # an empty folder is as good as none
     (out / "README.md").write_text("mine")
-    with pytest.raises(OutputError, match="exists already; use --force"):
+    with pytest.raises(OutputError, match="exists already; use force=True"):
         export_checkpoint(pairs[48].folder, out, to="hf")
     export_checkpoint(pairs[48].folder, out, to="hf", force=True)
     assert load_module(out).sample_rate == 48000
@@ -491,6 +492,7 @@ def test_folders_are_replaced_only_when_asked(pairs: dict[int, Pair], tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["hf", "meta"])
 def test_a_full_disk_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: Literal["hf", "meta"]
@@ -510,6 +512,7 @@ def test_a_full_disk_leaves_nothing(
 # ---- Meta's package
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(FILTER)
 @pytest.mark.parametrize("name", ["encodec_24khz", "encodec_48khz"])
 @torch.no_grad()
@@ -568,6 +571,7 @@ def test_hostile_sizes_cost_nothing(tmp_path: Path) -> None:
 # ---- the command line
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_them(pairs: dict[int, Pair], tmp_path: Path) -> None:
     folder, out = pairs[24].folder, tmp_path / "out"
     shown = json.loads(run("models", "show", folder, "--json").ok().text)

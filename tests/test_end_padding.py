@@ -29,7 +29,8 @@ from encodec_cli.container import Ecdc, EcdcReader, peel, read_ecdc, summarize, 
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.stream.encoder import stream_encoder
-from encodec_cli.stream.signals import check_same_model, decode, encode, header_for
+from encodec_cli.stream.headers import check_same_model, header_for
+from encodec_cli.stream.signals import decode, encode
 from encodec_cli.tokens import TokenInfo, TokenItem, ecdc_item, item_ecdc
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
@@ -151,25 +152,25 @@ def test_padding_out_of_range_is_refused(padding: Any) -> None:
 
 def test_padding_where_there_can_be_none_is_refused() -> None:
     with pytest.raises(ContainerError, match="for whole signals, not for segments"):
-        replace(header_for(segment_model(), 2), end_padding=1)
+        replace(header_for(segment_model().codec(), 2), end_padding=1)
     meta = {"name": "encodec_24khz", "sample_rate": 24_000, "target_bandwidths": [1.5]}
     model = CompressionModel(mono_config(**meta))
-    assert header_for(model, 2, version=0).version == 0
+    assert header_for(model.codec(), 2, version=0).version == 0
     model.config = replace(
         model.config, decoder=replace(model.config.decoder, trim_right_ratio=0.0)
     )
     with pytest.raises(ContainerError, match="encodec_24khz has end_padding 0, got 320"):
-        header_for(model, 2, version=0)
+        header_for(model.codec(), 2, version=0)
 
 
 @pytest.mark.parametrize("changes", [{}, *AHEAD])
 def test_more_padding_than_the_model_looks_ahead_is_refused(changes: dict[str, Any]) -> None:
     """The decoder has given such samples out before it knows that they are padding."""
     model = tiny_model(**changes)
-    header, most = header_for(model, 2), decoder_lookahead(model.config.decoder)
-    check_same_model(model, replace(header, end_padding=most))
+    header, most = header_for(model.codec(), 2), decoder_lookahead(model.config.decoder)
+    check_same_model(model.codec(), replace(header, end_padding=most))
     with pytest.raises(UsageError, match=f"has {most + 1} samples of end padding, more than"):
-        check_same_model(model, replace(header, end_padding=most + 1))
+        check_same_model(model.codec(), replace(header, end_padding=most + 1))
 
 
 def test_padding_survives_files_of_tokens() -> None:
@@ -178,13 +179,13 @@ def test_padding_survives_files_of_tokens() -> None:
     assert ecdc.codes.shape == (3, 43)
     item = ecdc_item(EcdcReader(io.BytesIO(file_bytes(ecdc))), "a", "a.wav")
     assert item.metadata()["end_padding"] == 12
-    back = item_ecdc(item, header_for(model, 3))
+    back = item_ecdc(item, header_for(model.codec(), 3))
     assert back.header == ecdc.header
     # Without the key there is none, as in files made before and by other programs.
-    bare = item_ecdc(TokenItem("a", item.codes), header_for(model, 3))
+    bare = item_ecdc(TokenItem("a", item.codes), header_for(model.codec(), 3))
     assert (bare.header.end_padding, bare.header.num_samples) == (0, 43 * 12)
     older = TokenItem("a", item.codes[:, :42], info=TokenInfo(num_samples=500))
-    found = item_ecdc(older, header_for(model, 3))
+    found = item_ecdc(older, header_for(model.codec(), 3))
     assert decode(model, found).shape == (1, 500)
 
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_models import tiny_model, wave
@@ -14,6 +15,7 @@ from encodec_cli.config.codec import SEANetConfig, SEANetDecoderConfig
 from encodec_cli.config.timing import decoder_lookahead
 from encodec_cli.engine.network import CompiledNetwork, can_compile
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder
+from encodec_cli.runtime.protocol import Stepper
 
 
 def random_config(rng: random.Random) -> dict[str, Any]:
@@ -139,19 +141,30 @@ def test_streams_of_any_lengths_go_together(seed: int) -> None:
     ],
 )
 def test_what_the_compiled_form_lacks_runs_as_modules(change: dict[str, Any]) -> None:
-    model = tiny_model(seanet=change)
+    model = tiny_model(seanet=change).double()
     assert not can_compile(model.decoder)
-    with pytest.raises(AttributeError):
-        _ = model.codec().engine.decoder(50).least_frames  # type: ignore[attr-defined]
+    x = torch.randn(130, 6, dtype=torch.float64)
+    assert_engine_agrees(model.codec().engine.decoder(50), model.decoder, x, 50)
+
+
+def assert_engine_agrees(
+    stepper: Stepper, network: SEANetEncoder | SEANetDecoder, x: Tensor, block: int
+) -> None:
+    """Rows `[n, C]` in blocks of `block` rows give what the network gives of the whole."""
+    state, blocks = stepper.new_state(), cut(x, block)
+    found = [stepper.step([b.numpy()], [state], [b is blocks[-1]])[0] for b in blocks]
+    expected = network(x.t()[None])[0].t().numpy()
+    np.testing.assert_allclose(np.concatenate(found), expected, rtol=0, atol=1e-9)
 
 
 def test_blocks_too_short_to_reflect_run_as_modules() -> None:
-    model = tiny_model()
-    assert isinstance(model.codec().engine.encoder(7), CompiledNetwork)
-    assert not isinstance(model.codec().engine.encoder(6), CompiledNetwork)
-    assert isinstance(
-        tiny_model(seanet={"pad_mode": "constant"}).engine().encoder(1), CompiledNetwork
-    )
+    x = torch.randn(12 * 40, 1, dtype=torch.float64)
+    for pad_mode, least in (("reflect", 7), ("constant", 1)):
+        model = tiny_model(seanet={"pad_mode": pad_mode}).double()
+        assert CompiledNetwork(model.encoder).least_frames == least
+        for frames in (1, 6, 7, 8):
+            stepper = model.codec().engine.encoder(frames)
+            assert_engine_agrees(stepper, model.encoder, x, 12 * frames)
     # 16 samples that the layers before look ahead come on top of the 7 that the last one reflects.
     for trim_right_ratio, least in ((1.0, 1), (0.0, 2)):
         ahead = {"kernel_size": 1, "decoder": {"trim_right_ratio": trim_right_ratio}}
@@ -250,8 +263,9 @@ def test_codes_are_the_quantizers() -> None:
     latents = model.encoder(torch.from_numpy(wave(500)).double()[None])
     engine = model.codec().engine
     for n_q in (1, 3):
-        codes = engine.quantize(latents[0].t(), n_q)
-        torch.testing.assert_close(codes, model.quantizer.vq.encode(latents, n_q)[:, 0])
-        torch.testing.assert_close(
-            engine.dequantize(codes).t(), model.quantizer.decode(codes[None])[0]
-        )
+        expected = model.quantizer.vq.encode(latents, n_q)
+        codes = engine.quantize(latents[0].t().numpy(), n_q)
+        assert codes.dtype == np.uint16
+        np.testing.assert_array_equal(codes, expected[:, 0])
+        found = engine.dequantize(codes).T
+        np.testing.assert_allclose(found, model.quantizer.decode(expected[:, 0][None])[0])

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 from cli_samples import RATE, make_model, mono_config, stereo_config, write_audio
-from encodec_cli.pipeline.files import DecodeOptions, decode_file, encode_file
 
 from encodec_cli.errors import AudioError, UsageError
 from encodec_cli.evaluation import evaluate
 from encodec_cli.evaluation.evaluate import Coded, evaluate_model, is_speech, judge, read_reference
 from encodec_cli.model.module import CompressionModel
+from encodec_cli.pipeline.decode import DecodeOptions, decode_file
+from encodec_cli.pipeline.encode import EncodeOptions, encode_file
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_rows_are_what_encode_and_decode_make(
         row = result.row
         packed, decoded = tmp_path / f"{row.bandwidth}.ecdc", tmp_path / f"{row.bandwidth}.wav"
         n_q = model.config.codebooks_for(row.bandwidth or 0)
-        encode_file(model, recording, packed, n_q=n_q)
+        encode_file(model, recording, packed, EncodeOptions(n_q=n_q))
         decode_file(model, packed, decoded, DecodeOptions(encoding="float"))
         assert row.bytes == packed.stat().st_size
         assert row.kbps == pytest.approx(8e-3 * row.bytes)

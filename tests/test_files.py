@@ -1,14 +1,23 @@
 """Outputs are complete or absent, whatever happens while they are written."""
 
 import errno
+import fcntl
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from encodec_cli.errors import EncodecCliError, OutputError
-from encodec_cli.io.files import atomic_output, check_writable, open_input, standard_output
+from encodec_cli.io.files import (
+    atomic_output,
+    check_inside,
+    check_writable,
+    open_input,
+    standard_output,
+)
+from encodec_cli.io.temporary import create_locked, remove_leftovers, temporary_name
 
 
 def test_target_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -56,7 +65,7 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
 def test_somebody_else_made_the_target_meanwhile(tmp_path: Path) -> None:
     target = tmp_path / "a"
     with (
-        pytest.raises(OutputError, match="a: exists already; use --force"),
+        pytest.raises(OutputError, match="a: exists already; use force=True"),
         atomic_output(target),
     ):
         target.write_bytes(b"theirs")
@@ -109,3 +118,237 @@ def test_inputs_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(OutputError, match="stdout: is closed"), standard_output():
         pass
+
+
+# Symbolic links as targets
+
+
+def links(folder: Path) -> dict[str, Path]:
+    """Links to a file, to nothing yet, and through another link, all into another folder."""
+    there = folder / "there"
+    there.mkdir()
+    (there / "old").write_bytes(b"old")
+    made = {"file": "there/old", "dangling": "there/new", "twice": "file"}
+    for name, target in made.items():
+        (folder / name).symlink_to(target)
+    return {"file": there / "old", "dangling": there / "new", "twice": there / "old"}
+
+
+@pytest.mark.parametrize("name", ["file", "dangling", "twice"])
+def test_a_link_as_target_is_refused_without_force(name: str, tmp_path: Path) -> None:
+    links(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    for call in (check_writable, lambda path, force: atomic_output(path, force=force).__enter__()):
+        with pytest.raises(OutputError, match=rf"{name}: is a symbolic link to .*; use force=True"):
+            call(tmp_path / name, force=False)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["file", "dangling", "twice"])
+def test_with_force_a_link_stays_and_where_it_leads_is_written(name: str, tmp_path: Path) -> None:
+    target = links(tmp_path)[name]
+    with atomic_output(tmp_path / name, force=True) as file:
+        file.write(b"new")
+        assert [p.name for p in target.parent.glob(".*.partial")]
+    assert (tmp_path / name).is_symlink()
+    assert target.read_bytes() == b"new"
+    assert not target.is_symlink()
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_links_that_lead_nowhere_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "gone").symlink_to("no/such/folder/x")
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    for name, words in {
+        "a": "is a symbolic link that leads to itself|Too many levels|symbolic link",
+        "gone": "folder .*no/such/folder does not exist",
+        "null": "is a device or pipe",
+        "folder": "is a folder",
+    }.items():
+        with pytest.raises(OutputError, match=words):
+            check_writable(tmp_path / name, force=True)
+
+
+def test_a_link_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+
+    def write() -> None:
+        with atomic_output(target):
+            target.symlink_to("nowhere")
+
+    with pytest.raises(OutputError, match="a: is a symbolic link to nowhere"):
+        write()
+    assert target.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("key", "inside"),
+    [
+        ("a", True),
+        ("new/deep/a", True),
+        ("here/a", True),
+        ("out/a", False),
+        ("out/evil/a", False),
+        ("here/out/a", False),
+        ("loop/a", False),
+    ],
+)
+def test_links_do_not_lead_out_of_the_output_folder(key: str, inside: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "out").symlink_to(tmp_path / "elsewhere")
+    (folder / "here").symlink_to(folder)
+    (folder / "loop").symlink_to("loop")
+    if inside:
+        check_inside(folder / key, folder)
+    else:
+        with pytest.raises(OutputError, match="a symbolic link leads out of"):
+            check_inside(folder / key, folder)
+
+
+# What killed runs leave
+
+
+def leftover(folder: Path, *, kernel: str | None = None, age_seconds: float = 0) -> Path:
+    """A temporary file as a run leaves that is killed."""
+    path = temporary_name(folder / "talk.ecdc")
+    if kernel is not None:
+        path = path.with_name(f".talk.ecdc.{kernel}-0123456789ab.partial")
+    descriptor, lock = create_locked(path)
+    os.close(descriptor)
+    os.close(lock)
+    when = path.stat().st_mtime - age_seconds
+    os.utime(path, (when, when))
+    return path
+
+
+WEEK = 7 * 24 * 3600
+
+
+def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    left = leftover(tmp_path)
+    with atomic_output(tmp_path / "other"):
+        pass
+    assert not left.exists()
+    assert (tmp_path / "other").exists()
+
+
+def test_the_file_of_a_living_writer_stays(tmp_path: Path) -> None:
+    with atomic_output(tmp_path / "a") as file:
+        file.write(b"half")
+        for _ in range(2):
+            remove_leftovers(tmp_path)
+        file.write(b" and half")
+    assert (tmp_path / "a").read_bytes() == b"half and half"
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "stays"), [(0, True), (WEEK - 100, True), (WEEK + 100, False)]
+)
+def test_files_of_another_kernel_stay_for_a_week(
+    age_seconds: float, stays: bool, tmp_path: Path
+) -> None:
+    """Where locks do not reach, as over NFS, their writer may live on another machine."""
+    left = leftover(tmp_path, kernel="00000000", age_seconds=age_seconds)
+    remove_leftovers(tmp_path)
+    assert left.exists() == stays
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "talk.partial",
+        ".talk.partial",
+        ".talk.ecdc.abcdefgh.partial",
+        ".x.0123abcd-0123.partial",
+        ".x.0123abcd-0123456789ab.part",
+        "x.0123abcd-0123456789ab.partial",
+    ],
+)
+def test_files_of_others_stay(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"mine")
+    os.utime(tmp_path / name, (0, 0))
+    remove_leftovers(tmp_path)
+    assert (tmp_path / name).read_bytes() == b"mine"
+
+
+def test_links_and_folders_named_like_leftovers_stay(tmp_path: Path) -> None:
+    left = leftover(tmp_path)
+    name = left.name
+    left.unlink()
+    (tmp_path / "precious").write_bytes(b"mine")
+    left.symlink_to("precious")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / name).mkdir()
+    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path / "sub")
+    assert (tmp_path / "precious").read_bytes() == b"mine"
+    assert (tmp_path / "sub" / name).is_dir()
+
+
+def test_a_file_swept_up_before_its_lock_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = temporary_name(tmp_path / "a")
+    real, calls = fcntl.flock, 0
+
+    def late(descriptor: int, operation: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            path.unlink()  # by a run that found the lock free
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    descriptor, lock = create_locked(path)
+    assert os.path.samestat(os.fstat(descriptor), path.stat())
+    os.close(descriptor)
+    os.close(lock)
+
+
+def test_without_locks_files_are_written_and_none_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = leftover(tmp_path)
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with atomic_output(tmp_path / "a") as file:
+        file.write(b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    assert left.exists()
+
+
+@pytest.mark.parametrize("step", ["open", "flock", "dup", "replace", "unlink"])
+def test_a_signal_at_any_step_leaves_nothing(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a signal does, the exception comes right after the system call."""
+    owner = fcntl if step == "flock" else Path if step in ("replace", "unlink") else os
+    real = getattr(owner, step)
+    struck: list[bool] = []
+
+    def strike(*arguments: Any, **options: Any) -> Any:
+        if step != "unlink":
+            result = real(*arguments, **options)
+        if not struck and (step != "open" or ".partial" in str(arguments[0])):
+            struck.append(True)
+            raise KeyboardInterrupt
+        return real(*arguments, **options) if step == "unlink" else result
+
+    monkeypatch.setattr(owner, step, strike)
+
+    def write() -> None:
+        with atomic_output(tmp_path / "a") as file:
+            file.write(b"whole")
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert struck
+    assert not list(tmp_path.glob(".*"))

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -21,15 +22,15 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # Every folder may import `errors`. Imports for the type checker count like all others.
 LAYERS: dict[str, tuple[str, ...]] = {
     "io": (),
-    "entropy": (),
+    "entropy": ("io",),
     "dsp": (),
-    "config": (),
+    "config": ("io",),
     "audio": ("io",),
     "container": ("entropy", "io"),
     "runtime": ("config",),
     "nn": ("config",),
     "engine": ("config", "nn", "runtime"),
-    "model": ("config", "engine", "nn", "runtime"),
+    "model": ("config", "engine", "io", "nn", "runtime"),
     "stream": ("audio", "config", "container", "model", "runtime"),
     "checkpoints": ("config", "container", "engine", "io", "model", "runtime"),
     "tokens": ("checkpoints", "container", "io"),
@@ -63,6 +64,7 @@ WITHOUT_TORCH = (
 # Packages of others, and the only folders or files that may import them.
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "soundfile": ("audio/", "diagnosis/doctor.py"),
+    "av": ("audio/",),
     "soxr": ("audio/",),
     "typer": ("cli/",),
     "rich": ("cli/", "train/loop.py", "train/entropy/run.py"),
@@ -212,13 +214,17 @@ def test_the_search_for_torch_finds_it() -> None:
 
 
 def run(program: str, *arguments: str) -> str:
-    """Run a program in a fresh interpreter with `loaded()` at hand; its standard output."""
+    """Run a program in a fresh interpreter with `loaded()` at hand; its standard output.
+
+    It runs on a CPU, whatever else this machine has.
+    """
     prelude = "import sys\ndef loaded(): return [m for m in sys.modules if m.split('.')[0] in H]\n"
     result = subprocess.run(
         [sys.executable, "-c", f"H = {HEAVY!r}\n{prelude}{program}", *arguments],
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -265,6 +271,65 @@ def test_commands_without_a_network_load_no_torch(
     places = {"FILE": str(ecdc), "OUT": str(tmp_path / "out.ecdc")}
     output = run(COMMAND, *(places.get(argument, argument) for argument in arguments))
     assert output.endswith("loaded: []\n")
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a third of a second of sound, and what the bundled model makes of it."""
+    from cli_samples import run, write_audio
+
+    folder = tmp_path_factory.mktemp("speech")
+    source = write_audio(folder / "x.wav", 8000, rate=16_000)
+    run("encode", source, folder / "x.ecdc", "--device", "cpu").ok()
+    run("tokens", source, "--to", "npz", "-o", folder, "--device", "cpu").ok()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["encode", "x.wav", "OUT/a.ecdc"],
+        ["encode", "x.wav", "OUT/a.ecdc", "-b", "3", "--search", "1", "--threads", "1"],
+        ["encode", "x.wav", "-o", "OUT", "--skip-existing"],
+        ["encode", "x.wav", "OUT/a.ecdc", "--latency", "80", "--verbose"],
+        ["decode", "x.ecdc", "OUT/a.wav"],
+        ["decode", "x.ecdc", "OUT/a.wav", "--start", "0.1", "--sample-rate", "source"],
+        ["decode", "x.npz", "OUT/a.wav"],
+        ["tokens", "x.wav", "--to", "npz", "-o", "OUT"],
+        ["tokens", "x.wav", "--to", "safetensors", "-o", "OUT"],
+        ["tokens", "x.wav", "--to", "parquet", "-o", "OUT"],
+        ["tokens", "x.wav", "--to", "webdataset", "-o", "OUT"],
+        ["roundtrip", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_the_bundled_model_codes_without_torch(
+    arguments: list[str], speech: Path, tmp_path: Path
+) -> None:
+    places = {"OUT": str(tmp_path)}
+    for file in speech.iterdir():
+        places[file.name] = str(file)
+    words = [
+        "/".join(places.get(part, part) for part in argument.split("/")) for argument in arguments
+    ]
+    assert run(COMMAND, *words).endswith("loaded: []\n")
+
+
+ARRAYS = """
+import numpy as np
+from encodec_cli import decode, encode, load_model, stream_decoder, stream_encoder
+model = load_model()
+wav = (0.1 * np.sin(np.arange(5000) / 7))[None]
+assert decode(model, encode(model, wav)).shape == wav.shape
+encoder, decoder = stream_encoder(model, 2), stream_decoder(model)
+chunks = encoder.push(wav.astype(np.float32)) + encoder.finish()
+assert sum(decoder.push(c.codes, c.scale).shape[1] for c in chunks) == 0
+assert decoder.finish().shape[1] >= 5000
+"""
+
+
+def test_arrays_are_coded_without_torch() -> None:
+    assert run(f"{ARRAYS}print(loaded())") == "[]\n"
 
 
 def test_importing_the_package_loads_next_to_nothing() -> None:

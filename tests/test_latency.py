@@ -88,13 +88,13 @@ def test_a_block_is_the_longest_that_the_latency_allows() -> None:
 
 @pytest.mark.parametrize("latency", [0, -1, 11.9, float("nan"), float("inf")])
 def test_a_latency_below_a_frame_is_refused(latency: float) -> None:
-    with pytest.raises(UsageError, match=r"--latency .*: tiny needs at least 12\.00 ms, one frame"):
+    with pytest.raises(UsageError, match=r"latency_ms=.*: tiny needs at least 12\.00 ms, one"):
         block_frames_for(tiny_config(), latency)
 
 
 def test_segments_have_their_own_latency() -> None:
     config = segment_model().config
-    assert block_frames_for(config, None) == 88
+    assert block_frames_for(config, None) == 5 == config.frames(60)
     with pytest.raises(UsageError, match=r"tiny codes segments of 0\.06 s"):
         block_frames_for(config, 100)
 

@@ -103,6 +103,7 @@ def test_bits_of_a_run_are_found_anywhere() -> None:
         unpack_bits(data, 10, first=30, count=11)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(FILTER)
 def test_decoding_by_the_command_line(tmp_path: Path) -> None:
     weights = save_state(meta_model("encodec_24khz"), tmp_path / "codec.th")

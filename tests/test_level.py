@@ -26,17 +26,19 @@ from encodec_cli.container import (
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.model.module import CompressionModel
+from encodec_cli.runtime.protocol import Engine, Rows
 from encodec_cli.stream.decoder import stream_decoder
 from encodec_cli.stream.encoder import stream_encoder
 from encodec_cli.stream.gain import SILENCE_DB, level_of
+from encodec_cli.stream.headers import check_same_model, header_for
 from encodec_cli.stream.protocols import StreamEncoder
-from encodec_cli.stream.signals import check_same_model, decode, encode, header_for
+from encodec_cli.stream.signals import decode, encode
 from encodec_cli.tokens import TokenInfo, TokenItem, ecdc_item, item_ecdc
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 RATE = 1000
 LEVEL_DB = -20.0
-FRAMES = default_chunk_frames(RATE, 12)
+FRAMES = tiny_config().chunk_frames
 SECOND = FRAMES * 12  # samples in a chunk
 MODELS: list[dict[str, Any]] = [
     {},
@@ -63,23 +65,46 @@ def chunks_of(encoder: StreamEncoder, x: NDArray[np.float32], step: int) -> list
     return chunks + encoder.finish()
 
 
+class Listening:
+    """An engine that keeps what its encoder is given."""
+
+    streams = 1
+
+    def __init__(self, engine: Engine) -> None:
+        self.heard: list[Rows] = []
+        self.engine = engine
+        self.decoder, self.quantize = engine.decoder, engine.quantize
+        self.dequantize = engine.dequantize
+
+    def encoder(self, block_frames: int | None) -> "Listening":
+        self.stepper = self.engine.encoder(block_frames)
+        return self
+
+    def new_state(self) -> Any:
+        return self.stepper.new_state()
+
+    def step(self, inputs: list[Rows], states: list[Any], last: list[bool]) -> list[Rows]:
+        self.heard += inputs
+        return self.stepper.step(inputs, states, last)
+
+
 # ---- the level of samples
 
 
 def test_pauses_do_not_count() -> None:
-    tone = np.sin(np.arange(4000) * 0.3)[None].astype(np.float32)
-    broken = tone * (np.arange(4000) // 500 % 2)
+    tone = np.sin(np.arange(4000) * 0.3)[:, None].astype(np.float32)
+    broken = tone * (np.arange(4000) // 500 % 2)[:, None]
 
     assert level_of(tone * 0.1, RATE) == pytest.approx(-23.01, abs=0.05)
     assert level_of(broken * 0.1, RATE) == pytest.approx(-23.01, abs=0.05)
-    assert level_of(np.repeat(tone, 2, axis=0) * 0.1, RATE) == pytest.approx(-23.01, abs=0.05)
+    assert level_of(np.repeat(tone, 2, axis=1) * 0.1, RATE) == pytest.approx(-23.01, abs=0.05)
 
 
 @pytest.mark.parametrize("samples", [0, 1, 49, 50, 51])
 def test_few_samples_have_a_level_too(samples: int) -> None:
     expected = -math.inf if samples == 0 else -20.0
-    assert level_of(np.full((1, samples), 0.1, np.float32), RATE) == pytest.approx(expected)
-    assert level_of(np.zeros((2, samples), np.float32), RATE) == -math.inf
+    assert level_of(np.full((samples, 1), 0.1, np.float32), RATE) == pytest.approx(expected)
+    assert level_of(np.zeros((samples, 2), np.float32), RATE) == -math.inf
 
 
 # ---- there and back
@@ -105,15 +130,13 @@ def test_the_codec_hears_one_level_and_the_listener_the_old_one(
 def test_every_second_is_brought_to_the_level() -> None:
     model = levelled()
     x = gains(wave(4 * SECOND), 0, -30, -10, 15)
-    heard: list[NDArray[np.float32]] = []
-    encoder = stream_encoder(model, 3)
-    inner = encoder._encoder  # type: ignore[attr-defined]
-    push = inner.push
-    inner.push = lambda samples: heard.append(samples) or push(samples)
-    chunks = chunks_of(encoder, x, 400)
+    codec = model.codec()
+    listening = Listening(codec.engine)
+    chunks = chunks_of(stream_encoder(replace(codec, engine=listening), 3), x, 400)
+    heard = np.concatenate(listening.heard)
 
     # The first tenth of a second is on its way from the level before.
-    levels = [level_of(part[:, 100:], RATE) for part in heard[:4]]
+    levels = [level_of(heard[i * SECOND + 100 : (i + 1) * SECOND], RATE) for i in range(4)]
     np.testing.assert_allclose(levels, LEVEL_DB, atol=1.5)
     scales = np.array([chunk.scale for chunk in chunks[:4]])
     steps = 20 * np.log10(scales[1:] / scales[:-1])
@@ -229,7 +252,7 @@ def test_tokens_come_back_with_or_without_their_level() -> None:
     model = levelled()
     ecdc = encode(model, torch.from_numpy(wave(2500) * np.float32(0.05)))
     assert ecdc.scales is not None
-    header = header_for(model, 3)
+    header = header_for(model.codec(), 3)
     item = TokenItem("a", ecdc.codes, ecdc.scales, TokenInfo(num_samples=2500))
     bare = TokenItem("a", ecdc.codes, None, TokenInfo())
 
@@ -255,9 +278,9 @@ def test_short_chunks_have_no_scale() -> None:
     chunks = chunks_of(stream_encoder(model, 3, chunk_frames=4), x, 100)
     plain = chunks_of(stream_encoder(tiny_twin(model), 3, chunk_frames=4), x, 100)
 
-    assert not header_for(model, 3, chunk_frames=4).has_scale
-    assert header_for(model, 3).has_scale
-    assert header_for(model, 3, chunk_frames=model.config.chunk_frames).has_scale
+    assert not header_for(model.codec(), 3, chunk_frames=4).has_scale
+    assert header_for(model.codec(), 3).has_scale
+    assert header_for(model.codec(), 3, chunk_frames=model.config.chunk_frames).has_scale
     assert {chunk.scale for chunk in chunks} == {None}
     for one, other in zip(chunks, plain, strict=True):
         np.testing.assert_array_equal(one.codes, other.codes)
@@ -274,16 +297,40 @@ def tiny_twin(model: CompressionModel) -> CompressionModel:
 def test_scales_that_a_model_has_no_use_for_are_refused() -> None:
     model = levelled()
     twin = tiny_twin(model)
-    header = replace(header_for(twin, 3), has_scale=True)
+    header = replace(header_for(twin.codec(), 3), has_scale=True)
 
     with pytest.raises(UsageError, match="carries scales, which model tiny has no use for"):
-        check_same_model(twin, header)
-    with pytest.raises(UsageError, match="no use for"):
-        check_same_model(model, replace(header_for(model, 3), chunk_frames=4))
+        check_same_model(twin.codec(), header)
     with pytest.raises(UsageError, match="codes without the scales"):
         decode(model, replace(encode(model, torch.from_numpy(wave(50))), scales=None))
-    check_same_model(model, header_for(model, 3))
-    check_same_model(segment_model(), header_for(segment_model(), 3))
+    check_same_model(model.codec(), header_for(model.codec(), 3))
+    check_same_model(segment_model().codec(), header_for(segment_model().codec(), 3))
+
+
+@pytest.mark.parametrize("frames", [40, 4, 1, 200])
+def test_scales_of_chunks_of_any_length_are_followed(frames: int) -> None:
+    """Files say how long their chunks are; a scale for each of them is allowed by the format."""
+    model = levelled()
+    ecdc = encode(model, wave(4 * SECOND), n_q=3)
+    count = -(-ecdc.codes.shape[1] // frames)
+    scales = np.geomspace(0.1, 0.8, count).astype(np.float32)
+    odd = Ecdc(replace(ecdc.header, chunk_frames=frames), ecdc.codes, scales)
+    file = io.BytesIO()
+    write_ecdc(file, odd)
+    assert b'"x":true' in file.getvalue()
+    found = decode(model.codec(), read_ecdc(io.BytesIO(file.getvalue())))
+    twin = tiny_twin(model).codec()
+    plain = decode(twin, Ecdc(replace(ecdc.header, has_scale=False), ecdc.codes))
+
+    # A chunk that is longer than the glide ends at its own scale.
+    for i in range(count):
+        end = min((i + 1) * frames * 12, found.shape[1])
+        if frames * 12 >= 100 and end < found.shape[1]:
+            np.testing.assert_allclose(
+                found[:, end - 5 : end], plain[:, end - 5 : end] * scales[i], rtol=1e-4, atol=1e-7
+            )
+    assert bool((np.abs(found) <= np.abs(plain) * scales.max() + 1e-6).all())
+    assert bool((np.abs(found) >= np.abs(plain) * scales.min() - 1e-6).all())
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def metas_frames(model: Any, codes: NDArray[np.uint16]) -> NDArray[np.float32]:
     return np.stack(frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codebooks", [1, 3])
 def test_every_bit_is_metas_far_past_the_context(codebooks: int) -> None:
     theirs = meta_lm()
@@ -83,6 +84,7 @@ def test_whole_size_and_the_code_range() -> None:
     np.testing.assert_allclose(got.sum(2), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_every_bit_of_a_whole_model_is_metas(seed: int) -> None:
     """Frames one by one and in groups, past the context, which slides and makes room."""

@@ -78,6 +78,7 @@ def cases() -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "samples"), cases())
 @torch.no_grad()
 def test_codes_and_audio_are_metas(pairs: dict[str, Pair], name: str, samples: int) -> None:
@@ -203,6 +204,7 @@ def metas_reader_counts_right(model: Any, samples: int) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "samples"), [(NAMES[0], 7001), (NAMES[1], 50001)])
 def test_our_format_0_file_decodes_at_metas(
     pairs: dict[str, Pair], name: str, samples: int, monkeypatch: pytest.MonkeyPatch
@@ -222,6 +224,7 @@ def test_our_format_0_file_decodes_at_metas(
     torch.testing.assert_close(decode(pair.ours, ecdc), theirs, **EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "samples"), [(NAMES[0], 7001), (NAMES[0], 6720), (NAMES[1], 50001)]
 )

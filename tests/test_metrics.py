@@ -104,6 +104,7 @@ def test_metrics_that_need_more_sound_say_nan(speech: Tensor) -> None:
     assert math.isnan(pesq_wb(speech[:RATE], silence, RATE))
 
 
+@pytest.mark.slow
 def test_pesq_of_a_long_recording_is_the_mean_of_its_pieces() -> None:
     """The package crashes the whole process on more than 50 utterances."""
     t = torch.arange(int(0.4 * RATE)) / RATE

@@ -5,6 +5,7 @@ bottom, in a folder that has what a clone has. Blocks of `console` need hardware
 other people's weights: of them only commands and options are checked.
 """
 
+import csv
 import re
 import shlex
 import subprocess
@@ -149,3 +150,52 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in headings(target), link
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_files_that_are_named_exist(name: str) -> None:
+    """Files of the package, which these pages name below its folder, and others below the root."""
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    files = set(re.findall(r"(?<![\w/.])(?:[\w.]+/)+[\w-]+\.\w+|(?<=`)\w+/(?=`)", text))
+    assert files
+    roots = (REPOSITORY, REPOSITORY / "encodec_cli", REPOSITORY / "docs", REPOSITORY / "tests")
+    missing = {file for file in files if not any((root / file).exists() for root in roots)}
+    assert missing == set()
+
+
+CODECS = {"ecli_24khz", "Opus", "Lyra v2"}
+COLUMNS = {
+    "PESQ-WB": "pesq",
+    "ESTOI": "estoi",
+    "SI-SDR": "si_sdr",
+    "mel distance": "mel",
+    "mel DAC": "mel_dac",
+    "STFT DAC": "stft_dac",
+}
+
+
+def quality_rows(text: str) -> Iterator[dict[str, str]]:
+    """Rows about codecs at a rate, of tables with the columns of `quality.csv`."""
+    for table in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+        rows = [
+            [cell.strip(" *") for cell in line.strip("|\n").split("|")]
+            for line in table.splitlines()
+        ]
+        for row in rows[2:]:
+            if "kb/s" in rows[0] and row[0] in CODECS:
+                yield dict(zip(rows[0][1:], row[1:], strict=True)) | {"codec": row[0]}
+
+
+@pytest.mark.parametrize("name", ["README.md", "checkpoints/README.md"])
+def test_tables_of_quality_have_the_figures_that_the_curves_are_drawn_from(name: str) -> None:
+    with (REPOSITORY / "benchmarks" / "quality.csv").open(newline="", encoding="utf-8") as file:
+        measured = list(csv.DictReader(file))
+    found = list(quality_rows((REPOSITORY / name).read_text(encoding="utf-8")))
+    assert len(found) >= 9
+    for row in found:
+        shown = {COLUMNS[key]: value for key, value in row.items() if key in COLUMNS}
+        at_rate = [m for m in measured if (m["codec"], m["kbps"]) == (row["codec"], row["kb/s"])]
+        same = [m for m in at_rate if bool(m["pesq"]) == ("pesq" in shown)]
+        assert len(same) == 1, row
+        for key, value in shown.items():
+            assert float(value.removesuffix(" dB")) == float(same[0][key]), (row, key)

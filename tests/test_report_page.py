@@ -93,6 +93,7 @@ def sounds(parsed: Parsed) -> list[np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 def test_every_version_is_there_to_the_sample(page: Page) -> None:
     one = recording(bandwidths=(1.5, 3, 6))
     found = sounds(page(one))
@@ -102,6 +103,7 @@ def test_every_version_is_there_to_the_sample(page: Page) -> None:
         np.testing.assert_allclose(audio, wanted[0], atol=0.51 / 2**15)
 
 
+@pytest.mark.slow
 def test_pictures_of_each_version_and_of_each_difference(page: Page) -> None:
     parsed = page(recording(bandwidths=(1.5, 6)), recording(bandwidths=(1.5, 6)))
     images = parsed.all("img")
@@ -129,6 +131,7 @@ def test_tables_say_sizes_and_metrics(page: Page) -> None:
     assert cells == ["1,600", "6.40", "1/60", "3", "2.50", "18.0", "-0.17"]
 
 
+@pytest.mark.slow
 def test_means_over_recordings_by_kind_with_their_intervals(page: Page) -> None:
     talks = [recording(f"{i}.wav", kind="speech", seconds=1 + i) for i in range(3)]
     text = page(*talks, recording("song.wav", kind="music")).source
@@ -139,6 +142,7 @@ def test_means_over_recordings_by_kind_with_their_intervals(page: Page) -> None:
     assert "tiny24, speech" in overview
 
 
+@pytest.mark.slow
 def test_a_chart_for_each_metric_takes_the_colours_of_the_page(page: Page) -> None:
     one, two = page(recording()).source, page(recording(), recording()).source
     for text, curves in ((one, 1), (two, 3)):
@@ -155,6 +159,7 @@ def test_a_chart_for_each_metric_takes_the_colours_of_the_page(page: Page) -> No
             assert not re.search("#010[23]", svg)
 
 
+@pytest.mark.slow
 def test_kinds_and_codecs_have_colours_of_their_own(page: Page) -> None:
     codecs = [f"codec{i}" for i in range(8)]
     overview = page(*(recording(codec=codec) for codec in codecs)).source.split("<article")[0]
@@ -163,6 +168,7 @@ def test_kinds_and_codecs_have_colours_of_their_own(page: Page) -> None:
     assert {f"stroke: var(--c{i})" in overview for i in range(6)} == {True}
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched_from_anywhere(page: Page) -> None:
     parsed = page(recording(), recording(EVIL))
     for tag, attributes in parsed.elements:
@@ -185,6 +191,7 @@ def test_the_policy_allows_the_one_script_and_no_network(page: Page) -> None:
     assert len(parsed.all("script")) == 1
 
 
+@pytest.mark.slow
 def test_names_of_files_stay_text(page: Page) -> None:
     parsed = page(recording(EVIL, kind=EVIL, codec=EVIL), recording())
     assert not any("onerror" in a or a.get("src") == "x" for _, a in parsed.elements)
@@ -200,6 +207,7 @@ def test_odd_names_do_not_break_the_page(page: Page, name: str) -> None:
     assert escaped(name) in page(recording(name)).source
 
 
+@pytest.mark.slow
 def test_controls_have_names_and_ids_are_unique(page: Page) -> None:
     parsed = page(recording(), recording("other.wav"))
     ids = [a["id"] for tag, a in parsed.elements if "id" in a and tag not in SVG_PARTS]
@@ -220,6 +228,7 @@ def test_controls_have_names_and_ids_are_unique(page: Page) -> None:
 SVG_PARTS = {"g", "path", "clippath", "defs", "use"}
 
 
+@pytest.mark.slow
 def test_keys_choose_the_first_nine(page: Page) -> None:
     bandwidths = tuple(range(1, 12))
     text = page(recording(bandwidths=bandwidths)).source
@@ -227,6 +236,7 @@ def test_keys_choose_the_first_nine(page: Page) -> None:
     assert choices == [*(f"<kbd>{n}</kbd>" for n in range(1, 10)), "", "", ""]
 
 
+@pytest.mark.slow
 def test_the_same_recordings_give_the_same_bytes(page: Page) -> None:
     assert page(recording(), recording()).source == page(recording(), recording()).source
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from encodec_cli.config.codec import MOST_BEAMS
 from encodec_cli.runtime import search
-from encodec_cli.runtime.search import MOST_BEAMS, Quantizer
+from encodec_cli.runtime.search import Quantizer
 
 Floats = NDArray[np.float32]
 

@@ -1,6 +1,5 @@
-"""Beam search over the residual stages: greedy with one beam, exhaustive with enough, exact."""
+"""The search on PyTorch is that of the runtime; streams and commands search as they are told."""
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,66 +11,50 @@ from tiny_models import segment_model, tiny_model, wave
 from torch import Tensor
 
 from encodec_cli import decode, encode, read_ecdc
+from encodec_cli.config.codec import MOST_BEAMS
 from encodec_cli.engine import search
-from encodec_cli.engine.search import beam_search
+from encodec_cli.engine.search import TorchQuantizer
 from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.model.module import CompressionModel
+from encodec_cli.runtime.search import Quantizer
 from encodec_cli.stream.encoder import stream_encoder
 
 
-def random_tables(stages: int, bins: int, width: int) -> list[Tensor]:
-    return [torch.randn(bins, width) * 0.7**k for k in range(stages)]
+def random_books(*bins: int, width: int) -> list[Tensor]:
+    """Gaussian codebooks of so many codes, each of smaller vectors than the one before."""
+    return [torch.randn(count, width) * 0.7**k for k, count in enumerate(bins)]
 
 
-def errors(vectors: Tensor, tables: list[Tensor], codes: Tensor) -> Tensor:
-    """Squared distance `[M]` of each vector to what its codes decode to."""
-    decoded = sum(table[row] for table, row in zip(tables, codes, strict=True))
-    return (vectors - decoded).pow(2).sum(1)
-
-
-def test_one_beam_is_the_greedy_choice_bit_for_bit() -> None:
+def test_one_sequence_is_the_choice_of_the_modules_bit_for_bit() -> None:
     model = make_model(mono_config())
     latents = model.encoder(torch.randn(1, 1, 40 * 320))
-    greedy = model.quantizer.encode(latents)[0]
-    tables = model.quantizer.tables(8)
-    assert torch.equal(beam_search(latents[0].t(), tables, 1), greedy)
+    codes = model.quantizer.encode(latents)
+    quantizer = TorchQuantizer([book.embed for book in model.quantizer.codebooks])
+    assert torch.equal(quantizer.encode(latents[0].t(), 8, 1), codes[0])
+    assert torch.equal(quantizer.decode(codes[0]).t(), model.quantizer.decode(codes)[0])
 
 
-def test_enough_beams_find_the_best_of_all_sums() -> None:
-    tables, vectors = random_tables(3, 5, 2), torch.randn(50, 2)
-    every = torch.tensor(list(itertools.product(range(5), repeat=3))).t()
-    sums = sum(table[row] for table, row in zip(tables, every, strict=True))
-    best = torch.cdist(vectors, sums).pow(2).amin(1)
-    found = errors(vectors, tables, beam_search(vectors, tables, 25))
-    torch.testing.assert_close(found, best, rtol=1e-4, atol=1e-6)
-    greedy = errors(vectors, tables, beam_search(vectors, tables, 1))
-    assert bool((greedy > found + 1e-6).any())
-
-
-def test_more_beams_come_nearer() -> None:
-    tables, vectors = random_tables(6, 64, 8), torch.randn(300, 8)
-    means = [
-        float(errors(vectors, tables, beam_search(vectors, tables, beams)).mean())
-        for beams in (1, 2, 4, 16)
-    ]
-    assert means == sorted(means, reverse=True)
-    assert means[-1] < 0.8 * means[0]
-
-
-def test_tables_of_unequal_size() -> None:
-    tables = [torch.randn(3, 4), torch.randn(70, 4), torch.randn(9, 4)]
-    codes = beam_search(torch.randn(20, 4), tables, 16)
-    assert codes.shape == (3, 20)
-    assert all(int(row.max()) < len(table) for row, table in zip(codes, tables, strict=True))
-    assert beam_search(torch.randn(0, 4), tables, 16).shape == (3, 0)
+@pytest.mark.parametrize("beams", [1, 2, 8, MOST_BEAMS])
+@pytest.mark.parametrize("bins", [(1024, 1024, 1024), (3, 70, 9), (2, 2, 2, 2, 2), (40,)])
+def test_it_is_the_search_of_the_runtime(bins: tuple[int, ...], beams: int) -> None:
+    books = random_books(*bins, width=12)
+    quantizer, other = TorchQuantizer(books), Quantizer([book.numpy() for book in books])
+    for frames in (0, 1, 30):
+        latents = torch.randn(frames, 12)
+        codes = quantizer.encode(latents, len(bins), beams)
+        assert codes.dtype == torch.int64
+        np.testing.assert_array_equal(
+            codes.numpy(), other.encode(latents.numpy(), len(bins), beams)
+        )
 
 
 @pytest.mark.parametrize("setting", ["_MOST_SCORES", "_BLOCK"])
 def test_portions_and_blocks_change_nothing(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables, vectors = random_tables(5, 256, 8), torch.randn(200, 8).double()
-    codes = beam_search(vectors, tables, 4)
+    books, latents = random_books(*[256] * 5, width=8), torch.randn(200, 8).double()
+    quantizer = TorchQuantizer([book.double() for book in books])
+    codes = quantizer.encode(latents, 5, 4)
     monkeypatch.setattr(search, setting, 4 * 256 * 7 if setting == "_MOST_SCORES" else 1 << 30)
-    assert torch.equal(beam_search(vectors, tables, 4), codes)
+    assert torch.equal(quantizer.encode(latents, 5, 4), codes)
 
 
 @pytest.mark.parametrize("make", [tiny_model, segment_model])

@@ -15,7 +15,7 @@ from tiny_models import segment_model, tiny_model, wave
 
 from encodec_cli.config.timing import decoder_history
 from encodec_cli.container import DamagedChunk, Ecdc, EcdcReader, write_ecdc
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import EncodecCliWarning, UsageError
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.stream.excerpt import part_to_decode, sample_range
 from encodec_cli.stream.seek import DecodedFrom, first_chunk_for
@@ -123,6 +123,9 @@ def test_the_warm_up_lasts_as_long_as_the_lstm_remembers() -> None:
         assert (error < 1e-3 * full.std()) == clean
         assert bool(decoded.notes) != clean
         assert all("remembers more than 64 s" in note for note in decoded.notes)
+        if not clean:  # as Python users hear of it
+            with pytest.warns(EncodecCliWarning, match="remembers more than 64 s"):
+                decode(model, ecdc, start=75)
 
 
 def packed(ecdc: Ecdc) -> bytes:
@@ -163,15 +166,15 @@ def test_parts_that_follow_each_other_meet() -> None:
 @pytest.mark.parametrize(
     ("start", "duration", "words"),
     [
-        (-1, None, "--start -1"),
-        (math.nan, None, "--start nan"),
-        (math.inf, None, "--start inf"),
-        (0, 0, "--duration 0"),
-        (0, -2.5, "--duration -2.5"),
-        (0, math.inf, "--duration inf"),
+        (-1, None, "start=-1"),
+        (math.nan, None, "start=nan"),
+        (math.inf, None, "start=inf"),
+        (0, 0, "duration=0"),
+        (0, -2.5, "duration=-2.5"),
+        (0, math.inf, "duration=inf"),
         (0, 1e-9, "holds no sample at 1000 Hz"),
-        (1, None, r"--start 1: lies beyond the end of the audio of 0\.500 s"),
-        (0.5, 1, r"--start 0\.5: lies beyond"),
+        (1, None, r"start=1: lies beyond the end of the audio of 0\.500 s"),
+        (0.5, 1, r"start=0\.5: lies beyond"),
     ],
 )
 def test_parts_that_cannot_be(start: float, duration: float | None, words: str) -> None:

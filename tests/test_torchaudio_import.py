@@ -66,6 +66,7 @@ def expect_success(program: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_the_installed_torchaudio_imports_and_computes() -> None:
     assert expect_success(CHECK_MATHS).startswith("right")
 
@@ -79,6 +80,7 @@ def test_an_extension_that_loads_is_left_in_place() -> None:
     assert expect_success(program) == "right the real one\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "failure",
     [
@@ -92,6 +94,7 @@ def test_an_extension_that_fails_gets_a_stand_in(failure: str) -> None:
     assert expect_success(program).startswith("right Stand-in made by encodec-cli")
 
 
+@pytest.mark.slow
 def test_what_needs_the_extension_says_so() -> None:
     expect_success(
         "replace('torchaudio._extension', 'raise OSError()')\n"
@@ -116,6 +119,7 @@ def test_a_missing_torchaudio_is_our_own_error() -> None:
     assert output.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "failure", "kind"),
     [

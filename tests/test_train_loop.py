@@ -17,7 +17,7 @@ from torch import Tensor
 from encodec_cli.checkpoints.card import read_card
 from encodec_cli.checkpoints.modules import load_module
 from encodec_cli.config.codec import load_codec_config
-from encodec_cli.errors import CheckpointError, ConfigError
+from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.train import loop
 from encodec_cli.train.config import AdversaryConfig, LossConfig, TrainConfig, load_train_config
@@ -142,6 +142,7 @@ def killed_at(
             finish(trainer)
 
 
+@pytest.mark.slow
 def test_killed_runs_go_on_to_the_same_bits(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +175,7 @@ def test_killed_runs_go_on_to_the_same_bits(
         assert not list(trainer.folder.glob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_finished_run_started_again_does_nothing(recipe: Path) -> None:
     first = finish(make(configured(recipe), recipe))
     before = first.checkpoint.read_bytes(), log_of(first.folder)
@@ -183,6 +185,7 @@ def test_a_finished_run_started_again_does_nothing(recipe: Path) -> None:
     assert (first.checkpoint.read_bytes(), log_of(first.folder)) == before
 
 
+@pytest.mark.slow
 def test_a_longer_recipe_goes_on(recipe: Path) -> None:
     finish(make(configured(recipe), recipe))
     longer = make(configured(recipe, steps=14), recipe)
@@ -190,6 +193,7 @@ def test_a_longer_recipe_goes_on(recipe: Path) -> None:
     assert finish(longer).step == 14
 
 
+@pytest.mark.slow
 def test_training_learns(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # From torch's own weights: the linear start leaves too little to learn of a tone.
     monkeypatch.setattr(loop, "initialize", lambda model, batches: None)
@@ -212,6 +216,7 @@ def test_training_learns(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < quality["6.4 kb/s"]["perplexity"] <= 1
 
 
+@pytest.mark.slow
 def test_the_adversary_joins_when_told(recipe: Path) -> None:
     trainer = make(configured(recipe), recipe)
     assert trainer.take.discriminator is not None
@@ -225,6 +230,7 @@ def test_the_adversary_joins_when_told(recipe: Path) -> None:
             assert ("adversarial" in record) == ("discriminator" in record) == (trainer.step > 8)
 
 
+@pytest.mark.slow
 def test_quantizer_dropout_is_over_the_target_bandwidths(
     recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +249,7 @@ def test_quantizer_dropout_is_over_the_target_bandwidths(
     assert min(seen.count(n) for n in (1, 2, 4)) > 20
 
 
+@pytest.mark.slow
 def test_the_checkpoint_is_the_average_and_says_what_it_is(recipe: Path) -> None:
     trainer = finish(make(configured(recipe, name="renamed"), recipe))
     card = read_card(trainer.checkpoint)
@@ -260,6 +267,7 @@ def test_the_checkpoint_is_the_average_and_says_what_it_is(recipe: Path) -> None
     ]
 
 
+@pytest.mark.slow
 def test_warm_start_begins_with_the_weights_and_keeps_the_codebooks(
     recipe: Path, tmp_path: Path
 ) -> None:
@@ -286,6 +294,7 @@ def test_warm_start_begins_with_the_weights_and_keeps_the_codebooks(
         assert float(moved) < 0.5, name
 
 
+@pytest.mark.slow
 def test_warm_start_refuses_another_config(recipe: Path, tmp_path: Path) -> None:
     source = finish(make(configured(recipe), recipe))
     other = CODEC | {"quantizer": {"n_q": 5, "bins": 16}}
@@ -295,6 +304,7 @@ def test_warm_start_refuses_another_config(recipe: Path, tmp_path: Path) -> None
         make(config, recipe)
 
 
+@pytest.mark.slow
 def test_warm_start_takes_the_mean_of_several(recipe: Path, tmp_path: Path) -> None:
     sources = [
         finish(make(configured(recipe, seed=seed, output=str(tmp_path / f"s{seed}")), recipe))
@@ -309,6 +319,7 @@ def test_warm_start_takes_the_mean_of_several(recipe: Path, tmp_path: Path) -> N
             torch.testing.assert_close(value, mean, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_decoder_only_leaves_the_codes_alone(recipe: Path, tmp_path: Path) -> None:
     source = finish(make(configured(recipe), recipe))
     config = configured(
@@ -331,6 +342,7 @@ def test_decoder_only_needs_a_model_to_start_from(recipe: Path) -> None:
         configured(recipe, decoder_only=True)
 
 
+@pytest.mark.slow
 def test_a_step_neither_reads_from_its_device_nor_leaves_it(recipe: Path) -> None:
     """On a device without numbers the host cannot wait for one, and no CPU tensor fits in."""
     config = configured(
@@ -354,6 +366,7 @@ def test_a_step_neither_reads_from_its_device_nor_leaves_it(recipe: Path) -> Non
     assert len(losses) == 9
 
 
+@pytest.mark.slow
 def test_state_of_another_model_is_refused(recipe: Path, tmp_path: Path) -> None:
     finish(make(configured(recipe), recipe))
     (tmp_path / "codec.yaml").write_text(
@@ -375,6 +388,7 @@ def test_a_corrupt_state_is_one_clear_error(recipe: Path, tmp_path: Path, conten
     result.refused(1, str(tmp_path / "run" / "state.pt"), "does not fit this recipe")
 
 
+@pytest.mark.slow
 def test_a_truncated_state_is_one_clear_error(recipe: Path) -> None:
     trainer = finish(make(configured(recipe), recipe))
     state = trainer.folder / "state.pt"
@@ -427,10 +441,89 @@ def test_train_command_refuses(recipe: Path, change: dict[str, Any], code: int, 
 
 def test_train_command_names_what_is_missing(recipe: Path, tmp_path: Path) -> None:
     run("train", tmp_path / "gone.yaml").refused(1, "gone.yaml: cannot read: No such file")
-    run("train", recipe, "--device", "warp9").refused(2, "--device warp9: cannot be used here")
+    run("train", recipe, "--device", "warp9").refused(2, "--device warp9: no device that codes")
     held = (tmp_path / "held.csv").rename(tmp_path / "away.csv")
     run("train", recipe, "--device", "cpu").refused(1, "held.csv: cannot read")
     assert not (tmp_path / "run" / "log.jsonl").exists()
     held.rename(tmp_path / "held.csv")
     (tmp_path / "train.csv").unlink()
     run("train", recipe, "--device", "cpu").refused(1, "train.csv: cannot read")
+
+
+# Divergence
+
+
+def poisoned(step: int, name: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From `step` on, the loss `name` is `value`."""
+    real: Callable[..., Any] = TrainingStep.__call__
+
+    def take(self: TrainingStep, x: Tensor, level: Tensor, number: int) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = real(self, x, level, number)
+        return losses | ({name: torch.tensor(value)} if number >= step else {})
+
+    monkeypatch.setattr(TrainingStep, "__call__", take)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    ("name", "step", "key"),
+    [
+        ("spectral", 0, "learning_rate"),
+        ("waveform", 7, "learning_rate"),
+        ("commitment", 5, "loss.commitment"),
+        ("discriminator", 9, "adversary.learning_rate"),
+        ("feature", 11, "adversary.learning_rate"),
+    ],
+)
+def test_the_first_loss_that_is_not_finite_ends_the_run(
+    name: str, step: int, key: str, value: float, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned(step, name, value, monkeypatch)
+    monkeypatch.setattr(loop, "_REPORT_EVERY", 50)
+    trainer = make(configured(recipe), recipe)
+    with pytest.raises(TrainingError, match=rf"{name}: not finite at step {step}; lower {key} "):
+        finish(trainer)
+    assert not (trainer.folder / "state.pt").exists()
+    log = trainer.folder / "log.jsonl"
+    assert not log.exists() or ("NaN" not in log.read_text() and "Infinity" not in log.read_text())
+
+
+def test_the_last_good_state_stays(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configured(recipe, save_every_seconds=0.0)
+    with monkeypatch.context() as patch:
+        poisoned(7, "spectral", float("nan"), patch)
+        with pytest.raises(TrainingError, match=r"at step 7; .*state\.pt holds the state before"):
+            finish(make(config, recipe))
+    again = make(config, recipe)
+    assert again.step == 7
+    assert all(torch.isfinite(value).all() for value in everything(again).values())
+    assert finish(again).step == 12
+
+
+def test_weights_that_are_not_finite_are_not_saved(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step may spoil them though its loss was finite."""
+    config = configured(recipe, save_every_seconds=0.0)
+    trainer = make(config, recipe)
+    real = TrainingStep.__call__
+
+    def take(self: TrainingStep, x: Tensor, level: Tensor, number: int) -> dict[str, Tensor]:
+        losses = real(self, x, level, number)
+        if number == 3:
+            with torch.no_grad():
+                next(self.model.decoder.parameters()).fill_(torch.inf)
+        return losses
+
+    monkeypatch.setattr(TrainingStep, "__call__", take)
+    with pytest.raises(
+        TrainingError, match=r"weights \(.*\): not finite after step 3; lower learn"
+    ):
+        finish(trainer)
+    assert make(config, recipe).step == 3
+
+
+def test_the_command_says_it_in_one_line(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(2, "spectral", float("nan"), monkeypatch)
+    result = run("train", recipe, "--device", "cpu")
+    result.refused(1, "training diverged: spectral: not finite at step 2", "lower learning_rate")

@@ -3,6 +3,8 @@
 Source: ETSI TS 102 366, sections 4.4.1 (AC-3, table 4.13) and E.1.3.1 (E-AC-3).
 """
 
+import re
+
 from encodec_cli.audio.frame_walk import FrameFormat, FrameHead
 
 __all__ = ["AC3"]
@@ -29,4 +31,4 @@ def _parse(head: bytes) -> FrameHead | None:
     return FrameHead(2 * words, 1536, rate, (0, rate))
 
 
-AC3 = FrameFormat("AC-3", b"\x0b", 6, _parse)
+AC3 = FrameFormat("AC-3", re.compile(b"\x0b\x77"), 6, _parse)

@@ -3,6 +3,8 @@
 Source: ISO/IEC 13818-7 section 6.2.
 """
 
+import re
+
 from encodec_cli.audio.frame_walk import FrameFormat, FrameHead
 
 __all__ = ["ADTS"]
@@ -26,4 +28,4 @@ def _parse(head: bytes) -> FrameHead | None:
     return FrameHead(size, blocks * _BLOCK_SAMPLES, rate, (profile, rate, channels))
 
 
-ADTS = FrameFormat("AAC", b"\xff", 7, _parse)
+ADTS = FrameFormat("AAC", re.compile(b"\xff[\xf0\xf1\xf8\xf9]"), 7, _parse)

@@ -1,11 +1,10 @@
 """FFmpeg's decoders, through PyAV; imported only when a file needs them.
 
-    packets of one stream -> decode_packets -> pieces (rate, [C, n]) -> FrameSource
+    open_container -> Container.pieces -> pieces (rate, [C, n]) -> FrameSource
 
-Nothing of FFmpeg reaches the terminal: PyAV drops its messages unless it is told otherwise.
+Nothing of FFmpeg reaches the terminal: PyAV is told to drop its messages.
 """
 
-import importlib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -49,12 +48,13 @@ def load_av(name: str) -> Any:
         AudioError: PyAV is not installed.
     """
     try:
-        av = importlib.import_module("av")
-        importlib.import_module("av.logging").set_level(None)
+        import av
+        import av.logging
     except ImportError as error:
         raise AudioError(
             f"{name}: needs PyAV, which is not installed; run: pip install av"
         ) from error
+    av.logging.set_level(None)
     return av
 
 

@@ -80,7 +80,7 @@ def check_last_frame(file: BinaryIO, name: str, form: FrameFormat, start: int) -
     """Refuse a `file` of frames from byte `start` on of which the last is not whole.
 
     Raises:
-        AudioError: it is not.
+        AudioError: the last frame is cut short.
     """
     stream = open_window(file, start, tags_start(file, start, file_size(file)))
     walker = FrameWalker(stream, form, name)

@@ -4,6 +4,7 @@ Such a file has no table of contents, and what it says about its length (if anyt
 The only true length is the number of frames. What is between them (tags, junk) is stepped over.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
@@ -38,10 +39,17 @@ class FrameHead(NamedTuple):
 
 @dataclass(frozen=True)
 class FrameFormat:
-    """A format made of frames: its `name`, first byte `sync`, bytes of a head, how to parse one."""
+    """A format made of frames.
+
+    Attributes:
+        name: for messages.
+        sync: what the first bytes of a head look like; quicker to look for than to parse.
+        head_bytes: how many bytes a head has.
+        parse: what a head says; None if it is none.
+    """
 
     name: str
-    sync: bytes
+    sync: re.Pattern[bytes]
     head_bytes: int
     parse: Callable[[bytes], FrameHead | None]
 
@@ -129,13 +137,14 @@ class FrameWalker:
             data = self._stream.read(_SEARCH_BYTES)
             if len(data) <= overlap:
                 return None
-            at = data.find(self._form.sync, 0, len(data) - overlap)
-            while at >= 0 and (limit is None or position + at <= limit):
+            found = self._form.sync.search(data)
+            while found is not None and (limit is None or position + found.start() <= limit):
+                at = found.start()
                 if self._form.parse(data[at : at + self._form.head_bytes]) is not None:
                     if self._runs_on(position + at, run):
                         return position + at
                     self._count_false_start(position + at)
-                at = data.find(self._form.sync, at + 1, len(data) - overlap)
+                found = self._form.sync.search(data, at + 1)
             position += len(data) - overlap
         return None
 

@@ -4,6 +4,7 @@ Sources: ISO/IEC 11172-3 section 2.4.1.3 (header), 13818-3 (lower rates); the Xi
 tags as described by their authors (gabriel.mp3-tech.org/mp3infotag.html).
 """
 
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ def _layout(second: int, third: int) -> tuple[int, int, int] | None:
     return samples // 8 * 1000 * kbps // rate + padding, samples, rate
 
 
-MPEG_AUDIO = FrameFormat("MP3", b"\xff", 4, _parse)
+MPEG_AUDIO = FrameFormat("MP3", re.compile(b"\xff[\xe2-\xff][\x10-\xef]", re.DOTALL), 4, _parse)
 
 
 def read_info_frame(frame: bytes) -> InfoFrame | None:

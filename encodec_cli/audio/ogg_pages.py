@@ -169,7 +169,7 @@ def _pages(file: BinaryIO, name: str) -> Iterator[_Page]:
     position = 0
     while position < size:
         head = read_at(file, position, _HEAD_BYTES + 255)
-        if head[:4] != b"OggS":
+        if head[:4] != b"OggS" and not b"OggS".startswith(head):
             following = _search(file, position, size)
             if following is None:
                 return

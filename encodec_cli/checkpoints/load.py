@@ -10,6 +10,7 @@ from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import UsageError, parameter
 from encodec_cli.model.codec import Codec
+from encodec_cli.model.device import check_device
 from encodec_cli.runtime.engine import NumpyEngine, supports
 from encodec_cli.runtime.weights import Weights
 
@@ -44,6 +45,7 @@ def load_model(
     name = str(dtype).removeprefix("torch.")
     if name not in _DTYPES:
         raise UsageError(f"{parameter('dtype', name)}: give one of {', '.join(_DTYPES)}")
+    check_device(device)
     path = find_model(name_or_path)
     if str(device) == "cpu" and name == "float32" and identify(path) == "ours":
         card = read_card(path)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from encodec_cli.audio.sniff import AUDIO_SUFFIXES, is_recording
 from encodec_cli.cli.console import say
 from encodec_cli.errors import UsageError
 from encodec_cli.io.files import check_writable
+from encodec_cli.io.recordings import AUDIO_SUFFIXES, is_recording
 
 __all__ = [
     "AUDIO_SUFFIXES",

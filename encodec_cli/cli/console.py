@@ -18,6 +18,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from encodec_cli.errors import OutputError
 from encodec_cli.io.text import printable
 
 __all__ = [
@@ -44,7 +45,13 @@ def _stderr() -> Console:
 
 
 def output() -> Console:
-    """Console for tables and text that are the command's result; only terminals fold lines."""
+    """Console for tables and text that are the command's result; only terminals fold lines.
+
+    Raises:
+        OutputError: standard output is closed.
+    """
+    if sys.stdout is None:
+        raise _closed()
     width = None if _is_terminal(sys.stdout) else _UNFOLDED
     return Console(highlight=False, markup=False, emoji=False, width=width)
 
@@ -67,15 +74,20 @@ def warn(text: str, *, label: str = "warning", style: str = "yellow") -> None:
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON on stdout."""
-    value = _finite(value)
-    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    try:
-        line.encode(sys.stdout.encoding)
-    except UnicodeEncodeError:
-        line = json.dumps(value, allow_nan=False)
-    sys.stdout.write(line + "\n")
+    """One line of JSON in ASCII on stdout.
+
+    Raises:
+        OutputError: standard output is closed.
+    """
+    if sys.stdout is None:
+        raise _closed()
+    # ASCII: names may hold what terminals obey, and what the stream cannot encode.
+    sys.stdout.write(json.dumps(_finite(value), allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def _closed() -> OutputError:
+    return OutputError("stdout: is closed; the result has nowhere to go")
 
 
 def rounded(values: Mapping[str, Any]) -> dict[str, Any]:

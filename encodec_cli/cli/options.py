@@ -13,6 +13,7 @@ __all__ = [
     "Against",
     "Bandwidth",
     "Bandwidths",
+    "CodeModel",
     "DType",
     "DTypeName",
     "Device",
@@ -83,7 +84,18 @@ LanguageModel = Annotated[
         help="v0: Meta's language model (encodec_lm_*.th); slow, smaller.",
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
+CodeModel = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Code model, for the entropy coding of v2; a *.codes.safetensors.",
+        show_default="beside the model, or bundled",
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", "-f", help="Overwrite existing files; through links, which stay."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings.")]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON per file on stdout.")]
 Search = Annotated[
@@ -104,7 +116,8 @@ DType = Annotated[
     typer.Option("--dtype", help="bf16: half precision, faster where the device has it."),
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="CPU threads.", show_default="all cores")
+    int | None,
+    typer.Option(min=1, max=1024, metavar="N", help="CPU threads.", show_default="all cores"),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what the model runs on.")]
 OutputDir = Annotated[

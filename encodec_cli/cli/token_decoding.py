@@ -10,7 +10,7 @@ from encodec_cli.cli.batch import Job
 from encodec_cli.cli.console import progress_bar, say, warn
 from encodec_cli.cli.wording import in_options
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
-from encodec_cli.io.files import make_folder
+from encodec_cli.io.files import check_inside, make_folder
 
 if TYPE_CHECKING:
     from encodec_cli.model.codec import Codec
@@ -84,6 +84,7 @@ class TokenDecoder:
                     if not settings.quiet:
                         say(f"{target}: exists, skipped")
                     continue
+                check_inside(target, settings.output_dir)
                 make_folder(target.parent)
                 good &= settings.tell(self._decode_item(item, name, target))
             except EncodecCliError as error:

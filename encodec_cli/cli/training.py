@@ -89,10 +89,13 @@ def _device(device: str, threads: int | None) -> str:
     """The device that `device` names, which works; torch has that many threads from now on."""
     import torch
 
+    from encodec_cli.model.device import automatic_device, check_device
+
     if threads is not None:
         torch.set_num_threads(threads)
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = automatic_device()
+    check_device(device)
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:

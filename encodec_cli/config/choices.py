@@ -92,7 +92,7 @@ def check_activation(key: str, name: str, params: Mapping[str, Any] | None) -> N
     """Refuse an activation that is not known, or parameters that it does not take.
 
     Raises:
-        ConfigError: it is one; the message starts with `key`, or `key`_params.
+        ConfigError: an unknown activation or parameter; the message starts with `key`.
     """
     known = _ACTIVATIONS.get(name) if isinstance(name, str) else None
     if known is None:

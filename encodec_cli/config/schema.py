@@ -105,7 +105,7 @@ def check_range(config: Any, name: str, least: float, most: float) -> None:
     """Refuse a dataclass whose field `name` is no number, below `least` or above `most`.
 
     Raises:
-        ConfigError: it is; the message starts with `name`.
+        ConfigError: no number, or out of range; the message starts with `name`.
     """
     value = getattr(config, name)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
@@ -147,7 +147,7 @@ def _coerce(value: Any, hint: Any) -> Any:
     elif origin is tuple:
         if isinstance(value, Sequence) and not isinstance(value, str):
             if len(value) > _MOST_ITEMS:
-                raise TypeError(f"{_describe(hint)} of at most {_MOST_ITEMS}, but of {len(value)}")
+                raise TypeError(f"a list of at most {_MOST_ITEMS} items, it has {len(value)}")
             return tuple(_coerce(item, arguments[0]) for item in value)
     elif origin is dict:
         if isinstance(value, Mapping):

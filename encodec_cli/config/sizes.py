@@ -17,7 +17,7 @@ def check_seanet_size(config: "SEANetConfig") -> None:
     """Refuse a network of more than `MOST_NUMBERS` weights.
 
     Raises:
-        ConfigError: it has more.
+        ConfigError: more than that.
     """
     widths, last = config.widths, config.widths[-1]
     kernel = max(config.kernel_size, config.last_kernel_size)

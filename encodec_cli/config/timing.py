@@ -150,4 +150,4 @@ def block_frames_for(config: CodecConfig, latency_ms: float | None) -> int:
         )
     # 5 parts in 10^4, so that 13.33 holds a frame of 13 1/3 ms.
     samples = latency_ms * (1 + 5e-4) / 1000 * config.sample_rate - ahead
-    return max(1, min(most, int(samples / config.hop_length)))
+    return max(1, int(min(most, samples / config.hop_length)))

@@ -1,63 +1,81 @@
-"""Encoder search: better codes for the same decoder, by beam search over the residual stages."""
+"""The residual vector quantizer on PyTorch, for GPUs: the search of `runtime.search` on tensors."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-__all__ = ["beam_search"]
+from encodec_cli.engine.rows import Scratch
+
+__all__ = ["TorchQuantizer"]
 
 _MOST_SCORES = 1 << 20
 _BLOCK = 32
 
 
-@torch.no_grad()
-def beam_search(vectors: Tensor, tables: Sequence[Tensor], beams: int) -> Tensor:
-    """Codes `[K, M]` of `vectors` `[M, D]`, each a sum of one row from each of K `tables`.
+class TorchQuantizer:
+    """Codebooks ready to be searched and summed up; threads may share one.
 
-    The greedy choice takes at each table the row nearest to what is left. This keeps the `beams`
-    best sums of each vector from table to table, so that a row may be taken which leaves more now
-    and less in the end; with one beam it is the greedy choice. Vectors do not depend on each
-    other. Rows `[bins, D]` are those that the decoder adds. What is held at a time is bounded:
-    many vectors are done in portions.
-
-    Source: the M-L search of LeBlanc, Bhattacharya, Mahmoud, Cuperman 1993 ("Efficient search and
-    design procedures for robust multi-stage VQ of LPC parameters for 4 kb/s speech coding").
+    `codebooks` holds what each code adds to the latents, `[bins, D]` each, coarse first. It
+    computes in fp32 or more, whatever the networks do.
     """
-    most_rows = max(table.shape[0] for table in tables)
-    portion = max(1, _MOST_SCORES // (beams * most_rows))
-    if not len(vectors):
-        return torch.zeros(len(tables), 0, dtype=torch.long, device=vectors.device)
-    return torch.cat(
-        [_search(part, tables, beams) for part in torch.split(vectors, portion)], dim=1
-    )
 
+    def __init__(self, codebooks: Sequence[Tensor]) -> None:
+        exact = [b.detach().to(torch.promote_types(b.dtype, torch.float32)) for b in codebooks]
+        # Each with half the squared norms of its vectors, see `_search`.
+        self._books = [(book, 0.5 * book.pow(2).sum(1)) for book in exact]
+        self._scratch = Scratch()
 
-def _search(vectors: Tensor, tables: Sequence[Tensor], beams: int) -> Tensor:
-    count, width = vectors.shape
-    residuals = vectors.float()[:, None]  # [M, N, D], N up to `beams`
-    codes = torch.zeros(count, 1, 0, dtype=torch.long, device=vectors.device)
-    for number, table in enumerate(tables, start=1):
-        rows = table.float()
-        # Half the squared norm of what each row would leave: (residual - row)^2 / 2.
-        flat = residuals.reshape(-1, width)
-        scores = torch.addmm(0.5 * rows.pow(2).sum(1), flat, rows.t(), alpha=-1)
-        if residuals.shape[1] > 1:
-            scores += 0.5 * flat.pow(2).sum(1, keepdim=True)
-        scores = scores.view(count, -1)
-        keep = 1 if number == len(tables) else min(beams, scores.shape[1])
-        best = _smallest(scores, keep)
-        beam, row = best // len(rows), best % len(rows)
-        chosen = beam[..., None]
-        residuals = residuals.gather(1, chosen.expand(-1, -1, width)) - rows[row]
-        codes = torch.cat(
-            (codes.gather(1, chosen.expand(-1, -1, codes.shape[2])), row[..., None]), dim=2
-        )
-    return codes[:, 0].t()
+    @torch.inference_mode()
+    def encode(self, latents: Tensor, n_q: int, beams: int) -> Tensor:
+        """Codes `[n_q, T]` (int64) of latents `[T, D]`, keeping `beams` sums of each frame.
+
+        The search of `runtime.search`, where its sources are. What is held at a time is bounded:
+        many frames are done in portions.
+        """
+        books = self._books[:n_q]
+        portion = max(1, _MOST_SCORES // (beams * max(len(book) for book, _ in books)))
+        codes = torch.empty(n_q, len(latents), dtype=torch.long, device=latents.device)
+        for start in range(0, len(latents), portion):
+            part = slice(start, start + portion)
+            codes[:, part] = self._search(latents[part], books, beams)
+        return codes
+
+    @torch.inference_mode()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Latents `[T, D]` of codes `[K, T]` (int64), all of them within their codebooks."""
+        out = self._books[0][0][codes[0]]
+        for (book, _), indices in zip(self._books[1:], codes[1:], strict=False):
+            out += book[indices]
+        return out
+
+    def _search(
+        self, latents: Tensor, books: Sequence[tuple[Tensor, Tensor]], beams: int
+    ) -> Tensor:
+        count, width = latents.shape
+        rests = latents.to(books[0][0].dtype)[:, None]  # [T, N, D], N up to `beams`
+        codes = torch.zeros(count, 1, 0, dtype=torch.long, device=latents.device)
+        for number, (book, half_norms) in enumerate(books, start=1):
+            # Half the squared norm of what each vector would leave: (rest - vector)^2 / 2.
+            flat = rests.reshape(-1, width)
+            scores = self._scratch.take("scores", flat, len(flat), len(book))
+            torch.addmm(half_norms, flat, book.t(), alpha=-1, out=scores)
+            if rests.shape[1] > 1:
+                scores += 0.5 * flat.pow(2).sum(1, keepdim=True)
+            scores = scores.view(count, -1)
+            keep = 1 if number == len(books) else min(beams, scores.shape[1])
+            best = _smallest(scores, keep)
+            beam, code = best // len(book), best % len(book)
+            chosen = beam[..., None]
+            rests = rests.gather(1, chosen.expand(-1, -1, width)) - book[code]
+            codes = torch.cat(
+                (codes.gather(1, chosen.expand(-1, -1, codes.shape[2])), code[..., None]), dim=2
+            )
+        return codes[:, 0].t()
 
 
 def _smallest(scores: Tensor, count: int) -> Tensor:
-    """Indices `[M, count]` of the smallest of `[M, S]`, in any order.
+    """Indices `[T, count]` of the smallest of `[T, S]`, in any order.
 
     They lie in the `count` blocks with the smallest minima, which leaves less to sort through.
     """

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from encodec_cli.engine.network import CompiledNetwork, can_compile
-from encodec_cli.engine.quantizer import CompiledQuantizer
-from encodec_cli.engine.search import beam_search
+from encodec_cli.engine.search import TorchQuantizer
 from encodec_cli.nn.quantizer import ResidualVectorQuantizer
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder, SEANetState
 from encodec_cli.runtime.protocol import Rows, Stepper
@@ -31,9 +30,8 @@ class TorchEngine:
         self, encoder: SEANetEncoder, quantizer: ResidualVectorQuantizer, decoder: SEANetDecoder
     ) -> None:
         self._encoder, self._decoder = _Steppers(encoder), _Steppers(decoder)
-        self._modules = quantizer
         self._weight = next(decoder.parameters())
-        self._quantizer = CompiledQuantizer(quantizer, self._weight.dtype)
+        self._quantizer = TorchQuantizer([book.embed for book in quantizer.codebooks])
 
     @property
     def device(self) -> torch.device:
@@ -59,10 +57,7 @@ class TorchEngine:
 
     def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
         x = torch.from_numpy(latents).to(self.device)
-        if beams > 1:
-            codes = beam_search(x, self._modules.tables(n_q), beams)
-        else:
-            codes = self._quantizer.encode(x, n_q)
+        codes = self._quantizer.encode(x, n_q, beams)
         return codes.cpu().numpy().astype(np.uint16)
 
     def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:

@@ -56,7 +56,7 @@ class Windows:
         for b, (start, stop, last) in enumerate(zip(x.starts, x.stops, x.last, strict=True)):
             if start:  # dropped, but finite: products of several rows take them times zero
                 buffer[b, :start] = 0
-            if start == stop and states[b] is None:  # has yet to begin, or looks not back
+            if start == stop and states[b] is None:  # not begun, or without history
                 continue
             self._pad(buffer[b, start:], states[b], stop - start, last)
             if h and not last:

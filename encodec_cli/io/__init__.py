@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, standard streams, lists of files, text for terminals.
+"""Files that appear complete or not at all, standard streams, lists of files, limits, text.
 
-Knows nothing of audio or codes; imports no other folder.
+Imports no other folder, and reads no audio or codes.
 """

@@ -100,5 +100,5 @@ def _directory_bytes(file: BinaryIO) -> int:
     end64 = file.read(_END64_BYTES)
     if end64.startswith(_END64):
         size = max(size, int.from_bytes(end64[40:48], "little"))
-    # 4 GiB stands for "see there".
+    # 4 GiB - 1 means that the size is in the other record.
     return 0 if size == 0xFFFFFFFF else size

@@ -4,40 +4,38 @@ Outputs are either complete or absent.
 
 Everything the command line writes goes through `atomic_output`: the bytes land in a hidden
 temporary file beside the target and are renamed over it only after the writer succeeded, so a
-crash, Ctrl-C or a full disk never leaves half a file under the name the user asked for.
+crash, Ctrl-C or a full disk never leaves half a file under the name the user asked for. What a
+crash leaves under the temporary name, the next run removes.
 """
 
 import errno
 import os
 import sys
-import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from encodec_cli.errors import EncodecCliError, OutputError, parameter
+from encodec_cli.io.temporary import create_locked, remove_leftovers_once, temporary_name
 
 __all__ = [
     "CountingFile",
     "atomic_output",
+    "check_inside",
     "check_writable",
     "make_folder",
     "open_input",
     "standard_output",
 ]
 
-# The umask, which belongs to the whole process, is only read by setting it.
-_UMASK = threading.Lock()
-
 
 def check_writable(path: Path, *, force: bool) -> None:
     """Refuse early what `atomic_output` would refuse after the work is done.
 
     Raises:
-        OutputError: `path` exists and `force` is false, is no ordinary file, or its folder is
-            missing.
+        OutputError: `path` exists or is a symbolic link and `force` is false, leads to no ordinary
+            file, or its folder is missing.
     """
     try:
         if path.is_dir():
@@ -45,12 +43,27 @@ def check_writable(path: Path, *, force: bool) -> None:
         if path.exists() and not path.is_file():
             # Renaming over /dev/null would replace the device.
             raise OutputError(f"{path}: is a device or pipe; write to '-' and redirect that")
-        if path.exists() and not force:
-            raise _taken(path)
-        if not path.parent.is_dir():
-            raise OutputError(f"{path}: folder {path.parent} does not exist; create it first")
+        if not force:
+            _refuse_taken(path)
+        folder = _followed(path).parent
+        if not folder.is_dir():
+            raise OutputError(f"{path}: folder {folder} does not exist; create it first")
     except OSError as error:  # a name that is too long
         raise OutputError(f"{path}: cannot write there: {error.strerror}") from error
+
+
+def check_inside(path: Path, folder: Path) -> None:
+    """Refuse `path`, whose name somebody else chose, if a symbolic link leads it out of `folder`.
+
+    Raises:
+        OutputError: it does.
+    """
+    try:
+        inside = path.parent.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        inside = False
+    if not inside:
+        raise OutputError(f"{path}: a symbolic link leads out of {folder}; remove it")
 
 
 @contextmanager
@@ -58,35 +71,60 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     """Yield a binary file that becomes `path` when the block ends without an exception.
 
     The file is seekable, has the permissions an ordinary new file would get, and is removed if
-    the block raises (KeyboardInterrupt included).
+    the block raises (KeyboardInterrupt included). With `force` a symbolic link stays, and where
+    it leads is written. Files that killed runs left in the folder are removed.
 
     Raises:
         OutputError: see `check_writable`; also when the disk is full or the folder read-only.
     """
     check_writable(path, force=force)
+    target = _followed(path)
+    remove_leftovers_once(target.parent)
+    temporary = temporary_name(target)  # before it is made: a signal may come at any moment
+    lock = -1
     try:
-        descriptor, name = tempfile.mkstemp(
-            prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent
-        )
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write there: {error.strerror}") from error
-    temporary = Path(name)
-    try:
+        try:
+            descriptor, lock = create_locked(temporary)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot write there: {error.strerror}") from error
         with os.fdopen(descriptor, "w+b") as file:
             yield file
-        with _UMASK:
-            umask = os.umask(0)
-            os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        if not force and path.exists():  # somebody else made it while we worked
-            raise _taken(path)
-        temporary.replace(path)
+        if not force:  # somebody else may have made it while we worked
+            _refuse_taken(path)
+        temporary.replace(target)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES):
             raise OutputError(f"{path}: cannot write: {error.strerror}") from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            temporary.unlink(missing_ok=True)
+        except BaseException:  # a signal just then; there is no second one while it is handled
+            temporary.unlink(missing_ok=True)
+            raise
+        finally:
+            if lock >= 0:
+                os.close(lock)
+
+
+def _followed(path: Path) -> Path:
+    """Where `path` leads, if it is a symbolic link."""
+    if not path.is_symlink():
+        return path
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{path}: is a symbolic link that leads to itself; remove it") from error
+
+
+def _refuse_taken(path: Path) -> None:
+    if path.is_symlink():
+        force = parameter("force", True)
+        raise OutputError(
+            f"{path}: is a symbolic link to {path.readlink()}; use {force} to write there"
+        )
+    if path.exists():
+        raise _taken(path)
 
 
 def _taken(path: Path) -> OutputError:
@@ -95,10 +133,10 @@ def _taken(path: Path) -> OutputError:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder`, and those it lies in.
+    """Make `folder`, and the folders that it lies in.
 
     Raises:
-        OutputError: that is impossible.
+        OutputError: the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

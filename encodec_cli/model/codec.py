@@ -62,7 +62,7 @@ def codec_of(model: Model) -> Codec:
     """`model` ready to code.
 
     Raises:
-        UsageError: it is no model; arguments in the wrong order, say.
+        UsageError: no model was given (arguments in the wrong order, for example).
     """
     make = getattr(model, "codec", None)
     if not callable(make):

@@ -2,10 +2,29 @@
 
 import ctypes.util
 import os
+import re
 import sys
 from pathlib import Path
 
-__all__ = ["automatic_device"]
+from encodec_cli.errors import UsageError, parameter
+from encodec_cli.io.text import shown
+
+__all__ = ["automatic_device", "check_device"]
+
+_DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:\d{1,3})?")
+
+
+def check_device(device: object) -> None:
+    """Refuse a device by its name, before torch or a model is loaded.
+
+    torch knows many more, such as "meta", on which nothing is computed.
+
+    Raises:
+        UsageError: not one that codes.
+    """
+    if not _DEVICE.fullmatch(str(device)):
+        name = parameter("device", shown(str(device))[1:-1])
+        raise UsageError(f"{name}: no device that codes; give cpu, cuda, cuda:1, mps, xpu or auto")
 
 
 def automatic_device() -> str:

@@ -103,10 +103,6 @@ class ResidualVectorQuantizer(nn.Module):
         bandwidth = counts * float(self.config.bits * frame_rate / 1000)
         return QuantizedResult(quantized, codes.transpose(0, 1), bandwidth, penalties.mean())
 
-    def tables(self, n_q: int) -> list[Tensor]:
-        """What each code of the first `n_q` codebooks adds to the latents, `[bins, D]` each."""
-        return [layer.project_out(layer.codebook) for layer in self.vq.first(n_q)]
-
     def encode(self, x: Tensor) -> Tensor:
         """Codes of latents. `[B, D, T] -> [B, n_q, T]`."""
         return self.vq.encode(x, self.n_q).transpose(0, 1)

@@ -23,10 +23,7 @@ def orthogonal_loss(vectors: Tensor) -> Tensor:
 
 
 class VectorQuantization(nn.Module):
-    """One quantizer on `[B, D, T]` (or `[B, T, D]` with `channels_last`).
-
-    `codebook_dim`, if it differs from `dim`, puts linear projections around the codebook.
-    """
+    """One quantizer on `[B, D, T]` (or `[B, T, D]` with `channels_last`)."""
 
     _codebook: EuclideanCodebook
 
@@ -34,7 +31,6 @@ class VectorQuantization(nn.Module):
         self,
         dim: int,
         codebook_size: int,
-        codebook_dim: int | None = None,
         decay: float = 0.8,
         epsilon: float = 1e-5,
         kmeans_init: bool = False,
@@ -47,16 +43,13 @@ class VectorQuantization(nn.Module):
         orthogonal_reg_max_codes: int | None = None,
     ) -> None:
         super().__init__()
-        width = dim if codebook_dim is None else codebook_dim
-        self.project_in = nn.Linear(dim, width) if width != dim else nn.Identity()
-        self.project_out = nn.Linear(width, dim) if width != dim else nn.Identity()
         self.channels_last = channels_last
         self.commitment_weight = commitment_weight
         self.orthogonal_reg_weight = orthogonal_reg_weight
         self.orthogonal_reg_active_codes_only = orthogonal_reg_active_codes_only
         self.orthogonal_reg_max_codes = orthogonal_reg_max_codes
         self._codebook = EuclideanCodebook(
-            dim=width,
+            dim=dim,
             codebook_size=codebook_size,
             kmeans_init=kmeans_init,
             kmeans_iters=kmeans_iters,
@@ -78,11 +71,11 @@ class VectorQuantization(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """`[B, D, T] -> [B, T]`."""
-        return self._codebook.encode(self.project_in(self._to_vectors(x)))
+        return self._codebook.encode(self._to_vectors(x))
 
     def decode(self, codes: Tensor) -> Tensor:
         """`[B, T] -> [B, D, T]`."""
-        return self._to_vectors(self.project_out(self._codebook.decode(codes)))
+        return self._to_vectors(self._codebook.decode(codes))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Quantize `[B, D, T]`.
@@ -90,7 +83,7 @@ class VectorQuantization(nn.Module):
         Returns quantized `[B, D, T]`, codes `[B, T]` and the penalty (scalar:
         commitment and orthogonality, weighted; 0 outside training).
         """
-        vectors = self.project_in(self._to_vectors(x))
+        vectors = self._to_vectors(x)
         quantized, codes = self._codebook(vectors)
         penalty = x.new_zeros(())
         if self.training:
@@ -99,7 +92,7 @@ class VectorQuantization(nn.Module):
             if self.orthogonal_reg_weight > 0:
                 penalty = penalty + self.orthogonal_reg_weight * self._orthogonality(codes)
             quantized = vectors + (quantized - vectors).detach()
-        return self._to_vectors(self.project_out(quantized)), codes, penalty
+        return self._to_vectors(quantized), codes, penalty
 
     def _orthogonality(self, codes: Tensor) -> Tensor:
         book = self.codebook

@@ -14,7 +14,7 @@ _Numbers = NDArray[np.floating[Any]]
 Activate = Callable[[_Numbers, _Numbers], None]
 """Writes the activation of its second argument to its first; both are contiguous."""
 
-_AT_A_TIME = 4096
+_AT_A_TIME = 16384
 
 
 def has_activation(plan: Activation) -> bool:

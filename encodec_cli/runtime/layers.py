@@ -46,6 +46,8 @@ class Conv:
         bias = get(f"{module}.conv.conv.bias")
         self._products = Products(kernel, bias, plan.stride, plan.dilation)
         self._windows = Windows(plan, activate, self._products.rows_for)
+        # Each output is made of one row as it comes: there is nothing to hold or to pad.
+        self._pointwise = plan.reach == plan.stride == 1 and activate is None
         self._normalize = norm_for(plan.norm, plan.norm_params, get, f"{module}.conv.norm")
         self._out = out
 
@@ -53,8 +55,11 @@ class Conv:
         return Held()
 
     def step(self, x: _Numbers, state: Held, last: bool, scratch: Scratch) -> _Numbers:
-        window = self._windows.fill(x, state, last, scratch)
-        out = self._products.over(window.rows, window.outputs, self._out, scratch)
+        if self._pointwise:
+            out = self._products.over(x, x.shape[0], self._out, scratch)
+        else:
+            window = self._windows.fill(x, state, last, scratch)
+            out = self._products.over(window.rows, window.outputs, self._out, scratch)
         if self._normalize is not None:
             self._normalize(out)
         return out

@@ -1,6 +1,8 @@
 """Norms that follow a convolution."""
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ __all__ = ["Normalize", "has_norm", "norm_for"]
 _Numbers = NDArray[np.floating[Any]]
 Normalize = Callable[[_Numbers], None]
 """Normalises rows `[n, C]` where they are."""
+
+_AT_A_TIME = 16384
 
 
 def has_norm(norm: Norm, params: dict[str, Any]) -> bool:
@@ -31,22 +35,55 @@ def norm_for(
         return None
     gain, shift = get(f"{name}.weight"), get(f"{name}.bias")
     eps = float(params.get("eps", 1e-5))
+    return (
+        _OverTime(gain, shift, eps)
+        if norm == "time_group_norm"
+        else _OverChannels(gain, shift, eps)
+    )
 
-    def over_time(x: _Numbers) -> None:
+
+@dataclass
+class _OverTime:
+    """Group norm with one group: mean and variance of all numbers of a signal."""
+
+    gain: _Numbers
+    shift: _Numbers
+    eps: float
+
+    def __call__(self, x: _Numbers) -> None:
         flat = x.reshape(-1)
-        if flat.size:
-            mean = float(flat.mean(dtype=np.float64))
-            power = float(np.dot(flat, flat)) / flat.size
-            scale = gain / np.sqrt(max(0.0, power - mean * mean) + eps)
-            scale = scale.astype(x.dtype)
-            np.multiply(x, scale, out=x)
-            np.add(x, shift - mean * scale, out=x)
+        if not flat.size:
+            return
+        total = power = 0.0
+        for start in range(0, flat.size, _AT_A_TIME):
+            here = flat[start : start + _AT_A_TIME]
+            total += float(np.add.reduce(here))
+            power += float(np.dot(here, here))
+        mean = total / flat.size
+        variance = max(0.0, power / flat.size - mean * mean)
+        scale = (self.gain / math.sqrt(variance + self.eps)).astype(x.dtype)
+        _affine(x, scale, self.shift - mean * scale)
 
-    def over_channels(x: _Numbers) -> None:
+
+@dataclass
+class _OverChannels:
+    """Layer norm: mean and variance of each row."""
+
+    gain: _Numbers
+    shift: _Numbers
+    eps: float
+
+    def __call__(self, x: _Numbers) -> None:
         np.subtract(x, x.mean(axis=1, keepdims=True), out=x)
         power = np.mean(x * x, axis=1, keepdims=True)
-        np.divide(x, np.sqrt(power + eps), out=x)
-        np.multiply(x, gain, out=x)
-        np.add(x, shift, out=x)
+        np.divide(x, np.sqrt(power + self.eps), out=x)
+        _affine(x, self.gain, self.shift)
 
-    return over_time if norm == "time_group_norm" else over_channels
+
+def _affine(x: _Numbers, scale: _Numbers, shift: _Numbers) -> None:
+    """Rows `[n, C]` times `scale` plus `shift`, while they are in the cache."""
+    rows = max(1, _AT_A_TIME // x.shape[1])
+    for start in range(0, x.shape[0], rows):
+        here = x[start : start + rows]
+        np.multiply(here, scale, out=here)
+        np.add(here, shift, out=here)

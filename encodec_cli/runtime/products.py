@@ -55,17 +55,19 @@ class Products:
         cut = len(flat) if self._copied else self._step * channels
         self._taps = [np.ascontiguousarray(flat[i : i + cut]) for i in range(0, len(flat), cut)]
         self._offsets = [i * dilation for i in range(len(self._taps))]
-        self._reach = -(-taps // self._step) if self._copied else self._offsets[-1] + 1
+        # Frames that are read beyond those of the outputs.
+        self._spare = -(-taps // self._step) - 1 if self._copied else self._offsets[-1]
         self._sum: _Numbers | None = None
         if len(self._taps) == 2 and dilation == 1 and not self._copied:
             first, second = self._taps
             if first.shape == second.shape and first.size >= _WIDE:
                 self._sum = first + second
+                self._spare += 1
 
     def rows_for(self, outputs: int) -> int:
         """Rows that are read to make so many; beyond the last window they need only be finite."""
         frames = -(-outputs // self._together)
-        return (frames + self._reach) * self._step
+        return (frames + self._spare) * self._step
 
     def over(self, rows: _Numbers, outputs: int, name: str, scratch: Scratch) -> _Numbers:
         """`[rows_for(outputs), C] -> [outputs, N]` in the scratch memory `name`."""

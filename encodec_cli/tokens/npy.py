@@ -10,6 +10,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError
+from encodec_cli.io.text import shown
 from encodec_cli.tokens.item import check_codes_shape
 
 __all__ = ["array_bytes", "read_array"]
@@ -67,6 +68,9 @@ def read_array(file: IO[bytes], name: str) -> NDArray[Any]:
 
 
 def _check(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    # A header may hold True for a number, which counts as 1 but does not print as one.
+    if not all(type(n) is int and n >= 0 for n in shape):
+        raise ContainerError(f"{name}: shape {shown(shape)}: not whole numbers")
     if name == "codes":
         fits = dtype.kind in "iu"
         check_codes_shape(shape)

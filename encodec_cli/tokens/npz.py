@@ -1,13 +1,14 @@
 """One recording per `.npz` file: `codes`, `scales`, and a scalar for everything else."""
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from encodec_cli.errors import ContainerError
+from encodec_cli.io.archive import opened_archive
+from encodec_cli.io.limits import check_unpacked
 from encodec_cli.tokens.item import INFO_FIELDS, TokenInfo, TokenItem
 from encodec_cli.tokens.npy import array_bytes, read_array
 
@@ -15,7 +16,6 @@ __all__ = ["read_npz", "write_npz"]
 
 _NAMES = ("codes", "scales", "n_q", *INFO_FIELDS)
 _MAX_ENTRIES = 1000
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def write_npz(file: BinaryIO, item: TokenItem) -> None:
@@ -36,28 +36,32 @@ def read_npz(path: Path) -> TokenItem:
     Raises:
         ContainerError: no such archive, damaged, or arrays that are not what belongs there.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if len(archive.filelist) > _MAX_ENTRIES:
-                raise ContainerError(f"{len(archive.filelist)} arrays; not a file of tokens")
-            arrays = {
-                name: _read(archive, name) for name in _NAMES if f"{name}.npy" in archive.NameToInfo
-            }
-    except _DAMAGE as error:
-        raise ContainerError(f"not a readable .npz file: {error}") from error
+    packed = path.stat().st_size
+    with opened_archive(path, _MAX_ENTRIES) as archive:
+        arrays = {
+            name: _read(archive, name, packed)
+            for name in _NAMES
+            if f"{name}.npy" in archive.NameToInfo
+        }
     if "codes" not in arrays:
         raise ContainerError("holds no array named codes")
     codes, scales = arrays.pop("codes"), arrays.pop("scales", None)
     n_q = arrays.pop("n_q", None)
     if n_q is not None and n_q.item() != codes.shape[0]:
         raise ContainerError(f"n_q says {n_q.item()}, but codes have shape {list(codes.shape)}")
-    info = TokenInfo.from_mapping({name: array.item() for name, array in arrays.items()})
+    info = TokenInfo.from_mapping({name: _value(name, array) for name, array in arrays.items()})
     return TokenItem(path.stem, codes, scales, info)
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+def _read(archive: zipfile.ZipFile, name: str, packed: int) -> np.ndarray[Any, np.dtype[Any]]:
     entry = archive.getinfo(f"{name}.npy")
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ContainerError(f"{name}: compressed in a way that no .npz is")
+    check_unpacked(entry.file_size, packed, name)
     with archive.open(entry) as file:
         return read_array(file, name)
+
+
+def _value(name: str, array: np.ndarray[Any, np.dtype[Any]]) -> Any:
+    try:
+        return array.item()
+    except ValueError as error:  # 32 bits that are no character
+        raise ContainerError(f"{name}: not text") from error

@@ -1,14 +1,17 @@
 """Parquet shards: one row per recording. Column `codes` is list<list<uint16>>, [K, T]."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError, UsageError
+from encodec_cli.io.limits import check_unpacked
+from encodec_cli.io.text import shown
 from encodec_cli.tokens.item import (
     INFO_FIELDS,
     BadItem,
@@ -16,6 +19,7 @@ from encodec_cli.tokens.item import (
     TokenItem,
     check_codes_shape,
 )
+from encodec_cli.tokens.parquet_footer import count_values
 
 __all__ = ["ParquetShard", "import_pyarrow", "parquet_keys", "read_parquet"]
 
@@ -89,7 +93,7 @@ def parquet_keys(path: Path) -> list[str]:
         ContainerError: not a Parquet file, damaged, or without keys.
     """
     with _opened(path) as file:
-        if "key" not in file.schema_arrow.names:
+        if "key" not in _known_columns(file):
             raise ContainerError("has no column named key")
         keys: list[str] = file.read(columns=["key"]).column("key").to_pylist()
     if not all(isinstance(key, str) for key in keys):
@@ -104,10 +108,9 @@ def read_parquet(path: Path) -> Iterator[TokenItem | BadItem]:
         ContainerError: not a Parquet file, or damaged.
     """
     with _opened(path) as file:
-        names = file.schema_arrow.names
-        if "codes" not in names:
+        known = _known_columns(file)
+        if "codes" not in known:
             raise ContainerError("has no column named codes")
-        known = [name for name in names if name in ("key", "codes", "scales", "n_q", *INFO_FIELDS)]
         row = 0
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=known):
             columns = {name: batch.column(name) for name in batch.schema.names}
@@ -121,22 +124,90 @@ def read_parquet(path: Path) -> Iterator[TokenItem | BadItem]:
 def _opened(path: Path) -> Iterator[Any]:
     """A `ParquetFile` whose sizes are within bounds; pyarrow's errors become ours."""
     pa = import_pyarrow()
+    with path.open("rb") as headers:
+        packed = headers.seek(0, 2)
+        for number, values in enumerate(count_values(headers)):
+            # With the levels of its lists, a number takes about eight bytes to be read.
+            check_unpacked(8 * values, packed, f"row group {number}, {values} numbers")
     try:
         with pa.parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            metadata = file.metadata
-            if not 0 <= metadata.num_rows <= _MAX_ROWS:
-                raise ContainerError(f"{metadata.num_rows} rows; at most {_MAX_ROWS} are read")
-            for group in range(metadata.num_row_groups):
-                size = metadata.row_group(group).total_byte_size
-                if not 0 <= size <= _MAX_GROUP_BYTES:
-                    raise ContainerError(
-                        f"row group {group} unpacks to {size} bytes; write groups of at most "
-                        f"{_MAX_GROUP_BYTES}"
-                    )
+            _check_sizes(file.metadata, packed)
             yield file
     except (pa.ArrowException, OSError, ValueError, MemoryError, RuntimeError) as error:
         line = " ".join(str(error).split())[:120]
         raise ContainerError(f"not a readable Parquet file: {line}") from error
+
+
+def _check_sizes(metadata: Any, packed: int) -> None:
+    """Hold what the file says of its rows and bytes against its size, `packed`."""
+    if not 0 <= metadata.num_rows <= _MAX_ROWS:
+        raise ContainerError(f"{metadata.num_rows} rows; at most {_MAX_ROWS} are read")
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        size = group.total_byte_size
+        if not 0 <= size <= _MAX_GROUP_BYTES:
+            raise ContainerError(
+                f"row group {number} unpacks to {size} bytes; write groups of at most "
+                f"{_MAX_GROUP_BYTES}"
+            )
+        check_unpacked(size, packed, f"row group {number}")
+
+
+def _known_columns(file: Any) -> list[str]:
+    """Names of the columns that are read, each there once and of a type that belongs there.
+
+    Raises:
+        ContainerError: one is there twice, or of another type: pyarrow turns dates, times and
+            structs into objects of many kinds, and fails at some of their values.
+    """
+    schema = file.schema_arrow
+    known = []
+    for field in schema:
+        fits = _KINDS.get(field.name)
+        if fits is None:
+            continue
+        if field.name in known:
+            raise ContainerError(f"two columns named {field.name}")
+        if not fits(import_pyarrow().types, field.type):
+            raise ContainerError(
+                f"column {field.name}: {shown(str(field.type))} do not belong there"
+            )
+        known.append(field.name)
+    return known
+
+
+def _is_list(types: Any, kind: Any) -> bool:
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_codes(types: Any, kind: Any) -> bool:
+    for _ in range(2):
+        if types.is_null(kind):  # a column of rows without codes, each of which says so
+            return True
+        if not _is_list(types, kind):
+            return False
+        kind = kind.value_type
+    return bool(types.is_integer(kind) or types.is_null(kind))
+
+
+def _is_scales(types: Any, kind: Any) -> bool:
+    return _is_list(types, kind) and bool(types.is_floating(kind.value_type))
+
+
+def _is_text(types: Any, kind: Any) -> bool:
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind))
+
+
+def _is_integer(types: Any, kind: Any) -> bool:
+    return bool(types.is_integer(kind) or types.is_null(kind))
+
+
+_KINDS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
+    {"key": _is_text, "codes": _is_codes, "scales": _is_scales, "n_q": _is_integer}
+    | {name: _is_text if kind is str else _is_integer for name, kind in INFO_FIELDS.items()}
+)
 
 
 def _item(values: dict[str, Any], key: str) -> TokenItem | BadItem:

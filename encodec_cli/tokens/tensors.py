@@ -1,7 +1,7 @@
 """One recording per `.safetensors` file: tensors `codes` and `scales`, the rest as metadata."""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -9,10 +9,12 @@ from safetensors.numpy import save
 
 from encodec_cli.checkpoints.safetensors_bytes import sorted_metadata
 from encodec_cli.errors import ContainerError
+from encodec_cli.io.text import printable
 from encodec_cli.tokens.item import TokenInfo, TokenItem, check_codes_shape
 
 __all__ = ["read_safetensors", "write_safetensors"]
 
+_FLOATS = ("F16", "F32", "F64")
 _INTEGERS = ("U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64")
 
 
@@ -37,12 +39,12 @@ def read_safetensors(path: Path) -> TokenItem:
             if "codes" not in names:
                 what = "a model" if names else "empty"
                 raise ContainerError(f"holds no tensor named codes; is it {what}?")
-            entry = file.get_slice("codes")
-            if entry.get_dtype() not in _INTEGERS:
-                raise ContainerError(f"codes: {entry.get_dtype()} numbers, not whole ones")
-            check_codes_shape(tuple(entry.get_shape()))
-            codes = file.get_tensor("codes")
-            scales = file.get_tensor("scales") if "scales" in names else None
+            _check(file, "codes", _INTEGERS, "whole ones")
+            check_codes_shape(tuple(file.get_slice("codes").get_shape()))
+            codes, scales = file.get_tensor("codes"), None
+            if "scales" in names:
+                _check(file, "scales", _FLOATS, "fractions")
+                scales = file.get_tensor("scales")
             metadata = file.metadata() or {}
     except (SafetensorError, TypeError, OverflowError) as error:
         line = " ".join(str(error).split())[:120]
@@ -52,3 +54,10 @@ def read_safetensors(path: Path) -> TokenItem:
             f"n_q says {metadata['n_q'][:20]}, but codes have shape {list(codes.shape)}"
         )
     return TokenItem(path.stem, codes, scales, TokenInfo.from_mapping(metadata))
+
+
+def _check(file: Any, name: str, dtypes: tuple[str, ...], what: str) -> None:
+    """The numbers' type, before numpy is asked for one that it may not have."""
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in dtypes:
+        raise ContainerError(f"{name}: {printable(str(dtype))[:20]} numbers, not {what}")

@@ -1,11 +1,13 @@
 """A training recipe, read from YAML and validated like a model config."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from encodec_cli.config.schema import from_mapping, read_yaml
+from encodec_cli.config.schema import check_range, from_mapping, read_yaml
 from encodec_cli.errors import ConfigError
+from encodec_cli.io.text import shown
 
 __all__ = [
     "AdversaryConfig",
@@ -15,6 +17,27 @@ __all__ = [
     "TrainConfig",
     "load_train_config",
 ]
+
+
+_MOST_STEPS = 1 << 40
+_RANGES = (
+    ("seed", 0, (1 << 63) - 1),
+    ("steps", 1, _MOST_STEPS),
+    ("batch", 1, 1 << 16),
+    ("kmeans_batches", 1, 1 << 16),
+    ("validate_every", 1, _MOST_STEPS),
+    ("quantizer_start", 0, _MOST_STEPS),
+    ("warmup", 0, _MOST_STEPS),
+    ("decay", 0, _MOST_STEPS),
+    ("clip", 0, 1e9),
+    ("weight_decay", 0, 1e3),
+    ("save_every_seconds", 0, 1e9),
+)
+
+
+def _check_windows(name: str, windows: tuple[int, ...]) -> None:
+    if not 1 <= len(windows) <= 32 or not all(8 <= size <= 1 << 16 for size in windows):
+        raise ConfigError(f"{name}: {shown(list(windows))}: give 1 to 32 lengths of 8 to 65536")
 
 
 @dataclass(frozen=True)
@@ -92,6 +115,12 @@ class LossConfig:
     floor: float = 1e-3
     windows: tuple[int, ...] = (128, 256, 512, 1024, 2048)
 
+    def __post_init__(self) -> None:
+        for entry in dataclasses.fields(self):
+            if entry.name != "windows":
+                check_range(self, entry.name, 0, 1e6)
+        _check_windows("windows", self.windows)
+
 
 @dataclass(frozen=True)
 class AdversaryConfig:
@@ -101,6 +130,13 @@ class AdversaryConfig:
     filters: int = 32
     n_ffts: tuple[int, ...] = (2048, 1024, 512, 256, 128)
     learning_rate: float = 3e-4
+
+    def __post_init__(self) -> None:
+        if self.start is not None:
+            check_range(self, "start", 0, _MOST_STEPS)
+        check_range(self, "filters", 1, 1024)
+        check_range(self, "learning_rate", 0, 1)
+        _check_windows("n_ffts", self.n_ffts)
 
 
 @dataclass(frozen=True)
@@ -141,9 +177,8 @@ class TrainConfig:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "kmeans_batches", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)}: give at least 1")
+        for name, least, most in _RANGES:
+            check_range(self, name, least, most)
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f"learning_rate: {self.learning_rate}: give 0 to 1")
         if not 0 <= self.ema_decay < 1:

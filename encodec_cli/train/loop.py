@@ -22,11 +22,12 @@ from torch import Tensor, nn
 
 from encodec_cli.checkpoints.modules import load_model_file, save_model
 from encodec_cli.config.codec import load_codec_config
-from encodec_cli.errors import CheckpointError, ConfigError
+from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.train.cache import read_manifest
 from encodec_cli.train.config import TrainConfig
 from encodec_cli.train.data import Corpus
+from encodec_cli.train.divergence import DivergenceWatch
 from encodec_cli.train.init import initialize
 from encodec_cli.train.level import match_level
 from encodec_cli.train.step import TrainingStep
@@ -44,6 +45,7 @@ def train(
 
     Raises:
         ConfigError: recipe, model config or manifest do not fit.
+        TrainingError: a loss is not finite; `state.pt` is of a step before.
         CheckpointError: `state.pt` or `warm_start` does not fit the model.
     """
     console = console or Console(stderr=True)
@@ -95,6 +97,7 @@ class Trainer:
         self.model.to(device)
         self.average = {k: v.clone() for k, v in _floats(self.model).items()}
         self.take = TrainingStep(self.model, config, device)
+        self._watch = DivergenceWatch(config, device)
         self.step = 0
         self.seconds_trained = 0.0
         self.quality: dict[str, Any] = {}
@@ -105,7 +108,19 @@ class Trainer:
             self._shorten_log()
 
     def run(self, corpus: Corpus) -> Iterator[dict[str, Any]]:
-        """Take the remaining steps; yields what is also logged, every few steps."""
+        """Take the remaining steps; yields what is also logged, every few steps.
+
+        Raises:
+            TrainingError: a loss is not finite; nothing of the steps since the last save stays.
+        """
+        try:
+            yield from self._run(corpus)
+        except TrainingError as error:
+            state = self.folder / "state.pt"
+            kept = f"{state} holds the state before" if state.exists() else "nothing was saved yet"
+            raise TrainingError(f"{error}; {kept}") from error
+
+    def _run(self, corpus: Corpus) -> Iterator[dict[str, Any]]:
         c = self.config
         saved = reported = time.monotonic()
         sums: dict[str, Tensor] = {}
@@ -116,8 +131,10 @@ class Trainer:
                 initialize(self.model, self._batches(corpus, rng))
                 self._restart_average("")
             if self.step == c.quantizer_start and not self._quantizer_inited():
+                self._watch.check()
                 self._start_quantizer(corpus, rng)
             losses = self.take(*corpus.batch(c.batch, rng), self.step)
+            self._watch.note(losses, self.step)
             self._update_average()
             for name, loss in losses.items():
                 sums[name] = sums.get(name, torch.zeros_like(loss)) + loss
@@ -127,12 +144,15 @@ class Trainer:
             if self.step % _REPORT_EVERY == 0 or self.step == c.steps:
                 now = time.monotonic()
                 # The only place where the host waits for the device.
+                self._watch.check()
                 steps = self.step - first
                 record = {k: float(v) / steps for k, v in sums.items()}
                 seconds = steps * c.batch * c.data.crop_seconds
                 record["audio_per_second"] = seconds / (now - reported)
                 sums, reported, first = {}, now, self.step
                 yield self._log(record)
+            if self.step % c.validate_every == 0 or self.step == c.steps:
+                self._watch.check_weights(self._numbers(), self.step)
             if self.step == c.steps and self._quantizer_inited():
                 yield self._log({"gain_db": self._match_level(corpus)})
             if self.step % c.validate_every == 0 or self.step == c.steps:
@@ -226,7 +246,12 @@ class Trainer:
             temporary.replace(path)
 
     def save(self) -> None:
-        """Write `state.pt` and `model.safetensors`, each complete or not at all."""
+        """Write `state.pt` and `model.safetensors`, each complete or not at all.
+
+        Raises:
+            TrainingError: weights that are not finite; what was saved before stays.
+        """
+        self._watch.check_weights(self._numbers(), self.step)
         state = {
             "step": self.step,
             "seconds_trained": self.seconds_trained,
@@ -251,6 +276,9 @@ class Trainer:
             half=True,
             force=True,
         )
+
+    def _numbers(self) -> dict[str, Tensor]:
+        return _floats(self.model) | {f"average of {k}": v for k, v in self.average.items()}
 
     def _load(self, path: Path) -> None:
         try:

@@ -293,7 +293,7 @@ def plain_tensors(state: Any, path: Path) -> dict[str, Tensor]:
     """`state` if it is a flat dictionary of ordinary tensors that `path` has the bytes for.
 
     Raises:
-        CheckpointError: it is anything else.
+        CheckpointError: not such a dictionary, or more numbers than the file holds.
     """
     if not isinstance(state, Mapping) or not all(
         isinstance(k, str) and isinstance(v, Tensor | _OddTensor) for k, v in state.items()

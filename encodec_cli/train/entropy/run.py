@@ -67,7 +67,7 @@ def train_code_model(
         corpus = CodeCorpus(learnt, torch.device(training.device))
         quantizer = codec.config.quantizer
         sizes = Sizes(quantizer.bins, tuple(trained_codebooks(codec)), min(64, quantizer.dimension))
-        tables = module.quantizer.tables(sizes.codebooks)
+        tables = [book.embed for book in module.quantizer.codebooks[: sizes.codebooks]]
         network = new_network(tables, corpus, sizes).to(training.device)
         trainer = CodeTrainer(network, corpus, judged, schedule, training.folder)
         task = progress.add_task("training", total=1)

@@ -1,0 +1,95 @@
+"""Temporary files beside their targets: locked while their writer lives, swept up once it is gone.
+
+A writer holds a lock on its file, which the system gives back however the writer ends. The next
+run that writes to the folder removes files whose lock is free. Locks do not always reach from one
+machine to another (NFS), so names carry the running kernel's number, which containers share:
+
+    .talk.ecdc.5f0c1a2b-9d41c0de77aa.partial       target, kernel, random number
+
+Files of another kernel are removed only a week after they were last written to.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+import socket
+import time
+import zlib
+from functools import cache
+from pathlib import Path
+
+__all__ = ["create_locked", "remove_leftovers", "remove_leftovers_once", "temporary_name"]
+
+_NAME = re.compile(r"\..*\.([0-9a-f]{8})-[0-9a-f]{12}\.partial", re.DOTALL)
+_MOST_STEM = 40
+_WEEK_SECONDS = 7 * 24 * 3600
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def temporary_name(target: Path) -> Path:
+    """A new name for a temporary file beside `target`."""
+    return target.parent / (
+        f".{target.name[:_MOST_STEM]}.{_kernel()}-{secrets.token_hex(6)}.partial"
+    )
+
+
+def create_locked(path: Path) -> tuple[int, int]:
+    """Create the file `path`; a descriptor to write to, and one that holds its lock until closed.
+
+    Raises:
+        OSError: it exists, or cannot be made there.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks, where nobody removes what others left
+            return descriptor, os.dup(descriptor)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, os.dup(descriptor)
+        os.close(descriptor)  # swept up between its creation and its lock
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files in `folder` whose writers are gone; never raises for their sake."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        match = _NAME.fullmatch(entry.name)
+        if match is None:
+            continue
+        try:
+            own = match[1] == _kernel()
+            if own or time.time() - entry.stat(follow_symlinks=False).st_mtime > _WEEK_SECONDS:
+                _remove_if_free(Path(entry.path))
+        except OSError:  # gone, of another user, locked, or no locks here
+            continue
+
+
+@cache
+def remove_leftovers_once(folder: Path) -> None:
+    """`remove_leftovers`, once for each folder: a batch writes thousands of files to one."""
+    remove_leftovers(folder)
+
+
+def _remove_if_free(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), path.lstat()):
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+@cache
+def _kernel() -> str:
+    """Eight digits that name the running kernel: this start of this machine."""
+    try:
+        identity = _BOOT_ID.read_text()
+    except OSError:
+        identity = socket.gethostname()
+    return f"{zlib.crc32(identity.encode()):08x}"
