@@ -74,7 +74,7 @@ def test_the_table_of_frequencies() -> None:
     assert FREQUENCIES[:2].tolist() == [65537, 64831]
     assert FREQUENCIES[64] == 32769
     assert FREQUENCIES[-1] == 1
-    assert (np.diff(FREQUENCIES) <= 0).all()
+    assert (np.diff(FREQUENCIES.astype(np.int64)) <= 0).all()
 
 
 def test_golden_bytes() -> None:

@@ -74,7 +74,7 @@ def torch_frequencies(
     sizes: Sizes,
     codes: NDArray[np.uint16],
     dtype: torch.dtype,
-) -> NDArray[np.int32]:
+) -> NDArray[np.uint32]:
     """Frequencies `[T, K, bins]` where each code of `[K, T]` stands."""
     a = {name: torch.from_numpy(array.astype(np.int64)) for name, array in arrays.items()}
     rows = torch.from_numpy(codes.astype(np.int64))
@@ -98,7 +98,7 @@ def torch_frequencies(
         y = product("first", (i,), torch.cat((past, u), 1)).clamp(0, 1023)
         x = x + product("second", (i,), y)
     context = rounded(x, a["context.shift"]).clamp(-1023, 1023)
-    table = torch.from_numpy(FREQUENCIES)
+    table = torch.from_numpy(FREQUENCIES.astype(np.int64))
     found = []
     for k in range(len(codes)):
         known = torch.cat((context, inputs(parts[:k].sum(0))), 1)

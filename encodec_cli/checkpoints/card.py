@@ -60,7 +60,8 @@ class ModelCard:
 
 def bundled_models() -> list[str]:
     """Names of the models that ship with the package."""
-    return sorted(path.stem for path in checkpoints_folder().glob("*.safetensors"))
+    stems = (path.stem for path in checkpoints_folder().glob("*.safetensors"))
+    return sorted(stem for stem in stems if not stem.endswith(".codes"))  # those are code models
 
 
 def find_model(name_or_path: str | Path) -> Path:

@@ -19,7 +19,7 @@ from encodec_cli.cli.batch import (
 )
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, rounded, say, warn
-from encodec_cli.cli.loading import expected_seconds, load, load_lm
+from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.running import code_files, one_by_one
 from encodec_cli.cli.timecode import parse_time
@@ -99,6 +99,7 @@ def decode(
         LegacyProgram | None,
         typer.Option(help="Read files of this program, which resemble format 0."),
     ] = None,
+    code_model: options.CodeModel = None,
     pattern: Annotated[
         PatternName | None,
         typer.Option(help="Undo MusicGen's delay pattern (token files); see docs/tokens.md."),
@@ -168,6 +169,7 @@ def decode(
         duration=length,
         force=force,
         legacy=legacy.value if legacy else None,
+        code_models=code_models(code_model, model),
     )
 
     def tell(report: DecodeReport) -> bool:

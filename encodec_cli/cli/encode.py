@@ -10,7 +10,7 @@ from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, check_targets, plan_jobs, to_do
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import print_json, rounded, say
-from encodec_cli.cli.loading import expected_seconds, load, load_lm
+from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.running import code_files
 from encodec_cli.config.bundled import DEFAULT_MODEL
@@ -21,8 +21,14 @@ __all__ = ["encode"]
 
 
 class ContainerFormat(StrEnum):
+    v2 = "v2"
     v1 = "v1"
     v0 = "v0"
+
+
+class EntropyCoding(StrEnum):
+    auto = "auto"
+    none = "none"
 
 
 def encode(
@@ -40,8 +46,16 @@ def encode(
     search: options.Search = None,
     container: Annotated[
         ContainerFormat,
-        typer.Option("--format", help="v1, ours; v0, which Meta's encodec reads (its models)."),
-    ] = ContainerFormat.v1,
+        typer.Option(
+            "--format",
+            help="v2; v1, which older versions read; v0, which Meta's encodec reads (its models).",
+        ),
+    ] = ContainerFormat.v2,
+    entropy: Annotated[
+        EntropyCoding,
+        typer.Option(help="Make codes smaller, bit for bit: if there is a code model, or never."),
+    ] = EntropyCoding.auto,
+    code_model: options.CodeModel = None,
     latency: Annotated[
         float | None,
         typer.Option(
@@ -53,7 +67,7 @@ def encode(
     lm: options.LanguageModel = None,
     keep_source: Annotated[
         bool,
-        typer.Option("--keep-source", help="v0: store the source's rate too, as v1 does."),
+        typer.Option("--keep-source", help="v0: store the source's rate too, as v1 and v2 do."),
     ] = False,
     output_dir: options.OutputDir = None,
     recursive: options.Recursive = False,
@@ -90,6 +104,10 @@ def encode(
     for option, given in (("--lm", lm is not None), ("--keep-source", keep_source)):
         if given and container is not ContainerFormat.v0:
             raise UsageError(f"{option}: belongs to format 0; add --format v0")
+    if code_model is not None and (
+        container is not ContainerFormat.v2 or entropy is EntropyCoding.none
+    ):
+        raise UsageError("--code-model: is for --format v2 --entropy auto; leave out one")
     if latency is not None and container is ContainerFormat.v0:
         raise UsageError("--latency: format 0 is written when its end is known; leave out one")
     waiting = list(to_do(jobs, skip_existing=skip_existing, quiet=quiet))
@@ -109,6 +127,9 @@ def encode(
         version=int(container.value[1:]),
         keep_source=keep_source,
         force=force,
+        code_models=(
+            None if entropy is EntropyCoding.none else code_models(code_model, model, codec.sha256)
+        ),
     )
     block_frames_for(codec.config, latency)
     try:

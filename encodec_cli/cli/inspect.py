@@ -11,6 +11,7 @@ from encodec_cli.cli import options
 from encodec_cli.cli.batch import ECDC_SUFFIXES
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, output, print_json, printable, say, warn
+from encodec_cli.cli.loading import code_models
 from encodec_cli.cli.tables import channels_name, facts_table, print_facts
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
 from encodec_cli.io.files import atomic_output, open_input, standard_output
@@ -59,17 +60,23 @@ def verify(
         list[str],
         typer.Argument(metavar="IN...", help=".ecdc files.", autocompletion=_complete_ecdc),
     ],
+    code_model: options.CodeModel = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Check every checksum and count; one line per file, exit code 1 if any is damaged."""
+    """Check every checksum and count; one line per file, exit code 1 if any is damaged.
+
+    Codes that a code model made smaller are decoded as well, if it is there.
+    """
     from encodec_cli.container import verify as verify_file
+
+    files = code_models(code_model)
 
     failed = False
     for source in sources:
         verdict = "ok"
         try:
             with open_input(_place(source)) as file:
-                problems = verify_file(file)
+                problems = verify_file(file, code_models=files)
             if problems:
                 verdict = "damaged"
         except (EncodecCliError, OSError) as error:
@@ -92,10 +99,14 @@ def peel(
     target: Annotated[str, typer.Argument(metavar="OUT", help=".ecdc, '-' is stdout.")],
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
+    code_model: options.CodeModel = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Lower the bandwidth of an .ecdc file by dropping codebooks; needs no model."""
+    """Lower the bandwidth of an .ecdc file by dropping codebooks; needs no model.
+
+    Codes that a code model made smaller take that code model, the bundled one for instance.
+    """
     from encodec_cli.container import EcdcReader
     from encodec_cli.container import peel as peel_file
 
@@ -104,7 +115,7 @@ def peel(
     where = _place(target)
     with open_input(_place(source)) as file:
         try:
-            reader = EcdcReader(file)
+            reader = EcdcReader(file, code_models=code_models(code_model))
             codebooks = reader.header.choose_codebooks(bandwidth, n_q)
             with standard_output() if where == "-" else atomic_output(where, force=force) as out:
                 header = peel_file(reader, out, codebooks)
@@ -127,6 +138,8 @@ def _as_dict(source: str, summary: "Summary") -> dict[str, Any]:
         "chunks": summary.chunks,
         "nominal_kbps": round(summary.header.bandwidth_kbps, 4),
         "kbps": round(summary.kbps, 4),
+        "payload_kbps": round(summary.payload_kbps, 4),
+        "coded_chunks": summary.coded,
         "damaged_chunks": [chunk.index for chunk in summary.damaged],
         "problems": list(summary.problems),
         "warnings": list(summary.warnings),
@@ -148,6 +161,7 @@ def _table(summary: "Summary") -> Table:
             f"{header.frame_rate:g} frames/s, {count(summary.frames, 'frame')}"
         ),
         "rate": f"{summary.kbps:.3f} kb/s on disk, {header.bandwidth_kbps:g} kb/s of codes",
+        **_entropy_coding(summary),
         "size": f"{summary.file_bytes:,} bytes, {count(summary.chunks, 'chunk')}",
         **{f"tag {name}": text for name, text in header.tags.items()},
         "state": count(len(summary.problems), "problem") if summary.problems else "intact",
@@ -161,6 +175,20 @@ def _table(summary: "Summary") -> Table:
     for name, text in rows.items():
         table.add_row(name, text)
     return table
+
+
+def _entropy_coding(summary: "Summary") -> dict[str, str]:
+    header = summary.header
+    if header.version < 2:
+        return {}
+    if header.code_model is None:
+        return {"entropy coding": "none"}
+    return {
+        "entropy coding": (
+            f"code model {header.code_model}, {summary.coded} of "
+            f"{count(summary.chunks, 'chunk')}, {summary.payload_kbps:.3f} kb/s of payloads"
+        )
+    }
 
 
 def _source(header: "Header") -> str:

@@ -13,6 +13,7 @@ __all__ = [
     "Against",
     "Bandwidth",
     "Bandwidths",
+    "CodeModel",
     "DType",
     "DTypeName",
     "Device",
@@ -81,6 +82,14 @@ LanguageModel = Annotated[
         metavar="MODEL",
         autocompletion=complete_language_models,
         help="v0: Meta's language model (encodec_lm_*.th); slow, smaller.",
+    ),
+]
+CodeModel = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Code model, for the entropy coding of v2; a *.codes.safetensors.",
+        show_default="beside the model, or bundled",
     ),
 ]
 Force = Annotated[

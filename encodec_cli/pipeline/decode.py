@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import BinaryIO, Literal
 
 from encodec_cli.audio import AudioFormat, Encoding, open_audio_writer
@@ -38,7 +39,8 @@ class DecodeOptions:
     whole recording instead of clamping peaks. `conceal` puts silence in place of damage instead
     of failing. `start` and `duration`, in seconds, decode a part, see `sample_range`; only what it
     needs is read and checked, by the file's index if it has one. `legacy` names the program that
-    wrote a file whose layout differs.
+    wrote a file whose layout differs. `code_models` are files to look for a code model in, before
+    those of the package.
     """
 
     bandwidth: float | None = None
@@ -52,6 +54,7 @@ class DecodeOptions:
     duration: float | Fraction | None = None
     force: bool = False
     legacy: Legacy | None = None
+    code_models: tuple[Path, ...] = ()
 
 
 def decode_file(
@@ -83,7 +86,8 @@ def decode_file(
 
 def _opened(file: BinaryIO, name: str, options: DecodeOptions, lm: CodeModel | None) -> ChunkSource:
     try:
-        reader = EcdcReader(file, lm=lm, legacy=options.legacy)
+        reader = EcdcReader(file, lm=lm, legacy=options.legacy, code_models=options.code_models)
+        reader.require_coder()
     except (ContainerError, UsageError) as error:
         raise error.about(name) from error
     if reader.header.lm and lm is None:
