@@ -67,6 +67,15 @@ def _version1() -> list[bytes]:
     ]
 
 
+def _version2() -> list[bytes]:
+    tagged = small_header(version=2, tags={"title": "x"}, source_sample_rate=44_100)
+    return [
+        file_bytes(make_ecdc(small_header(version=2), 40 * 320)),
+        streamed_bytes(make_ecdc(tagged, 9000)),
+        file_bytes(make_ecdc(segment_header(version=2), 150_000)),
+    ]
+
+
 def _version0() -> list[bytes]:
     from encodec_cli.container import v0_header
 
@@ -193,6 +202,7 @@ READERS = {
         _read_ecdc,
         1200,
     ),
+    "v2": Reader(".ecdc", _version2, anywhere, _read_ecdc, 600),
     "v0": Reader(".ecdc", _version0, several(anywhere, mutate.version0_header), _read_ecdc, 600),
     "npz": Reader(
         ".npz",
