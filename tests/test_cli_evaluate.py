@@ -143,6 +143,7 @@ def test_tables_by_kind(mono: Path, recordings: Path) -> None:
     assert "kb/s: bytes of tiny24, whole .ecdc files" in text.splitlines()
 
 
+@pytest.mark.slow
 def test_narrow_terminals_get_columns_for_lines(mono: Path, recordings: Path) -> None:
     arguments = ("evaluate", recordings / "d.flac", "-m", mono, "--quiet")
     for columns, first in (("200", "codec"), ("60", "kb/s")):

@@ -134,6 +134,7 @@ def test_pipes_flow_while_they_last(mono: Path, wav: bytes) -> None:
         assert child.wait(PATIENCE_SECONDS) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("redirection", "words"),
     [

@@ -94,6 +94,7 @@ def test_a_folder_of_recordings_to_tokens_and_back_is_encode_and_decode(
     assert wavs(tmp_path / "back") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["npz", "parquet"])
 def test_tokens_of_ecdc_are_those_of_its_audio(
     to: str, talks: Path, mono: Path, tmp_path: Path
