@@ -92,6 +92,7 @@ def test_decoded_files_have_the_names_of_their_sources(recordings: Path, tmp_pat
 # ---- what is printed
 
 
+@pytest.mark.slow
 def test_json_has_a_line_for_each_recording_and_bandwidth(mono: Path, recordings: Path) -> None:
     result = run("evaluate", recordings, "-r", "-m", mono, "--bandwidths", "1.5,3", "--json")
     rows = objects(result)
@@ -120,6 +121,7 @@ def test_csv_says_the_same(mono: Path, recordings: Path) -> None:
             assert rows[1][name] == ("" if value is None else str(value))
 
 
+@pytest.mark.slow
 def test_tables_by_kind(mono: Path, recordings: Path) -> None:
     text = run("evaluate", recordings, "-r", "-m", mono).ok().text
     assert text.count("| tiny24 1.5 ") == text.count("| tiny24 6 ") == 3
@@ -188,6 +190,7 @@ def test_a_bad_file_does_not_stop_the_others(mono: Path, recordings: Path) -> No
     assert "a.wav" in result.errors[0]
 
 
+@pytest.mark.slow
 def test_without_the_extra_one_line_names_it(
     mono: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ecdc_samples import (
     CODER,
     Pipe,
+    assert_same_chunks,
     assert_same_codes,
     chunks_of,
     file_bytes,
@@ -27,6 +29,7 @@ from encodec_cli.container import (
     Ecdc,
     EcdcReader,
     Header,
+    MemorySource,
     peel,
     read_ecdc,
     summarize,
@@ -212,3 +215,83 @@ def test_codes_of_a_peeled_file_are_the_first_rows() -> None:
     target.seek(0)
 
     assert_same_codes(read_ecdc(target).codes, ecdc.codes[:2])
+
+
+# ---- which codebooks of a file
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [
+        ({}, 8),
+        ({"n_q": 1}, 1),
+        ({"n_q": 8}, 8),
+        ({"bandwidth": 6}, 8),
+        ({"bandwidth": 5.99}, 7),
+        ({"bandwidth": 0.75}, 1),
+        ({"bandwidth": 2.2500000001}, 3),
+    ],
+)
+def test_codebooks_are_the_most_that_fit(wanted: dict[str, Any], kept: int) -> None:
+    header = small_header(codebooks=8)
+    assert header.bandwidth_kbps == 6
+    assert header.choose_codebooks(**wanted) == kept
+
+
+def test_every_rate_holds_its_own_codebooks() -> None:
+    """1.1 kb/s and the like are no exact binary numbers."""
+    header = small_header(codebooks=16, sample_rate=44_100, hop=441, bits=11)
+    for codebooks in range(1, 17):
+        assert header.choose_codebooks(round(1.1 * codebooks, 1)) == codebooks
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"n_q": 0}, r"holds 8 codebooks \(6 kb/s\), not 0; ask for 1 to 8"),
+        ({"n_q": 9}, r"holds 8 codebooks \(6 kb/s\), not 9; ask for 1 to 8"),
+        ({"bandwidth": 6.75}, r"holds 8 codebooks \(6 kb/s\), not 9"),
+        ({"bandwidth": 1e300}, "holds 8 codebooks"),
+        ({"bandwidth": 0.7}, "one codebook takes 0.75 kb/s"),
+        ({"bandwidth": 0}, "give a number above 0"),
+        ({"bandwidth": math.nan}, "give a number above 0"),
+        ({"bandwidth": math.inf}, "give a number above 0"),
+    ],
+)
+def test_codebooks_that_a_file_has_not(wanted: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        small_header(codebooks=8).choose_codebooks(**wanted)
+
+
+# ---- codes in memory as a source
+
+
+@pytest.mark.parametrize(
+    "header", [small_header(), small_header(end_padding=320), segment_header()], ids=str
+)
+@pytest.mark.parametrize("samples", [1, 2560, 10_000, 100_000])
+def test_codes_in_memory_are_read_like_their_file(header: Header, samples: int) -> None:
+    ecdc = make_ecdc(replace(header, source_num_samples=2 * samples), samples)
+    memory, file = MemorySource(ecdc), EcdcReader(io.BytesIO(file_bytes(ecdc)))
+    assert memory.header == file.header
+    assert (memory.num_samples, memory.play_rate) == (samples, file.play_rate)
+    assert memory.source_num_samples == 2 * samples
+    assert memory.seekable
+    assert memory.problems == []
+    whole = list(memory)
+    assert_same_chunks(whole, list(file))
+    for start in {0, len(whole) // 2, len(whole) - 1}:
+        memory.seek(start)
+        assert_same_chunks(list(memory), whole[start:])
+
+
+def test_codes_in_memory_must_fit_their_header() -> None:
+    ecdc = make_ecdc(segment_header(), 100_000)
+    assert ecdc.scales is not None
+    for wrong, message in (
+        (replace(ecdc, codes=ecdc.codes[:, 1:]), "100000 samples take .* frames, got codes"),
+        (replace(ecdc, scales=ecdc.scales[1:]), "chunks take .* scales"),
+        (replace(ecdc, header=replace(ecdc.header, num_samples=None)), "num_samples must be given"),
+    ):
+        with pytest.raises(ContainerError, match=message):
+            MemorySource(wrong)

@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "runtime": ("config",),
     "nn": ("config",),
     "engine": ("config", "nn", "runtime"),
-    "model": ("config", "engine", "nn", "runtime"),
+    "model": ("config", "engine", "io", "nn", "runtime"),
     "stream": ("audio", "config", "container", "model", "runtime"),
     "checkpoints": ("config", "container", "engine", "io", "model", "runtime"),
     "tokens": ("checkpoints", "container", "io"),

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
+_MOST_LEVELS = 8
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,8 @@ def read_card(path: Path) -> ModelCard:
     try:
         config = CodecConfig.from_dict(json.loads(metadata["config"]), f"{path}: config")
         metrics = json.loads(metadata.get("metrics", "{}"))
+        if not _is_shallow(metrics, _MOST_LEVELS):
+            raise ValueError(f"metrics of more than {_MOST_LEVELS} levels")
     except (KeyError, ValueError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{path}: damaged metadata: {error}") from error
     return ModelCard(
@@ -138,3 +141,11 @@ def read_card(path: Path) -> ModelCard:
         identity=metadata.get("identity"),
         bytes=path.stat().st_size,
     )
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    """Whether `value`, read from JSON, has at most so many levels of mappings and lists."""
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(item, levels - 1) for item in inner)

@@ -315,9 +315,12 @@ class Ecdc:
             raise ContainerError(
                 f"{count} chunks take {count} scales, got {list(self.scales.shape)}"
             )
-        first = header.frames_before(start, header.num_samples)
+        return self._cut(start, count, header.num_samples)
+
+    def _cut(self, start: int, count: int, num_samples: int) -> Iterator[CodeChunk]:
+        first = self.header.frames_before(start, num_samples)
         for index in range(start, count):
-            end = first + header.frames_in_chunk(index, header.num_samples)
+            end = first + self.header.frames_in_chunk(index, num_samples)
             scale = None if self.scales is None else float(self.scales[index])
             yield CodeChunk(self.codes[:, first:end], scale)
             first = end
