@@ -1,8 +1,8 @@
 """Change files of formats 1 and 2 at random:  python tests/mutate_ecdc.py 1000000
 
-Each changed file is noticed, by readers of files and of pipes; nothing but errors of ours is raised;
-a chunk that is given out has the codes and the scale that were written. The tests take a few
-thousand, this script as many as it is told.
+Each changed file is noticed, by readers of files and of pipes; nothing but errors of ours is
+raised; a chunk that is given out has the codes and the scale that were written. The tests take a
+few thousand, this script as many as it is told.
 """
 
 import io
