@@ -10,12 +10,14 @@ from encodec_cli.cli import (
     doctor,
     encode,
     evaluate,
-    inspect,
+    info,
     models,
+    peel,
     report,
     roundtrip,
     tokens,
     training,
+    verify,
 )
 
 __all__ = ["app"]
@@ -45,9 +47,9 @@ def _root(
     pass
 
 
-for _command in (encode.encode, decode.decode, roundtrip.roundtrip, inspect.peel, inspect.info):
+for _command in (encode.encode, decode.decode, roundtrip.roundtrip, peel.peel, info.info):
     app.command()(_command)
-app.command()(inspect.verify)
+app.command()(verify.verify)
 app.command()(tokens.tokens)
 app.command()(evaluate.evaluate)
 app.command()(report.report)

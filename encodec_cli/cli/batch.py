@@ -20,6 +20,7 @@ __all__ = [
     "Plan",
     "check_targets",
     "files_in",
+    "inputs_in",
     "plan_jobs",
     "to_do",
 ]
@@ -128,6 +129,26 @@ def plan_jobs(
     jobs, clashes = _without_clashes(jobs)
     many = searched or len(jobs) + sum(len(clash.sources) for clash in clashes) > 1
     return Plan(jobs, clashes, found.not_taken, many)
+
+
+def inputs_in(arguments: list[str], suffixes: frozenset[str], *, recursive: bool) -> list[Job]:
+    """Jobs without outputs: files that are named, those with `suffixes` in folders, or stdin.
+
+    Raises:
+        UsageError: nothing found, or a folder without `recursive`.
+    """
+    sources: list[Place] = []
+    for argument in arguments:
+        path = Path(argument)
+        if argument in _STANDARD_INPUT:
+            sources.append("-")
+        elif _is_folder(path):
+            sources += files_in(path, suffixes, recursive=recursive)
+        else:
+            sources.append(path)
+    if not sources:
+        raise UsageError(f"no {', '.join(sorted(suffixes))} files found")
+    return [Job(source, "-") for source in sources]
 
 
 def _without_clashes(jobs: Iterable[Job]) -> tuple[list[Job], list[Clash]]:
