@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -52,16 +53,24 @@ def _stderr() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def output() -> Console:
+def output(*, folds: bool = False) -> Console:
     """Console for tables and text that are the command's result; only terminals fold lines.
+
+    With `folds` files and pipes do as well, at the number that COLUMNS gives, if it does.
 
     Raises:
         OutputError: standard output is closed.
     """
     if sys.stdout is None:
         raise _closed()
-    width = None if _is_terminal(sys.stdout) else _UNFOLDED
-    return Console(highlight=False, markup=False, emoji=False, width=width)
+    columns = os.environ.get("COLUMNS", "") if folds else ""
+    width = int(columns) if columns.isdecimal() and 0 < int(columns) < _UNFOLDED else _UNFOLDED
+    return Console(
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if _is_terminal(sys.stdout) else width,
+    )
 
 
 def count(number: int, noun: str) -> str:

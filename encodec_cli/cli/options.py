@@ -152,7 +152,12 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Only errors and warnings.", rich_help_panel=SAID)
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="One line of JSON per file on stdout.", rich_help_panel=SAID)
+    bool,
+    typer.Option(
+        "--json",
+        help="One line of JSON per file on stdout; of many, a summary is last.",
+        rich_help_panel=SAID,
+    ),
 ]
 Search = Annotated[
     int | None,

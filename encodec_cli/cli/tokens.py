@@ -45,6 +45,7 @@ class TokenFormat(StrEnum):
 
 
 def tokens(
+    context: typer.Context,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -55,7 +56,7 @@ def tokens(
     ],
     to: Annotated[TokenFormat, typer.Option(help="File format; see docs/tokens.md.")],
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder for the outputs.")],
-    bandwidth: options.Bandwidth = None,
+    bandwidth: options.UsualBandwidth = None,
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
     lm: options.LanguageModel = None,
@@ -63,8 +64,8 @@ def tokens(
         float | None,
         typer.Option(
             metavar="MB",
-            help="Codes in a shard (parquet, webdataset): MB at two bytes each.",
-            show_default=f"{_DEFAULT_SHARD_MB:g}",
+            help="Codes in a shard (parquet, webdataset): MB at two bytes each; "
+            f"{_DEFAULT_SHARD_MB:g} unless given.",
         ),
     ] = None,
     recursive: options.Recursive = False,
@@ -84,9 +85,10 @@ def tokens(
     --skip-existing goes on where a run was stopped. .ecdc inputs need no model.
     `decode` turns all of these back into audio.
     """
+    bandwidth, n_q = options.rate_choice(context, bandwidth, n_q)
     sharded = to in (TokenFormat.parquet, TokenFormat.webdataset)
     suffix = ".tar" if to is TokenFormat.webdataset else f".{to.value}"
-    _check_options(sharded, shard_size, force, skip_existing, bandwidth, n_q)
+    _check_options(sharded, shard_size, force, skip_existing)
     plan = plan_jobs(
         inputs,
         Kinds(AUDIO_SUFFIXES | ECDC_SUFFIXES, suffix, keep_suffix),
@@ -156,11 +158,7 @@ def _check_options(
     shard_size: float | None,
     force: bool,
     skip_existing: bool,
-    bandwidth: float | None,
-    n_q: int | None,
 ) -> None:
-    if bandwidth is not None and n_q is not None:
-        raise UsageError("give --bandwidth or --n-q, not both")
     if force and skip_existing:
         raise UsageError("give --force or --skip-existing, not both")
     if sharded and force:
