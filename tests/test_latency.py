@@ -89,13 +89,7 @@ def test_a_block_is_the_longest_that_the_latency_allows() -> None:
 
 @pytest.mark.parametrize("latency", [0, -1, 11.9, float("nan"), float("inf")])
 def test_a_latency_below_a_frame_is_refused(latency: float) -> None:
-<<<<<<< HEAD
     with pytest.raises(UsageError, match=r"latency_ms=.*: tiny needs at least 12\.00 ms, one"):
-=======
-    with pytest.raises(
-        UsageError, match=r"latency_ms=.*: tiny needs at least 12\.00 ms, one frame"
-    ):
->>>>>>> refs/heads/manners
         block_frames_for(tiny_config(), latency)
 
 

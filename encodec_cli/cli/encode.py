@@ -11,13 +11,8 @@ import typer
 from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job, Kinds, check_targets, plan_jobs
 from encodec_cli.cli.completion import complete_files
-<<<<<<< HEAD
-from encodec_cli.cli.console import print_json, rounded, say
-from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
-=======
 from encodec_cli.cli.console import count, print_json, rounded, say, warn
-from encodec_cli.cli.loading import expected_seconds, load, load_lm
->>>>>>> refs/heads/manners
+from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.running import Manner, begin, code_files, end, rehearse
 from encodec_cli.cli.tables import channels_name
@@ -60,21 +55,18 @@ def encode(
         ContainerFormat,
         typer.Option(
             "--format",
-<<<<<<< HEAD
             help="v2; v1, which older versions read; v0, which Meta's encodec reads (its models).",
+            rich_help_panel=options.OUTPUT,
         ),
     ] = ContainerFormat.v2,
     entropy: Annotated[
         EntropyCoding,
-        typer.Option(help="Make codes smaller, bit for bit: if there is a code model, or never."),
-    ] = EntropyCoding.auto,
-    code_model: options.CodeModel = None,
-=======
-            help="v1, ours; v0, which Meta's encodec reads (its models).",
+        typer.Option(
+            help="Make codes smaller, bit for bit: if there is a code model, or never.",
             rich_help_panel=options.OUTPUT,
         ),
-    ] = ContainerFormat.v1,
->>>>>>> refs/heads/manners
+    ] = EntropyCoding.auto,
+    code_model: options.CodeModel = None,
     latency: Annotated[
         float | None,
         typer.Option(
@@ -86,15 +78,11 @@ def encode(
     lm: options.LanguageModel = None,
     keep_source: Annotated[
         bool,
-<<<<<<< HEAD
-        typer.Option("--keep-source", help="v0: store the source's rate too, as v1 and v2 do."),
-=======
         typer.Option(
             "--keep-source",
-            help="v0: store the source's rate and tags too, as v1 does.",
+            help="v0: store the source's rate and tags too, as v1 and v2 do.",
             rich_help_panel=options.OUTPUT,
         ),
->>>>>>> refs/heads/manners
     ] = False,
     tag: options.TagList = None,
     no_tags: options.NoTags = False,
@@ -173,13 +161,10 @@ def encode(
         version=int(container.value[1:]),
         keep_source=keep_source,
         force=force,
-<<<<<<< HEAD
         code_models=(
             None if entropy is EntropyCoding.none else code_models(code_model, model, codec.sha256)
         ),
-=======
         tags=tags,
->>>>>>> refs/heads/manners
     )
     block_frames_for(codec.config, latency)
     try:

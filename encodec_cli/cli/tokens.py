@@ -18,14 +18,9 @@ from encodec_cli.cli.batch import (
 )
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, printable, progress_bar, say, warn
-<<<<<<< HEAD
 from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
-from encodec_cli.cli.running import one_by_one
-=======
-from encodec_cli.cli.loading import expected_seconds, load, load_lm
 from encodec_cli.cli.running import Manner, begin, end, one_by_one
 from encodec_cli.cli.summary import Tally
->>>>>>> refs/heads/manners
 from encodec_cli.cli.wording import in_options
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import EncodecCliError, UsageError

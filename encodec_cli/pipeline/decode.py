@@ -40,13 +40,9 @@ class DecodeOptions:
     whole recording instead of clamping peaks. `conceal` puts silence in place of damage instead
     of failing. `start` and `duration`, in seconds, decode a part, see `sample_range`; only what it
     needs is read and checked, by the file's index if it has one. `legacy` names the program that
-<<<<<<< HEAD
     wrote a file whose layout differs. `code_models` are files to look for a code model in, before
-    those of the package.
-=======
-    wrote a file whose layout differs. `tags` are added to those stored, or replace them, and an
-    empty text removes one; None writes none.
->>>>>>> refs/heads/manners
+    those of the package. `tags` are added to those stored, or replace them, and an empty text
+    removes one; None writes none.
     """
 
     bandwidth: float | None = None
@@ -60,11 +56,8 @@ class DecodeOptions:
     duration: float | Fraction | None = None
     force: bool = False
     legacy: Legacy | None = None
-<<<<<<< HEAD
     code_models: tuple[Path, ...] = ()
-=======
     tags: Mapping[str, str] | None = field(default_factory=dict)
->>>>>>> refs/heads/manners
 
 
 def decode_file(

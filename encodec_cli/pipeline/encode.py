@@ -9,12 +9,8 @@ live encoders make shorter.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-<<<<<<< HEAD
-from dataclasses import dataclass, replace
-from pathlib import Path
-=======
 from dataclasses import dataclass, field, replace
->>>>>>> refs/heads/manners
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from encodec_cli.audio import (
@@ -47,14 +43,10 @@ class EncodeOptions:
 
     `n_q` codebooks; `search` is that of `stream_encoder`. `latency_ms` makes smaller chunks that
     leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the source's rate,
-<<<<<<< HEAD
-    channels and length, and the weights' hash, only with `keep_source`. Format 2 makes codes
+    channels and length, tags, and the weights' hash, only with `keep_source`. Format 2 makes codes
     smaller with a code model, unless `code_models` is None: from one of these files, or one of the
-    package.
-=======
-    channels and length, tags, and the weights' hash, only with `keep_source`. `tags` are added to
-    those of the source, or replace them, and an empty text removes one; None keeps none.
->>>>>>> refs/heads/manners
+    package. `tags` are added to those of the source, or replace them, and an empty text removes
+    one; None keeps none.
     """
 
     n_q: int
@@ -63,11 +55,8 @@ class EncodeOptions:
     version: int = 2
     keep_source: bool = False
     force: bool = False
-<<<<<<< HEAD
     code_models: tuple[Path, ...] | None = ()
-=======
     tags: Mapping[str, str] | None = field(default_factory=dict)
->>>>>>> refs/heads/manners
 
     @property
     def keeps_source(self) -> bool:
@@ -203,7 +192,6 @@ def encoding(
         encoder = stream_encoder(
             codec, options.n_q, chunk_frames=chunk_frames, search=options.search
         )
-<<<<<<< HEAD
         header = header_for(
             codec,
             options.n_q,
@@ -211,10 +199,7 @@ def encoding(
             chunk_frames=chunk_frames,
             code_models=options.code_models,
         )
-=======
-        header = header_for(codec, options.n_q, version=options.version, chunk_frames=chunk_frames)
         found = Tags() if options.tags is None else read_tags(source)
->>>>>>> refs/heads/manners
         if options.keeps_source:
             header = replace(
                 header,
