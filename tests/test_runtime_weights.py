@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_refused_in_the_words_of_torch_models(
 
 
 def test_a_config_of_far_too_many_layers_is_refused_at_once(tmp_path: Path) -> None:
-    many = tiny_config(seanet={"n_residual_layers": 64})
+    many = tiny_config(seanet={"n_residual_layers": 64, "dilation_base": 1})
     with pytest.raises(CheckpointError, match="does not fit tiny: a model of 133 layers"):
         opened(tmp_path / "a", many, tensors(tiny_config()))
 

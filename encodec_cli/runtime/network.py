@@ -94,8 +94,10 @@ class Network:
     def _run(
         self, sections: range, rows: list[Rows], states: list[NetworkState], last: list[bool]
     ) -> list[Rows]:
-        for i in sections:
-            rows = self._sections[i].step(rows, [state.sections[i] for state in states], last)
+        # Weights of any size are allowed; what overflows is as infinite as it is in torch.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for i in sections:
+                rows = self._sections[i].step(rows, [state.sections[i] for state in states], last)
         return rows
 
 
