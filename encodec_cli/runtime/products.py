@@ -21,10 +21,6 @@ from encodec_cli.runtime.scratch import Numbers, Scratch
 __all__ = ["Products"]
 
 
-_FEW_OUTPUTS = 4
-"""Up to so many channels make a thin product: several rows are then made at once."""
-_TOGETHER = 40
-"""Numbers that such a product gives for each of its rows."""
 _NARROW = 128
 """Width of a window up to which it is copied, for one product instead of several thin ones."""
 _WIDE = 64 * 64
@@ -38,9 +34,9 @@ class Products:
 
     def __init__(self, kernel: Numbers, bias: Numbers, stride: int, dilation: int) -> None:
         taps, channels, self._outputs = kernel.shape
-        self._together = 1
-        if self._outputs <= _FEW_OUTPUTS and stride * dilation == 1 and taps > 1:
-            self._together = max(2, _TOGETHER // self._outputs)
+        dense = stride * dilation == 1 and taps > 1
+        self._together = _rows_together(channels, self._outputs) if dense else 1
+        if self._together > 1:
             kernel, bias = _several_rows(kernel, bias, self._together)
             taps = len(kernel)
         self._bias = bias
@@ -112,6 +108,16 @@ class Products:
         np.subtract(middle, part, out=out[0::2])
         np.matmul(change[1 : 2 * pairs - odd : 2], second, out=part[: pairs - odd])
         np.add(middle[: pairs - odd], part[: pairs - odd], out=out[1::2])
+
+
+def _rows_together(channels: int, outputs: int) -> int:
+    """Rows that are best made at once: where there are few channels, products are too thin.
+
+    The larger kernel is mostly zeros, so more is not always better (measured).
+    """
+    if outputs <= 4:
+        return max(2, (32 if channels <= 8 else 8) // outputs)
+    return 4 if channels <= 2 else 1
 
 
 def _several_rows(kernel: Numbers, bias: Numbers, together: int) -> tuple[Numbers, Numbers]:
