@@ -53,6 +53,7 @@ def test_the_bundled_model() -> None:
     assert model_hash(CodeModel.load(path)) == BUNDLED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64], ids=str)
 def test_torch(dtype: torch.dtype) -> None:
     codes = random_codes(USUAL, 4, 90)
@@ -60,6 +61,7 @@ def test_torch(dtype: torch.dtype) -> None:
     np.testing.assert_array_equal(found, random_model(USUAL).frequencies(codes))
 
 
+@pytest.mark.slow
 def test_whole_numbers_of_python() -> None:
     codes = random_codes(USUAL, 2, 3)
     expected = reference_frequencies(random_arrays(USUAL), USUAL, codes)

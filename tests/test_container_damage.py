@@ -55,6 +55,7 @@ def pieces(data: bytes = DATA) -> list[bytes]:
 HEADER, *RECORDS, END = pieces()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [False, True], ids=["piped", "known-length"])
 def test_every_damaged_byte_is_noticed(known: bool) -> None:
     data = file_bytes(ECDC) if known else DATA
@@ -301,6 +302,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_hostile_lengths_cost_little(name: str) -> None:
     data = BOMBS[name]

@@ -40,6 +40,7 @@ def heads(header: Header, count: int, seed: int) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2_000, 40_000])
 @pytest.mark.parametrize("changes", [{"codebooks": 1, "bits": 1}, {}, {"codebooks": 128}])
 def test_the_search_for_an_intact_chunk_takes_few_products(
