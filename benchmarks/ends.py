@@ -73,11 +73,11 @@ def main() -> None:
             header = replace(coded.header, end_padding=0)
             scales = None if coded.scales is None else coded.scales[: header.chunk_count(samples)]
             without = Ecdc(header, coded.codes[:, :frames], scales)
-            decoded = {"nothing": decode(model, without)}
+            decoded = {"nothing": torch.from_numpy(decode(model, without))}
             for name, continuation in CONTINUATIONS.items():
                 longer = torch.cat((signal, continuation(signal, after)), dim=1)
                 coded = encode(model, longer, bandwidth=arguments.bandwidth)
-                decoded[name] = decode(model, coded)[:, :samples]
+                decoded[name] = torch.from_numpy(decode(model, coded))[:, :samples]
             for name, audio in decoded.items():
                 pair = torch.stack((audio - signal, signal))[:, 0, -hop:]
                 energies.setdefault(name, []).append(

@@ -13,54 +13,28 @@ from statistics import fmean, median
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from encodec_cli import encode, load_model
+from encodec_cli import Codec, decode, encode, load_model, stream_encoder
 from encodec_cli.config.bundled import DEFAULT_MODEL
-from encodec_cli.config.timing import end_padding
-from encodec_cli.container.codes import CodeChunk
 from encodec_cli.evaluation.evaluate import is_speech, read_reference
 from encodec_cli.evaluation.metric_names import METRICS
 from encodec_cli.evaluation.metrics import measure
 from encodec_cli.io.manifest import read_manifest_rows
-from encodec_cli.model.module import CompressionModel
-from encodec_cli.stream.gain import LevellingEncoder
+from encodec_cli.runtime.protocol import Rows
 from encodec_cli.stream.protocols import Samples
-from encodec_cli.stream.signals import decode
 
 
-class Tap:
-    """A `StreamEncoder` that codes nothing and keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.heard: list[Samples] = []
-
-    def push(self, samples: Samples) -> list[CodeChunk]:
-        """Keep `[C, n]`."""
-        self.heard.append(samples)
-        return []
-
-    def finish(self) -> list[CodeChunk]:
-        """Nothing is left."""
-        return []
+def latents_of(codec: Codec, wav: Samples) -> Rows:
+    """What is searched codes for, of `wav` `[C, N]` at the level that it is coded at, `[T, D]`."""
+    encoder = stream_encoder(codec, 1)
+    return np.concatenate([chunk.latents for chunk in encoder.latents([wav])])
 
 
-@torch.inference_mode()
-def latents_of(model: CompressionModel, wav: torch.Tensor) -> torch.Tensor:
-    """Of `wav` `[C, N]` at the level that the model codes it at, `[1, D, T]`."""
-    if model.config.level_db is not None:
-        tap = Tap()
-        encoder = LevellingEncoder(model.config, tap, model.config.chunk_frames)
-        encoder.push(wav.numpy())
-        encoder.finish()
-        wav = torch.from_numpy(np.concatenate(tap.heard, axis=1))
-    return model.encoder(torch.nn.functional.pad(wav[None], (0, end_padding(model.config))))
-
-
-@torch.inference_mode()
-def latent_snr(model: CompressionModel, latents: torch.Tensor, codes: torch.Tensor) -> float:
-    """dB, of latents `[1, D, T]` and codes `[K, T]`."""
-    error = model.quantizer.decode(codes[None]) - latents
-    return float(10 * (latents.pow(2).sum() / error.pow(2).sum()).log10())
+def latent_snr(codec: Codec, latents: Rows, codes: NDArray[np.uint16]) -> float:
+    """dB, of latents `[T, D]` and codes `[K, T]`."""
+    error = codec.engine.dequantize(codes) - latents
+    return float(10 * np.log10(np.square(latents).sum() / np.square(error).sum()))
 
 
 def main() -> None:
@@ -76,17 +50,16 @@ def main() -> None:
     rows: dict[tuple[str, float, int], list[dict[str, float]]] = {}
     for line in read_manifest_rows(arguments.manifest, ("file", "kind")):
         reference = read_reference(arguments.manifest.parent / line["file"], model.sample_rate)
-        wav = torch.from_numpy(reference.audio)
+        wav = reference.audio
         latents = latents_of(model, wav)
         for bandwidth in arguments.bandwidths:
             for beams in arguments.beams:
                 started = time.process_time()
                 ecdc = encode(model, wav, bandwidth=bandwidth, search=beams)
                 speed = reference.seconds / (time.process_time() - started)
-                codes = torch.from_numpy(ecdc.codes.astype("int64"))
-                decoded = decode(model, ecdc)[0]
-                scores = measure(wav[0], decoded, model.sample_rate, speech=is_speech(line["kind"]))
-                scores |= {"latent_snr": latent_snr(model, latents, codes), "speed": speed}
+                pair = (torch.from_numpy(x[0]) for x in (wav, decode(model, ecdc)))
+                scores = measure(*pair, model.sample_rate, speech=is_speech(line["kind"]))
+                scores |= {"latent_snr": latent_snr(model, latents, ecdc.codes), "speed": speed}
                 rows.setdefault((line["kind"], bandwidth, beams), []).append(scores)
     names = [name for name in METRICS if name != "level_db"]
     titles = [METRICS[name].label for name in names]

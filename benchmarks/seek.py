@@ -11,9 +11,10 @@ import math
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from encodec_cli import CompressionModel, decode, encode, get_compression_model, load_model
+from encodec_cli import Codec, decode, encode, get_compression_model, load_model
 from encodec_cli.audio import open_audio, prepare_blocks
 from encodec_cli.config.bundled import configs_folder
 from encodec_cli.nn.lstm import StreamableLSTM
@@ -40,20 +41,19 @@ def main() -> None:
         model = load_model(name) if bias is None else random_model(name, bias)
         with open_audio(arguments.audio) as reader:
             blocks = list(prepare_blocks(reader, model.sample_rate, model.channels, 1 << 16))
-        wav = torch.cat([torch.from_numpy(block) for block in blocks], dim=1)
-        coded = encode(model, wav)
+        coded = encode(model, np.concatenate(blocks, axis=1))
         full = decode(model, coded)
         started = time.process_time()
         part = decode(model, coded, start=arguments.start)
         seconds = time.process_time() - started
         expected = full[:, -part.shape[1] :]
-        error = float((part - expected).pow(2).mean()) / float(expected.pow(2).mean())
+        error = float(np.square(part - expected).mean() / np.square(expected).mean())
         remembers = f", forget gates +{bias:g}" if bias else ""
         level = f"{10 * math.log10(error):.0f} dB" if error else "no difference"
         print(f"{name}{remembers}: {level}, {seconds:.2f} s of CPU time", flush=True)
 
 
-def random_model(name: str, forget_bias: float) -> CompressionModel:
+def random_model(name: str, forget_bias: float) -> Codec:
     """A model of one of our configs with random weights and codebooks as wide as its latents."""
     torch.manual_seed(0)
     model = get_compression_model(configs_folder() / f"{name}.yaml").eval().requires_grad_(False)
@@ -67,7 +67,7 @@ def random_model(name: str, forget_bias: float) -> CompressionModel:
             for layer in range(module.lstm.num_layers):
                 bias = getattr(module.lstm, f"bias_hh_l{layer}")
                 bias[size : 2 * size] += forget_bias
-    return model
+    return model.codec()
 
 
 if __name__ == "__main__":

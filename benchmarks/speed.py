@@ -22,11 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encodec_cli import decode, encode, load_model
+from encodec_cli import Codec, decode, encode, load_model
 from encodec_cli.container import Ecdc
 from encodec_cli.dsp.torchaudio_import import import_torchaudio
-from encodec_cli.model.module import CompressionModel
 from encodec_cli.stream.batching import run_together
+from encodec_cli.stream.protocols import Samples
 
 RATE = 24000
 BANDWIDTH = 6.0
@@ -55,7 +55,7 @@ def main() -> None:
                 many(bench, ours, theirs, arguments.files)
 
 
-def pair() -> tuple[Any, CompressionModel]:
+def pair() -> tuple[Any, Codec]:
     """Meta's EnCodec 24 kHz with random weights, and ours with the same."""
     import_torchaudio()
     warnings.simplefilter("ignore")
@@ -97,7 +97,7 @@ class Bench:
         print(f"  {name}: {words}, ratio {ratio:.2f}", flush=True)
 
 
-def one(bench: Bench, name: str, ours: CompressionModel, theirs: Any, signal: Tensor) -> None:
+def one(bench: Bench, name: str, ours: Codec, theirs: Any, signal: Tensor) -> None:
     """Encode and decode one signal `[1, N]`."""
     seconds = signal.shape[1] / RATE
     frames = theirs.encode(signal[None])
@@ -113,7 +113,7 @@ def one(bench: Bench, name: str, ours: CompressionModel, theirs: Any, signal: Te
     )
 
 
-def many(bench: Bench, ours: CompressionModel, theirs: Any, files: int) -> None:
+def many(bench: Bench, ours: Codec, theirs: Any, files: int) -> None:
     """Encode and decode signals of 5 to 20 s, ours together, Meta's one after the other."""
     rng = random.Random(0)
     signals = [torch.randn(1, int(rng.uniform(5, 20) * RATE)) * 0.1 for _ in range(files)]
@@ -134,17 +134,18 @@ def many(bench: Bench, ours: CompressionModel, theirs: Any, files: int) -> None:
     )
 
 
-def encode_one(signal: Tensor, model: CompressionModel) -> Ecdc:
+def encode_one(signal: Tensor, model: Codec) -> Ecdc:
     return encode(model, signal, bandwidth=BANDWIDTH)
 
 
-def decode_one(coded: Ecdc, model: CompressionModel) -> Tensor:
+def decode_one(coded: Ecdc, model: Codec) -> Samples:
     return decode(model, coded)
 
 
-def together(model: CompressionModel, jobs: Sequence[Callable[[CompressionModel], Any]]) -> Any:
+def together(codec: Codec, jobs: Sequence[Callable[[Codec], Any]]) -> Any:
     """The jobs' results, in their order."""
-    outcomes = sorted(run_together(model, jobs), key=lambda outcome: outcome.job)
+    running = run_together(codec, jobs, streams=codec.engine.streams)
+    outcomes = sorted(running, key=lambda outcome: outcome.job)
     return [outcome.result() for outcome in outcomes]
 
 

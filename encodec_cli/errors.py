@@ -18,6 +18,8 @@ import re
 from collections.abc import Callable
 from typing import Self
 
+from encodec_cli.io.text import printable
+
 __all__ = [
     "AudioError",
     "CheckpointError",
@@ -53,8 +55,11 @@ class EncodecCliError(Exception):
         return self.worded(_as_python)
 
     def worded(self, words: Callable[[str, str | None], str]) -> str:
-        """The message with each parameter, of this name and value, as `words` has it."""
-        return _PARAMETER.sub(lambda found: words(found[1], found[2]), str(self.args[0]))
+        """The message with each parameter, of this name and value, as `words` has it.
+
+        On one line: names in files, which messages repeat, may hold anything.
+        """
+        return printable(_PARAMETER.sub(lambda found: words(found[1], found[2]), str(self.args[0])))
 
     def about(self, name: object) -> Self:
         """The same error, whose message starts with what it is about, a file's name say."""

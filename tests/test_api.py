@@ -98,6 +98,65 @@ def test_a_model_with_more_than_6_kbps_per_codebook_has_a_default() -> None:
     assert model.config.choose_codebooks() == 1
 
 
+@pytest.mark.parametrize(
+    ("dtype", "middle", "step"),
+    [(np.int16, 0, 2**-15), (np.int32, 0, 2**-31), (np.uint8, 128, 2**-7)],
+)
+def test_integers_have_the_range_of_their_type(dtype: Any, middle: int, step: float) -> None:
+    """As in WAV files: the least is -1, the middle 0."""
+    model = tiny_model()
+    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    random = np.random.default_rng(1).integers(least, most, (1, 500), dtype, endpoint=True)
+    random[0, :3] = least, middle, most
+    floats = ((random.astype(np.float64) - middle) * step).astype(np.float32)
+    assert floats[0, :2].tolist() == [-1, 0]
+
+    expected = encode(model, floats).codes
+    np.testing.assert_array_equal(encode(model, random).codes, expected)
+    np.testing.assert_array_equal(encode(model, torch.from_numpy(random)).codes, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_of_any_precision_are_coded(dtype: Any) -> None:
+    model, wav = tiny_model(), wave(500).astype(np.float16)
+    expected = encode(model, wav.astype(np.float32)).codes
+    np.testing.assert_array_equal(encode(model, wav.astype(dtype)).codes, expected)
+    np.testing.assert_array_equal(
+        encode(model, torch.from_numpy(wav.astype(dtype))).codes, expected
+    )
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.uint16, np.complex64])
+def test_numbers_without_a_known_range_are_refused(dtype: Any) -> None:
+    with pytest.raises(UsageError, match="give floats, int16, int32 or uint8"):
+        encode(tiny_model(), np.zeros((1, 24), dtype))
+
+
+@pytest.mark.parametrize("wrong", [[[0.0, 1.0]], "x.wav", None], ids=str)
+def test_what_is_no_array_is_refused(wrong: Any) -> None:
+    for code in (encode, decode):
+        with pytest.raises(UsageError, match=r"a (list|str|NoneType): give an array or a tensor"):
+            code(tiny_model(), wrong)
+        with pytest.raises(UsageError, match="is no model; give what load_model returns"):
+            code(wrong, np.zeros((1, 24), np.float32))
+
+
+def test_arrays_give_arrays_and_tensors_tensors() -> None:
+    modules = tiny_model()
+    codec = modules.codec()
+    wav = wave(240)
+    ecdc = encode(codec, wav)
+    np.testing.assert_array_equal(encode(codec, torch.from_numpy(wav)).codes, ecdc.codes)
+    expected = decode(codec, ecdc)
+    assert isinstance(expected, np.ndarray)
+    assert expected.dtype == np.float32
+    whole = torch.from_numpy(ecdc.codes.astype(np.int64))
+    assert isinstance(decode(codec, ecdc.codes), np.ndarray)
+    for found in (decode(codec, whole), decode(modules, ecdc), decode(modules, ecdc.codes)):
+        assert isinstance(found, torch.Tensor)
+        np.testing.assert_array_equal(found.numpy(), expected)
+
+
 @pytest.mark.parametrize("shape", [(24,), (2, 24), (1, 1, 24)])
 def test_waves_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match=r"wav of shape .*this model codes \[1, N\]"):

@@ -399,6 +399,7 @@ def test_links_are_read_and_written_beside(tmp_path: Path, mono: Path) -> None:
 # Terminals
 
 
+@pytest.mark.slow
 def test_progress_bar_on_a_terminal_only(tmp_path: Path, mono: Path) -> None:
     source = write_audio(tmp_path / "[b]a.wav", 240_000)
     plain = run("encode", source, "-m", mono, environment={"FORCE_COLOR": "1"}).ok()

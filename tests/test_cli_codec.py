@@ -471,6 +471,7 @@ def test_format_0_refuses_models_it_cannot_name(tmp_path: Path, mono: Path) -> N
     assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conceal", [(), ("--conceal",)], ids=["", "conceal"])
 def test_format_0_goes_there_and_back(tmp_path: Path, conceal: tuple[str, ...]) -> None:
     model = write_model(

@@ -92,6 +92,7 @@ def test_decoded_files_have_the_names_of_their_sources(recordings: Path, tmp_pat
 # ---- what is printed
 
 
+@pytest.mark.slow
 def test_json_has_a_line_for_each_recording_and_bandwidth(mono: Path, recordings: Path) -> None:
     result = run("evaluate", recordings, "-r", "-m", mono, "--bandwidths", "1.5,3", "--json")
     rows = objects(result)
@@ -120,6 +121,7 @@ def test_csv_says_the_same(mono: Path, recordings: Path) -> None:
             assert rows[1][name] == ("" if value is None else str(value))
 
 
+@pytest.mark.slow
 def test_tables_by_kind(mono: Path, recordings: Path) -> None:
     text = run("evaluate", recordings, "-r", "-m", mono).ok().text
     assert text.count("| tiny24 1.5 ") == text.count("| tiny24 6 ") == 3
@@ -141,6 +143,7 @@ def test_tables_by_kind(mono: Path, recordings: Path) -> None:
     assert "kb/s: bytes of tiny24, whole .ecdc files" in text.splitlines()
 
 
+@pytest.mark.slow
 def test_narrow_terminals_get_columns_for_lines(mono: Path, recordings: Path) -> None:
     arguments = ("evaluate", recordings / "d.flac", "-m", mono, "--quiet")
     for columns, first in (("200", "codec"), ("60", "kb/s")):
@@ -188,6 +191,7 @@ def test_a_bad_file_does_not_stop_the_others(mono: Path, recordings: Path) -> No
     assert "a.wav" in result.errors[0]
 
 
+@pytest.mark.slow
 def test_without_the_extra_one_line_names_it(
     mono: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -246,3 +246,32 @@ program.main()
     )
     assert done.returncode == -signal.SIGTERM
     assert done.stderr == b""
+
+
+def test_keys_of_a_shard_do_not_follow_links_out_of_the_folder(
+    coded: Path, mono: Path, tmp_path: Path
+) -> None:
+    folder, elsewhere = tmp_path / "in" / "lnk", tmp_path / "elsewhere"
+    for made in (folder, elsewhere, tmp_path / "out"):
+        made.mkdir(parents=True)
+    (folder / "evil.ecdc").write_bytes(coded.read_bytes())
+    (tmp_path / "in" / "good.ecdc").write_bytes(coded.read_bytes())
+    shards = tmp_path / "shards"
+    run("tokens", tmp_path / "in", "-r", "-o", shards, "--to", "webdataset").ok()
+    (tmp_path / "out" / "lnk").symlink_to(elsewhere)
+    result = run("decode", shards / "tokens-00000.tar", "-o", tmp_path / "out", "-m", mono)
+    assert result.code == 1
+    assert "evil.wav: a symbolic link leads out of" in result.errors[0]
+    assert not list(elsewhere.iterdir())
+    assert (tmp_path / "out" / "good.wav").exists()
+
+
+def test_links_as_targets_of_commands(wav: Path, mono: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link.ecdc").symlink_to("real")
+    arguments = ("encode", wav, tmp_path / "link.ecdc", "-m", mono)
+    run(*arguments).refused(1, "link.ecdc: is a symbolic link to real; use --force")
+    assert (tmp_path / "real").read_bytes() == b"old"
+    run(*arguments, "--force").ok()
+    assert (tmp_path / "link.ecdc").is_symlink()
+    assert (tmp_path / "real").read_bytes().startswith(b"ECDC")

@@ -32,6 +32,7 @@ def wav(tmp_path: Path) -> Path:
     return write_audio(tmp_path / "a.wav", 2 * RATE + 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("latency", "frames"), [("100", 7), ("13.34", 1), ("9999", 80)])
 def test_chunks_are_as_short_as_asked_for(
     tmp_path: Path, mono: Path, wav: Path, latency: str, frames: int
@@ -80,6 +81,7 @@ def read_within(file: IO[bytes], count: int) -> bytes:
     return data
 
 
+@pytest.mark.slow
 def test_a_live_pipe_waits_for_one_block_and_no_longer(mono: Path, wav: Path) -> None:
     """What a block takes goes in; all of it comes out, but for the frame that may be the last."""
     block = 7 * HOP

@@ -42,6 +42,7 @@ def wait_for(child: "subprocess.Popen[bytes]", folder: Path, least_bytes: int) -
     pytest.fail("the command does not write")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "numbers",
     [
@@ -72,6 +73,7 @@ def test_a_signal_during_encode_leaves_no_target(
     assert b"Traceback" not in said
 
 
+@pytest.mark.slow
 def test_ignored_signals_stay_ignored(tmp_path: Path, mono: Path, wav: bytes) -> None:
     """As after nohup, and for SIGINT in the background of a script."""
 
@@ -92,6 +94,7 @@ def test_ignored_signals_stay_ignored(tmp_path: Path, mono: Path, wav: bytes) ->
     assert names(tmp_path) == ["a.ecdc"]
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves(tmp_path: Path, mono: Path, wav: bytes) -> None:
     source = tmp_path / "a.wav"
     source.write_bytes(wav)
@@ -103,6 +106,7 @@ def test_a_reader_that_leaves(tmp_path: Path, mono: Path, wav: bytes) -> None:
     assert done.stderr == b""
 
 
+@pytest.mark.slow
 def test_encode_pipes_into_decode(tmp_path: Path, mono: Path, wav: bytes) -> None:
     source = tmp_path / "a.wav"
     source.write_bytes(wav)
@@ -116,6 +120,7 @@ def test_encode_pipes_into_decode(tmp_path: Path, mono: Path, wav: bytes) -> Non
     assert len(files.stdout) > 2 * len(tone(10))
 
 
+@pytest.mark.slow
 def test_pipes_flow_while_they_last(mono: Path, wav: bytes) -> None:
     """The first chunk comes out before the input has ended."""
     with process("encode", "-", "-", "-m", mono, "-q") as child:
@@ -129,6 +134,7 @@ def test_pipes_flow_while_they_last(mono: Path, wav: bytes) -> None:
         assert child.wait(PATIENCE_SECONDS) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("redirection", "words"),
     [
@@ -151,6 +157,7 @@ def test_streams_that_do_not_work(tmp_path: Path, wav: bytes, redirection: str, 
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 def test_an_ascii_terminal(tmp_path: Path, mono: Path) -> None:
     source = write_audio(tmp_path / "été.wav", 2000)
     run("encode", source, "-m", mono).ok()

@@ -42,6 +42,7 @@ def test_a_page_of_two_recordings(tmp_path: Path, mono: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.wav", "b.flac", "page.html"]
 
 
+@pytest.mark.slow
 def test_json_and_quiet(tmp_path: Path, mono: Path) -> None:
     source, page = write_audio(tmp_path / "a.wav", 6000), tmp_path / "p.html"
     result = run("report", source, "-o", page, "-m", mono, "-b", "3", "--json", "-q").ok()

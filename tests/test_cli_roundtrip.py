@@ -203,6 +203,7 @@ def test_no_picture_where_it_has_no_place(changes: dict[str, object]) -> None:
     assert picture_width(console(**changes)) is None
 
 
+@pytest.mark.slow
 def test_pictures_go_to_terminals_only(tmp_path: Path, mono: Path) -> None:
     source = write_audio(tmp_path / "a.wav", 36_000)
     coloured = {"TERM": "xterm-256color"}

@@ -94,6 +94,7 @@ def test_more_than_there_is_ends_with_the_recording(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--sample-rate", "44100")])
 def test_a_segment_model(tmp_path: Path, options: tuple[str, ...]) -> None:
     model = write_model(tmp_path / "stereo.safetensors", make_model(stereo_config()))

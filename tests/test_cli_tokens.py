@@ -73,6 +73,7 @@ def files(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_name", ["mono", "stereo"])
 @pytest.mark.parametrize("to", FORMATS)
 def test_a_folder_of_recordings_to_tokens_and_back_is_encode_and_decode(
@@ -93,6 +94,7 @@ def test_a_folder_of_recordings_to_tokens_and_back_is_encode_and_decode(
     assert wavs(tmp_path / "back") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["npz", "parquet"])
 def test_tokens_of_ecdc_are_those_of_its_audio(
     to: str, talks: Path, mono: Path, tmp_path: Path
@@ -107,6 +109,7 @@ def test_tokens_of_ecdc_are_those_of_its_audio(
     assert wavs(tmp_path / "xw") == wavs(tmp_path / "yw")
 
 
+@pytest.mark.slow
 def test_ecdc_to_tokens_needs_neither_torch_nor_a_model(
     talks: Path, mono: Path, tmp_path: Path
 ) -> None:
@@ -302,6 +305,7 @@ def keys_in(folder: Path) -> list[str]:
     return keys
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", SHARDED)
 def test_a_killed_run_goes_on_without_redoing_finished_shards(
     to: str, talks: Path, mono: Path, tmp_path: Path
@@ -343,6 +347,7 @@ def test_skip_existing_of_single_files(talks: Path, mono: Path, tmp_path: Path) 
     run("tokens", talks / "c.wav", *options, "--force").ok()
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run(coded: Path, tmp_path: Path) -> None:
     """A limit on file sizes stands for the disk."""
     out = tmp_path / "out"
@@ -492,6 +497,7 @@ def test_decode_of_shards_goes_on(coded: Path, tmp_path: Path, mono: Path) -> No
     assert "a.wav: exists, skipped" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:enable_nested_tensor:UserWarning")
 def test_codes_of_metas_language_model_are_read_with_it(tmp_path: Path) -> None:
     from meta_models import import_meta, meta_model, save_state

@@ -53,6 +53,7 @@ def test_the_bundled_model() -> None:
     assert model_hash(CodeModel.load(path)) == BUNDLED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64], ids=str)
 def test_torch(dtype: torch.dtype) -> None:
     codes = random_codes(USUAL, 4, 90)
@@ -60,6 +61,7 @@ def test_torch(dtype: torch.dtype) -> None:
     np.testing.assert_array_equal(found, random_model(USUAL).frequencies(codes))
 
 
+@pytest.mark.slow
 def test_whole_numbers_of_python() -> None:
     codes = random_codes(USUAL, 2, 3)
     expected = reference_frequencies(random_arrays(USUAL), USUAL, codes)
@@ -74,7 +76,7 @@ def torch_frequencies(
     sizes: Sizes,
     codes: NDArray[np.uint16],
     dtype: torch.dtype,
-) -> NDArray[np.int32]:
+) -> NDArray[np.uint32]:
     """Frequencies `[T, K, bins]` where each code of `[K, T]` stands."""
     a = {name: torch.from_numpy(array.astype(np.int64)) for name, array in arrays.items()}
     rows = torch.from_numpy(codes.astype(np.int64))
@@ -98,7 +100,7 @@ def torch_frequencies(
         y = product("first", (i,), torch.cat((past, u), 1)).clamp(0, 1023)
         x = x + product("second", (i,), y)
     context = rounded(x, a["context.shift"]).clamp(-1023, 1023)
-    table = torch.from_numpy(FREQUENCIES)
+    table = torch.from_numpy(FREQUENCIES.astype(np.int64))
     found = []
     for k in range(len(codes)):
         known = torch.cat((context, inputs(parts[:k].sum(0))), 1)

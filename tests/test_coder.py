@@ -84,6 +84,7 @@ def test_any_chunks_of_codes_decode_to_the_same_samples(changes: dict[str, Any])
         np.testing.assert_array_equal(decoded(model, cut), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", WHOLE)
 def test_streams_agree_with_the_model(changes: dict[str, Any]) -> None:
     """In fp64 the grid of blocks rounds too little to change a code."""

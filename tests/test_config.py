@@ -37,6 +37,53 @@ def test_there_are_configs() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "chunk", "default"),
+    [
+        ("ecli_24khz", 80, 8),
+        ("encodec_24khz", 80, 8),
+        ("encodec_48khz", 150, 4),  # a segment
+        ("musicgen_32khz", 56, 4),  # all that it has: 2.2 kb/s
+    ],
+)
+def test_chunks_last_about_a_second_at_about_6_kbps(name: str, chunk: int, default: int) -> None:
+    config = load_codec_config(configs_folder() / f"{name}.yaml")
+    assert config.chunk_frames == chunk
+    assert config.choose_codebooks() == default
+
+
+@pytest.mark.parametrize(
+    ("changes", "frames"),
+    [
+        ({}, 88),  # 83.3 frames a second, then the next multiple of 8
+        ({"seanet": {"ratios": [5, 4]}, "target_bandwidths": [0.6]}, 56),
+        ({"seanet": {"ratios": [125]}, "target_bandwidths": [0.09]}, 8),
+        ({"seanet": {"ratios": [126]}, "target_bandwidths": [0.09]}, 8),
+        ({"sample_rate": 100_000, "target_bandwidths": [99]}, 4096),  # as many as files hold
+        ({"segment_seconds": 0.06, "overlap": 0.1}, 5),
+    ],
+)
+def test_chunks_fill_their_bytes(changes: dict[str, Any], frames: int) -> None:
+    assert tiny_config(**changes).chunk_frames == frames
+
+
+def test_codebooks_are_chosen_by_rate_or_number() -> None:
+    config = load_codec_config(configs_folder() / "encodec_24khz.yaml")  # 0.75 to 24 kb/s
+    assert config.choose_codebooks(bandwidth=3) == 4
+    assert config.choose_codebooks(3.7) == 4
+    assert config.choose_codebooks(n_q=32) == 32
+    for wrong, message in (
+        ({"bandwidth": 3, "n_q": 4}, "give bandwidth or n_q, not both"),
+        ({"n_q": 0}, "0 codebooks: encodec_24khz has 1 to 32"),
+        ({"n_q": 33}, "33 codebooks: encodec_24khz has 1 to 32"),
+        ({"bandwidth": 0.7}, r"bandwidth 0\.7 kb/s"),
+        ({"bandwidth": 25}, "bandwidth 25 kb/s"),
+        ({"bandwidth": float("nan")}, "bandwidth nan kb/s: give"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            config.choose_codebooks(**wrong)
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_configs_round_trip_and_build(path: Path, tmp_path: Path) -> None:
     config = load_codec_config(path)

@@ -21,6 +21,7 @@ from ecdc_samples import (
     segment_header,
     small_header,
     streamed_bytes,
+    varied,
 )
 
 from encodec_cli.container import DamagedChunk, EcdcReader, EcdcWriter, read_ecdc, verify
@@ -54,6 +55,7 @@ def pieces(data: bytes = DATA) -> list[bytes]:
 HEADER, *RECORDS, END = pieces()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [False, True], ids=["piped", "known-length"])
 def test_every_damaged_byte_is_noticed(known: bool) -> None:
     data = file_bytes(ECDC) if known else DATA
@@ -261,24 +263,6 @@ def test_a_short_chunk_amid_others_is_refused() -> None:
     assert "chunk 0 has fewer than 8 frames but is not at the end" in str(error)
 
 
-def varied(data: bytes, generator: random.Random) -> bytes:
-    """`data` with a few random edits."""
-    changed = bytearray(data)
-    for _ in range(generator.randint(1, 4)):
-        at = generator.randrange(len(changed) + 1)
-        match generator.randrange(4):
-            case 0:
-                changed[at : at + 1] = generator.randbytes(1)
-            case 1:
-                del changed[at : at + generator.randint(1, 40)]
-            case 2:
-                changed[at:at] = generator.randbytes(generator.randint(1, 40))
-            case 3:
-                start = generator.randrange(len(changed) + 1)
-                changed[at:at] = changed[start : start + 60]
-    return bytes(changed)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("version", [0, 1])
 def test_random_edits_raise_nothing_but_container_errors(version: int) -> None:
@@ -318,6 +302,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_hostile_lengths_cost_little(name: str) -> None:
     data = BOMBS[name]

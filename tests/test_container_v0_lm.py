@@ -174,6 +174,7 @@ def test_bytes_after_the_end_are_noticed() -> None:
     assert "bytes are left over after the last code" in message
 
 
+@pytest.mark.slow
 def test_without_the_model_there_are_no_codes_but_a_description() -> None:
     ecdc = lm_ecdc("encodec_24khz", 52_000)
     data = lm_bytes(ecdc)
@@ -268,6 +269,7 @@ def test_metas_bytes_both_ways(monkeypatch: pytest.MonkeyPatch, name: str, sampl
     assert decompress(again.getvalue())[0].shape == (model.channels, samples)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(FILTER)
 def test_metas_package_reads_files_that_keep_their_source(monkeypatch: pytest.MonkeyPatch) -> None:
     meta_pair(monkeypatch, "encodec_24khz")

@@ -164,6 +164,7 @@ def test_converting_again_keeps_the_identity(th: Path, tmp_path: Path) -> None:
     assert second.stat().st_size < 0.51 * first.stat().st_size
 
 
+@pytest.mark.slow
 def test_targets_are_checked_before_the_work(th: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"our checkpoints end in \.safetensors"):
         convert_checkpoint(th, tmp_path / "mine.th")

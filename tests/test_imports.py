@@ -22,7 +22,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # Every folder may import `errors`. Imports for the type checker count like all others.
 LAYERS: dict[str, tuple[str, ...]] = {
     "io": (),
-    "entropy": (),
+    "entropy": ("io",),
     "dsp": (),
     "config": ("io",),
     "audio": ("io",),
@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "runtime": ("config",),
     "nn": ("config",),
     "engine": ("config", "nn", "runtime"),
-    "model": ("config", "engine", "nn", "runtime"),
+    "model": ("config", "engine", "io", "nn", "runtime"),
     "stream": ("audio", "config", "container", "model", "runtime"),
     "checkpoints": ("config", "container", "engine", "io", "model", "runtime"),
     "tokens": ("checkpoints", "container", "io"),

@@ -33,6 +33,7 @@ CONFIGS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", CONFIGS)
 def test_the_encoder_looks_ahead_as_far_as_said(changes: dict[str, Any]) -> None:
     model = tiny_model(**changes).double()
@@ -88,9 +89,7 @@ def test_a_block_is_the_longest_that_the_latency_allows() -> None:
 
 @pytest.mark.parametrize("latency", [0, -1, 11.9, float("nan"), float("inf")])
 def test_a_latency_below_a_frame_is_refused(latency: float) -> None:
-    with pytest.raises(
-        UsageError, match=r"latency_ms=.*: tiny needs at least 12\.00 ms, one frame"
-    ):
+    with pytest.raises(UsageError, match=r"latency_ms=.*: tiny needs at least 12\.00 ms, one"):
         block_frames_for(tiny_config(), latency)
 
 

@@ -156,6 +156,7 @@ def test_pushes_do_not_matter(changes: dict[str, Any]) -> None:
             np.testing.assert_array_equal(part.codes, chunk.codes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", MODELS)
 def test_chunks_may_be_decoded_in_parts(changes: dict[str, Any]) -> None:
     model = levelled(**changes)
@@ -219,6 +220,7 @@ def test_lost_chunks_keep_the_scale() -> None:
 # ---- files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", MODELS)
 def test_parts_are_those_of_the_whole(changes: dict[str, Any]) -> None:
     model = levelled(**changes)
@@ -349,6 +351,7 @@ def test_levels_out_of_range_are_refused(changes: dict[str, Any], message: str) 
 # ---- the default model
 
 
+@pytest.mark.slow
 def test_the_default_model_does_not_mind_the_level() -> None:
     path = checkpoints_folder() / "ecli_24khz.safetensors"
     model = load_module(path)

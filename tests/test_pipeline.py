@@ -1,13 +1,15 @@
 """Files to files, called from Python: what the command line cannot show."""
 
 import io
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from cli_samples import RATE, make_model, mono_config, write_audio
+from cli_samples import RATE, make_model, mono_config, stereo_config, write_audio
 
 from encodec_cli.container import CodeChunk, EcdcWriter, read_ecdc
 from encodec_cli.errors import ContainerError
@@ -53,6 +55,43 @@ def test_files_hold_what_python_computes(tmp_path: Path, model: CompressionModel
     decode_file(model, tmp_path / "a.ecdc", tmp_path / "b.wav", options)
     samples = soundfile.read(tmp_path / "b.wav", dtype="float32")[0]
     np.testing.assert_array_equal(samples, decode(model, stored)[0].numpy())
+
+
+@pytest.mark.parametrize("make", [mono_config, stereo_config])
+@pytest.mark.parametrize("options", [{}, {"search": 4}, {"n_q": 2}])
+def test_two_threads_give_the_bytes_of_one(tmp_path: Path, make: Any, options: Any) -> None:
+    """On torch too, whose own threads are those that it was given."""
+    model = make_model(make())
+    source = write_audio(tmp_path / "a.wav", 3 * model.sample_rate + 77, rate=model.sample_rate)
+    found = []
+    for threads in (1, 2):
+        coded, decoded = tmp_path / f"{threads}.ecdc", tmp_path / f"{threads}.wav"
+        choice = EncodeOptions(**{"n_q": 4, **options})
+        encode_file(model, source, coded, choice, threads=threads)
+        for rescale in (False, True):
+            how = DecodeOptions(encoding="float", rescale=rescale, force=True)
+            decode_file(model, coded, decoded, how, threads=threads)
+            found.append(decoded.read_bytes())
+        found.append(coded.read_bytes())
+    assert found[:3] == found[3:]
+
+
+def test_an_error_while_two_threads_code_leaves_nothing(
+    tmp_path: Path, model: CompressionModel
+) -> None:
+    source, before = write_audio(tmp_path / "a.wav", 5 * RATE), threading.active_count()
+
+    def fails(done: float, total: float | None) -> None:
+        if done > 2:
+            raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more") as failure:
+        encode_file(
+            model, source, tmp_path / "a.ecdc", EncodeOptions(n_q=1), threads=2, progress=fails
+        )
+    assert failure.traceback
+    assert threading.active_count() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
 def test_progress_counts_up_to_the_length(tmp_path: Path, model: CompressionModel) -> None:

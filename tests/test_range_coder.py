@@ -1,12 +1,14 @@
 """The range coder: what goes in comes out, in about as many bits as it must take."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from encodec_cli.entropy.integer.range_coder import RangeDecoders, encode_run
 
-Symbols = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+Symbols = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
 def symbols(count: int, seed: int, largest: int = 1 << 26) -> Symbols:
@@ -26,7 +28,9 @@ def decode(runs: list[bytes], expected: list[Symbols]) -> None:
     assert lengths == sorted(lengths, reverse=True)
     for i in range(lengths[0]):
         going = [each for each in expected if len(each[0]) > i]
-        below, own, total = (np.array([each[part][i] for each in going]) for part in range(3))
+        below, own, total = (
+            np.array([each[part][i] for each in going], np.uint64) for part in range(3)
+        )
         targets = decoders.targets(total)
         assert (targets >= below).all()
         assert (targets < below + own).all()
@@ -57,12 +61,12 @@ def test_size() -> None:
 def test_a_carry_goes_through_many_bytes(last: int) -> None:
     """Symbols whose ranges all hold the number 0x80: only the last says from which side."""
     near = RangeDecoders([b"\x80"])
-    below, own, total = np.zeros(60, np.int64), np.full(60, 3), np.full(60, 1000)
+    below, own, total = (np.full(60, each, np.uint64) for each in (0, 3, 1000))
     for i in range(60):
         target = near.targets(total[i : i + 1])
-        below[i] = target[0] - 1
+        below[i : i + 1] = target - np.uint64(1)
         near.narrow(below[i : i + 1], own[i : i + 1])
-    below[-1], own[-1] = below[-1] + 1 + last, 1
+    below[-1], own[-1] = int(below[-1]) + 1 + last, 1
     some = (below, own, total)
     run = encode(some)
     assert run[:55] == (b"\x7f" + b"\xff" * 54 if last < 0 else b"\x80" + b"\0" * 54)
@@ -97,10 +101,11 @@ def test_no_bytes_lead_outside() -> None:
     runs = [bytes(random.randint(0, 256, n).astype(np.uint8)) for n in (0, 1, 50, 400)]
     decoders = RangeDecoders([*runs, b"\xff" * 400])
     for _ in range(400):
-        total = random.randint(1, 1 << 26, 5)
+        total = random.randint(1, 1 << 26, 5).astype(np.uint64)
         targets = decoders.targets(total)
-        assert ((targets >= 0) & (targets < total)).all()
-        own = np.maximum(1, (total - targets) // 3)
+        assert (targets < total).all()
+        own = np.maximum(total // np.uint64(3), 1)
+        own = np.minimum(own, total - targets)
         decoders.narrow(targets, own)
 
 

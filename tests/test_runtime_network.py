@@ -18,6 +18,7 @@ def assert_same(found: Numbers, expected: Numbers) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(24))
 def test_any_cut_gives_what_the_modules_make_of_the_whole(seed: int) -> None:
     """From streams and blocks shorter than what is reflected, to empty blocks in between."""

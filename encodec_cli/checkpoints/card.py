@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
+_MOST_LEVELS = 8
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class ModelCard:
 
 def bundled_models() -> list[str]:
     """Names of the models that ship with the package."""
-    return sorted(path.stem for path in checkpoints_folder().glob("*.safetensors"))
+    stems = (path.stem for path in checkpoints_folder().glob("*.safetensors"))
+    return sorted(stem for stem in stems if not stem.endswith(".codes"))  # those are code models
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -124,6 +126,8 @@ def read_card(path: Path) -> ModelCard:
     try:
         config = CodecConfig.from_dict(json.loads(metadata["config"]), f"{path}: config")
         metrics = json.loads(metadata.get("metrics", "{}"))
+        if not _is_shallow(metrics, _MOST_LEVELS):
+            raise ValueError(f"metrics of more than {_MOST_LEVELS} levels")
     except (KeyError, ValueError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{path}: damaged metadata: {error}") from error
     return ModelCard(
@@ -137,3 +141,11 @@ def read_card(path: Path) -> ModelCard:
         identity=metadata.get("identity"),
         bytes=path.stat().st_size,
     )
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    """Whether `value`, read from JSON, has at most so many levels of mappings and lists."""
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(item, levels - 1) for item in inner)

@@ -19,7 +19,7 @@ from encodec_cli.cli.batch import (
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, rounded, say, warn
 from encodec_cli.cli.encode import check_deletion
-from encodec_cli.cli.loading import expected_seconds, load, load_lm
+from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.running import Manner, begin, code_files, end, one_by_one, rehearse
 from encodec_cli.cli.timecode import parse_time
@@ -126,6 +126,7 @@ def decode(
             rich_help_panel=options.CODING,
         ),
     ] = None,
+    code_model: options.CodeModel = None,
     pattern: Annotated[
         PatternName | None,
         typer.Option(
@@ -216,6 +217,7 @@ def decode(
         duration=length,
         force=force,
         legacy=legacy.value if legacy else None,
+        code_models=code_models(code_model, model),
         tags=tags,
     )
 

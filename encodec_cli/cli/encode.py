@@ -12,7 +12,7 @@ from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job, Kinds, check_targets, plan_jobs
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, rounded, say, warn
-from encodec_cli.cli.loading import expected_seconds, load, load_lm
+from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.running import Manner, begin, code_files, end, rehearse
 from encodec_cli.cli.tables import channels_name
@@ -27,8 +27,14 @@ __all__ = ["check_deletion", "encode"]
 
 
 class ContainerFormat(StrEnum):
+    v2 = "v2"
     v1 = "v1"
     v0 = "v0"
+
+
+class EntropyCoding(StrEnum):
+    auto = "auto"
+    none = "none"
 
 
 def encode(
@@ -49,10 +55,18 @@ def encode(
         ContainerFormat,
         typer.Option(
             "--format",
-            help="v1, ours; v0, which Meta's encodec reads (its models).",
+            help="v2; v1, which older versions read; v0, which Meta's encodec reads (its models).",
             rich_help_panel=options.OUTPUT,
         ),
-    ] = ContainerFormat.v1,
+    ] = ContainerFormat.v2,
+    entropy: Annotated[
+        EntropyCoding,
+        typer.Option(
+            help="Make codes smaller, bit for bit: if there is a code model, or never.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = EntropyCoding.auto,
+    code_model: options.CodeModel = None,
     latency: Annotated[
         float | None,
         typer.Option(
@@ -66,7 +80,7 @@ def encode(
         bool,
         typer.Option(
             "--keep-source",
-            help="v0: store the source's rate and tags too, as v1 does.",
+            help="v0: store the source's rate and tags too, as v1 and v2 do.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False,
@@ -117,6 +131,10 @@ def encode(
     for option, given in (("--lm", lm is not None), ("--keep-source", keep_source)):
         if given and container is not ContainerFormat.v0:
             raise UsageError(f"{option}: belongs to format 0; add --format v0")
+    if code_model is not None and (
+        container is not ContainerFormat.v2 or entropy is EntropyCoding.none
+    ):
+        raise UsageError("--code-model: is for --format v2 --entropy auto; leave out one")
     if latency is not None and container is ContainerFormat.v0:
         raise UsageError("--latency: format 0 is written when its end is known; leave out one")
     if tags and container is ContainerFormat.v0 and not keep_source:
@@ -143,6 +161,9 @@ def encode(
         version=int(container.value[1:]),
         keep_source=keep_source,
         force=force,
+        code_models=(
+            None if entropy is EntropyCoding.none else code_models(code_model, model, codec.sha256)
+        ),
         tags=tags,
     )
     block_frames_for(codec.config, latency)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from encodec_cli.model.codec import Codec
     from encodec_cli.pipeline.reports import Place
 
-__all__ = ["expected_seconds", "load", "load_lm"]
+__all__ = ["code_models", "expected_seconds", "load", "load_lm"]
 
 _BYTES_PER_SECOND = {".ecdc": 750, ".wav": 96_000, ".wave": 96_000, ".aif": 96_000}
 _COMPRESSED_BYTES_PER_SECOND = 16_000
@@ -66,6 +66,20 @@ def expected_seconds(sources: "Iterable[Place]") -> float | None:
         size = source.stat().st_size
         total += size / _BYTES_PER_SECOND.get(source.suffix.lower(), _COMPRESSED_BYTES_PER_SECOND)
     return total
+
+
+def code_models(
+    named: Path | None, model: str | None = None, sha256: str | None = None
+) -> tuple[Path, ...]:
+    """Files to look for code models in: the one that was `named`, then the one beside `model`.
+
+    Raises:
+        UsageError, CheckpointError: see `code_model_files`, and `find_model`.
+    """
+    from encodec_cli.checkpoints.card import find_model
+    from encodec_cli.container.coders import code_model_files
+
+    return code_model_files(named, None if model is None else find_model(model), sha256)
 
 
 def load_lm(name: str | None, config: "CodecConfig") -> "LanguageModel | None":

@@ -173,10 +173,12 @@ def _summary(card: "ModelCard") -> dict[str, Any]:
     from encodec_cli.config.timing import timing_ms
 
     config = card.config
+    sha256 = card.identity or file_sha256(card.path)
     return {
         "name": card.name,
         "path": str(card.path),
-        "sha256": card.identity or file_sha256(card.path),
+        "sha256": sha256,
+        "code_model": _code_model(card.path, sha256),
         "bytes": card.bytes,
         "parameters": card.parameters,
         "dtype": card.dtype,
@@ -214,12 +216,27 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
         ),
         "trained for": ", ".join(f"{kbps:g}" for kbps in row["bandwidths"]) + " kb/s",
         "codes at once": pieces,
+        "code model": _code_model_words(row["code_model"]),
         **({} if level_db is None else {"level": f"every second at {level_db:g} dBFS, and back"}),
         "latency": _latency(row),
         "pre-roll": _pre_roll(row),
         "licence": row["licence"],
         "trained on": row["training_data"],
     }
+
+
+def _code_model(model_file: Path, sha256: str) -> dict[str, Any] | None:
+    """The code model for an audio model's codes: beside it, or bundled."""
+    from encodec_cli.container.coders import describe_code_model
+
+    return describe_code_model(model_file, sha256)
+
+
+def _code_model_words(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "none; encodec-cli train-entropy makes one"
+    books = count(found["codebooks"], "codebook")
+    return f"{found['path']}, {found['bytes']:,} bytes, {books}, {found['sha256'][:16]}..."
 
 
 def _latency(row: dict[str, Any]) -> str:

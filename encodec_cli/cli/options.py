@@ -21,6 +21,7 @@ __all__ = [
     "Against",
     "Bandwidth",
     "Bandwidths",
+    "CodeModel",
     "DType",
     "DTypeName",
     "DeleteInput",
@@ -137,6 +138,14 @@ LanguageModel = Annotated[
         autocompletion=complete_language_models,
         help="v0: Meta's language model (encodec_lm_*.th); slow, smaller.",
         rich_help_panel=CODING,
+    ),
+]
+CodeModel = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Code model, for the entropy coding of v2; a *.codes.safetensors.",
+        show_default="beside the model, or bundled",
     ),
 ]
 Force = Annotated[

@@ -18,7 +18,7 @@ from encodec_cli.cli.batch import (
 )
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, printable, progress_bar, say, warn
-from encodec_cli.cli.loading import expected_seconds, load, load_lm
+from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
 from encodec_cli.cli.running import Manner, begin, end, one_by_one
 from encodec_cli.cli.summary import Tally
 from encodec_cli.cli.wording import in_options
@@ -60,6 +60,7 @@ def tokens(
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
     lm: options.LanguageModel = None,
+    code_model: options.CodeModel = None,
     shard_size: Annotated[
         float | None,
         typer.Option(
@@ -117,7 +118,9 @@ def tokens(
         assert isinstance(job.source, Path)
         name = _source_name(job, output_dir)
         if _is_ecdc(job):
-            stored = StoredCodesJob(job.source, keys[job], name, bandwidth, n_q)
+            stored = StoredCodesJob(
+                job.source, keys[job], name, bandwidth, n_q, code_models(code_model)
+            )
             return stored.run(lm=language_model())
         codebooks = codec().config.choose_codebooks(bandwidth, n_q)
         coding = CodesJob(job.source, keys[job], name, EncodeOptions(n_q=codebooks, tags=None))

@@ -278,9 +278,9 @@ class CodecConfig:
     trained to code (None: the whole signal) and `overlap` the share of a segment that adjacent
     ones have in common; `normalize` divides each segment by its RMS and stores that scale;
     `target_bandwidths` in kb/s are those the model was trained for. `search` is how many partial
-    code sequences encoding keeps unless told otherwise (see nn/search.py); 1 is greedy. `level_db`
-    is the RMS level, in dBFS, that every second of a whole signal is brought to, see level.py; None
-    leaves it as it is.
+    code sequences encoding keeps unless told otherwise (see runtime/search.py); 1 is greedy.
+    `level_db` is the RMS level, in dBFS, that every second of a whole signal is brought to, see
+    stream/gain.py; None leaves it as it is.
     """
 
     name: str

@@ -147,7 +147,7 @@ def _coerce(value: Any, hint: Any) -> Any:
     elif origin is tuple:
         if isinstance(value, Sequence) and not isinstance(value, str):
             if len(value) > _MOST_ITEMS:
-                raise TypeError(f"{_describe(hint)} of at most {_MOST_ITEMS}, but of {len(value)}")
+                raise TypeError(f"a list of at most {_MOST_ITEMS} items, it has {len(value)}")
             return tuple(_coerce(item, arguments[0]) for item in value)
     elif origin is dict:
         if isinstance(value, Mapping):

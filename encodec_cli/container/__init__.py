@@ -1,7 +1,9 @@
-"""The `.ecdc` container: files and pipes of codes, formats 0 (Meta's) and 1. See docs/ecdc.md."""
+"""The `.ecdc` container: files and pipes of codes, formats 0 (Meta's) to 2. See docs/ecdc.md."""
 
 from encodec_cli.container.codes import CodeChunk
-from encodec_cli.container.header import META_MODELS, Header, v0_header
+from encodec_cli.container.header import Header, v0_header
+from encodec_cli.container.known_models import META_MODELS
+from encodec_cli.container.payload import ChunkCoder
 from encodec_cli.container.stream import (
     Ecdc,
     EcdcReader,
@@ -16,6 +18,7 @@ from encodec_cli.container.v0_head import Legacy
 
 __all__ = [
     "META_MODELS",
+    "ChunkCoder",
     "ChunkIndex",
     "ChunkSource",
     "CodeChunk",

@@ -24,13 +24,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
 
+from encodec_cli.container.known_models import META_MODELS
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.io.limits import MAX_CHANNELS, MAX_CHUNK_SAMPLES, MAX_HOP, MAX_RATE_HZ, MIN_RATE_HZ
 from encodec_cli.io.text import shown
 
-__all__ = ["MAX_SAMPLES", "META_MODELS", "Header", "v0_header"]
+__all__ = ["MAX_SAMPLES", "Header", "v0_header"]
 
 MAX_CHUNK_FRAMES = 4096
 MAX_CODEBOOKS = 128
@@ -47,8 +47,9 @@ _V0_IMPLIED = (
     "has_scale",
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHORT_SHA256 = re.compile(r"[0-9a-f]{16}([0-9a-f]{48})?")
 _BOUNDS = {
-    "version": (0, 1),
+    "version": (0, 2),
     "sample_rate": (MIN_RATE_HZ, MAX_RATE_HZ),
     "channels": (1, MAX_CHANNELS),
     "hop": (1, MAX_HOP),
@@ -70,9 +71,10 @@ class Header:
     """Everything known before the first chunk.
 
     Attributes:
-        version: format version, 0 (Meta's) or 1.
+        version: format version, 0 (Meta's), 1 or 2.
         model: name of the model, printable, 1 to 200 characters.
-        model_sha256: 64 lower-case hex digits that identify the weights, or None.
+        model_sha256: 64 lower-case hex digits that identify the weights, or None. Version 2 keeps
+            the first 16.
         sample_rate: of the model, in Hz.
         channels: of the model.
         hop: samples (per channel) in one frame.
@@ -90,14 +92,16 @@ class Header:
         source_num_samples: per channel at the source's rate, or None.
         tags: free printable text, name to value.
         keep_source: whether format 0 stores the source, the tags and the weights' hash, in a key
-            of its own that Meta's program ignores. Format 1 always does.
+            of its own that Meta's program ignores. Other formats always do.
         lm: whether the codes are compressed with Meta's language model; format 0 only.
+        code_model: 64 lower-case hex digits of the code model that chunks may be coded with, or
+            None: all are raw. Format 2 only, which keeps the first 16.
 
     Raises:
         ContainerError: a field out of range, or fields that contradict each other.
     """
 
-    version: int = 1
+    version: int = 2
     model: str
     model_sha256: str | None = None
     sample_rate: int
@@ -117,6 +121,7 @@ class Header:
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
     keep_source: bool = False
     lm: bool = False
+    code_model: str | None = None
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -133,13 +138,8 @@ class Header:
             raise ContainerError(
                 f"header: model must be 1 to 200 printable characters, got {shown(self.model)}"
             )
-        if self.model_sha256 is not None and not (
-            isinstance(self.model_sha256, str) and _SHA256.fullmatch(self.model_sha256)
-        ):
-            raise ContainerError(
-                "header: model_sha256 must be 64 lower-case hex digits, "
-                f"got {shown(self.model_sha256)}"
-            )
+        for name in ("model_sha256", "code_model"):
+            self._check_sha256(name)
         for name in ("has_scale", "keep_source", "lm"):
             value = getattr(self, name)
             if type(value) is not bool:
@@ -159,6 +159,17 @@ class Header:
             self._check_v0()
         elif self.lm or self.keep_source:
             raise ContainerError("header: lm and keep_source belong to format 0")
+        if self.version < 2 and self.code_model is not None:
+            raise ContainerError("header: code_model belongs to format 2")
+
+    def _check_sha256(self, name: str) -> None:
+        value = getattr(self, name)
+        pattern = _SHA256 if self.version < 2 else _SHORT_SHA256
+        if value is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
+            digits = "64" if self.version < 2 else "16 or 64"
+            raise ContainerError(
+                f"header: {name} must be {digits} lower-case hex digits, got {shown(value)}"
+            )
 
     def _check_segment(self) -> None:
         if (self.segment is None) != (self.stride is None):
@@ -269,46 +280,6 @@ class Header:
         return full * self.chunk_frames + sum(
             self.frames_in_chunk(chunk, num_samples) for chunk in range(full, index)
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _MetaModel:
-    """Constants that format 0 implies by the model's name."""
-
-    sample_rate: int
-    channels: int
-    segment: int | None
-    stride: int | None
-    has_scale: bool
-    max_codebooks: int
-    chunk_frames: int
-    hop: int = 320
-    bits: int = 10
-    end_padding: int = 0
-
-
-META_MODELS: Mapping[str, _MetaModel] = MappingProxyType(
-    {
-        "encodec_24khz": _MetaModel(
-            sample_rate=24000,
-            channels=1,
-            segment=None,
-            stride=None,
-            has_scale=False,
-            max_codebooks=32,
-            chunk_frames=80,
-        ),
-        "encodec_48khz": _MetaModel(
-            sample_rate=48000,
-            channels=2,
-            segment=48000,
-            stride=47520,
-            has_scale=True,
-            max_codebooks=16,
-            chunk_frames=150,
-        ),
-    }
-)
 
 
 def v0_header(model: str, *, codebooks: int, num_samples: int | None = None) -> Header:

@@ -31,7 +31,8 @@ def read_prefix(source: ByteSource, legacy: str | None = None) -> tuple[int, int
     With `legacy` "encodec-stream" its version bytes count as 0.
 
     Returns:
-        (version, JSON bytes): version is 0 or 1, the length is at most `MAX_JSON_BYTES`.
+        (version, JSON bytes): version is 0, 1 or 2, the length is at most `MAX_JSON_BYTES`, and 0
+            in version 2, which has no JSON.
 
     Raises:
         ContainerError: not an `.ecdc` file; the message says what it is, as far as that is known.
@@ -51,11 +52,13 @@ def read_prefix(source: ByteSource, legacy: str | None = None) -> tuple[int, int
             f"written by Encodec-Stream (version byte {version} at byte 4); "
             f"decode it with {parameter('legacy', 'encodec-stream')}"
         )
-    if version > 1:
+    if version > 2:
         raise ContainerError(
-            f"format version {version} (byte 4) is not known, only 0 and 1 are; "
+            f"format version {version} (byte 4) is not known, only 0, 1 and 2 are; "
             "a newer encodec-cli may read it"
         )
+    if version == 2:
+        return version, 0
     if length > MAX_JSON_BYTES:
         raise ContainerError(
             f"header of {length} bytes (byte 5) exceeds {MAX_JSON_BYTES}; the file is damaged"

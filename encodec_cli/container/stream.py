@@ -1,9 +1,9 @@
-"""`.ecdc` files of either version, chunk by chunk or as a whole.
+"""`.ecdc` files of any version, chunk by chunk or as a whole.
 
 file ---- EcdcReader ----> CodeChunk, CodeChunk, DamagedChunk, ... ---- EcdcWriter ----> file
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -13,17 +13,23 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.container import v1_records, v2_header
+from encodec_cli.container.chunked_reader import ChunkedReader
+from encodec_cli.container.coders import check_coder, require_coder
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
+from encodec_cli.container.payload import ChunkCoder, StoredChunk, payloads_for
+from encodec_cli.container.records import KIND_RAW
 from encodec_cli.container.sniff import read_prefix
-from encodec_cli.container.types import ChunkIndex, DamagedChunk, Reader, Writer, place
+from encodec_cli.container.types import Chunk, ChunkIndex, DamagedChunk, Reader, Writer
 from encodec_cli.container.v0 import V0Reader, V0Writer
 from encodec_cli.container.v0_cpp import CppReader
 from encodec_cli.container.v0_head import Legacy, read_v0_head
 from encodec_cli.container.v0_lm import V0LmReader
-from encodec_cli.container.v1_reader import V1Reader
-from encodec_cli.container.v1_writer import V1Writer
-from encodec_cli.container.wire import ByteSource
+from encodec_cli.container.v1_records import V1Framing
+from encodec_cli.container.v2_framing import V2Framing
+from encodec_cli.container.wire import ByteSource, write_all
+from encodec_cli.container.writer import LANES, ChunkedWriter
 from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError, parameter
 from encodec_cli.io.files import atomic_output
@@ -42,6 +48,7 @@ class EcdcReader:
         header: what the file says about itself.
         play_rate: Hz at which decoded samples are to be played: the model's rate, but for files
             of Encodec-Stream.
+        coder: the code model for the chunks; None until it is needed, unless it was given.
 
     Raises:
         ContainerError: from the constructor if the file is not an `.ecdc` file that this version
@@ -49,7 +56,14 @@ class EcdcReader:
     """
 
     def __init__(
-        self, file: BinaryIO, *, lm: CodeModel | None = None, legacy: Legacy | None = None
+        self,
+        file: BinaryIO,
+        *,
+        lm: CodeModel | None = None,
+        legacy: Legacy | None = None,
+        coder: ChunkCoder | None = None,
+        code_models: Sequence[Path] = (),
+        prove: bool = False,
     ) -> None:
         """Read the header from where the binary `file` stands; it stays open afterwards.
 
@@ -58,7 +72,14 @@ class EcdcReader:
             lm: the language model for files that need one; without it they open, but have no
                 codes to iterate over.
             legacy: the program that wrote the file, if its layout differs from format 0.
+            coder: the code model for files that name one; unless given, it is looked for when
+                the first chunk is asked for.
+            code_models: files to look for it in, before those of the package.
+            prove: code the codes of a code model again, and call chunks damaged where that does
+                not give their bytes.
         """
+        self.coder = coder
+        self._code_models = code_models
         self._source = source = ByteSource(file)
         version, json_bytes = read_prefix(source, legacy)
         self._reader: Reader
@@ -76,10 +97,17 @@ class EcdcReader:
         else:
             if legacy is not None:
                 raise ContainerError(
-                    f"format 1, not a file of {legacy}; decode it without {parameter('legacy')}"
+                    f"format {version}, not a file of {legacy}; decode it without "
+                    f"{parameter('legacy')}"
                 )
-            self._reader = V1Reader(source, json_bytes)
-            self.play_rate = self._reader.header.sample_rate
+            header = (
+                v1_records.read_header(source, json_bytes)
+                if version == 1
+                else v2_header.read_header(source)
+            )
+            framing = V1Framing if version == 1 else V2Framing
+            self._reader = ChunkedReader(source, header, framing, self._find_coder, prove=prove)
+            self.play_rate = header.sample_rate
         self.header: Header = self._reader.header
 
     @property
@@ -132,39 +160,81 @@ class EcdcReader:
         """
         self._reader.seek(chunk)
 
-    def __iter__(self) -> Iterator[CodeChunk | DamagedChunk]:
+    def stored(self) -> Iterator[Chunk | StoredChunk]:
+        """The chunks still to come as far as checksums tell, without decoding a code model's.
+
+        What is raised, and `problems`, are as in an iteration.
+        """
+        return self._reader.stored() if isinstance(self._reader, ChunkedReader) else self._reader
+
+    def require_coder(self) -> ChunkCoder | None:
+        """The code model that the chunks take, or None if the header names none.
+
+        Raises:
+            ContainerError: it is not there, or is another one.
+        """
+        return None if self.header.code_model is None else self._find_coder(self.header)
+
+    def __iter__(self) -> Iterator[Chunk]:
         return self
 
-    def __next__(self) -> CodeChunk | DamagedChunk:
+    def __next__(self) -> Chunk:
         return next(self._reader)
+
+    def _find_coder(self, header: Header) -> ChunkCoder:
+        if self.coder is None:
+            self.coder = require_coder(header, self._code_models)
+        return check_coder(header, self.coder)
 
 
 class EcdcWriter:
     """Writes an `.ecdc` file or pipe chunk by chunk; `finish` must be called.
 
     Every chunk has `header.chunk_frames` frames; only the last one may have fewer (of a segment
-    model, the last two). Format 1 passes every chunk on at once. Format 0 has to hold the codes
-    back until `finish` unless `header.num_samples` is given.
+    model, the last two). Formats 1 and 2 pass every chunk on at once. Format 0 has to hold the
+    codes back until `finish` unless `header.num_samples` is given.
     """
 
-    def __init__(self, file: BinaryIO, header: Header, *, lm: CodeModel | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        header: Header,
+        *,
+        lm: CodeModel | None = None,
+        coder: ChunkCoder | None = None,
+        live: bool = True,
+    ) -> None:
         """Start a file in the binary `file`, which stays open afterwards.
 
         Args:
             file: where to write.
             header: what to say in front.
             lm: the language model, for headers that say `lm`.
+            coder: the code model, for headers that name one; unless given, it is looked for among
+                those of the package.
+            live: pass every chunk on at once. Otherwise up to 32 are held where a code model is
+                used, which is faster for many together; the bytes are the same.
 
         Raises:
-            ContainerError: the header's tags exceed 64 KiB, or it needs a language model.
+            ContainerError: the header's tags exceed 64 KiB, or it needs a language model, or a
+                code model that is not there.
         """
         self._header = header
         self._finished = False
         self._writer: Writer
         if header.version == 0:
             self._writer = V0Writer(file, header, lm)
-        else:
-            self._writer = V1Writer(file, header)
+            return
+        if header.code_model is not None:
+            coder = check_coder(header, coder or require_coder(header))
+        payloads = payloads_for(header, coder)
+        build = v1_records.build_header if header.version == 1 else v2_header.build_header
+        framing = V1Framing if header.version == 1 else V2Framing
+        write_all(file, build(header))
+        file.flush()
+        self._writer = ChunkedWriter(
+            file, header, framing(header, payloads[KIND_RAW]), payloads, lanes=1 if live else LANES
+        )
 
     def write(self, chunk: CodeChunk) -> None:
         """Append a chunk.
@@ -245,9 +315,12 @@ class Ecdc:
             raise ContainerError(
                 f"{count} chunks take {count} scales, got {list(self.scales.shape)}"
             )
-        first = header.frames_before(start, header.num_samples)
+        return self._cut(start, count, header.num_samples)
+
+    def _cut(self, start: int, count: int, num_samples: int) -> Iterator[CodeChunk]:
+        first = self.header.frames_before(start, num_samples)
         for index in range(start, count):
-            end = first + header.frames_in_chunk(index, header.num_samples)
+            end = first + self.header.frames_in_chunk(index, num_samples)
             scale = None if self.scales is None else float(self.scales[index])
             yield CodeChunk(self.codes[:, first:end], scale)
             first = end
@@ -281,8 +354,13 @@ class MemorySource:
         return self._chunks
 
 
-def read_ecdc(source: str | PathLike[str] | BinaryIO, *, lm: CodeModel | None = None) -> Ecdc:
-    """Read a whole file, from a path or from a binary file object; `lm` as for `EcdcReader`.
+def read_ecdc(
+    source: str | PathLike[str] | BinaryIO,
+    *,
+    lm: CodeModel | None = None,
+    coder: ChunkCoder | None = None,
+) -> Ecdc:
+    """Read a whole file, from a path or a binary file object; `lm`, `coder` as for `EcdcReader`.
 
     Raises:
         ContainerError: not an `.ecdc` file, or codes are missing or damaged; a path is named.
@@ -292,16 +370,14 @@ def read_ecdc(source: str | PathLike[str] | BinaryIO, *, lm: CodeModel | None = 
         path = Path(source)
         with path.open("rb") as file:
             try:
-                return read_ecdc(file, lm=lm)
+                return read_ecdc(file, lm=lm, coder=coder)
             except ContainerError as error:
                 raise error.about(path) from error
-    reader = EcdcReader(source, lm=lm)
+    reader = EcdcReader(source, lm=lm, coder=coder)
     chunks = []
     for chunk in reader:
         if isinstance(chunk, DamagedChunk):
-            raise ContainerError(
-                f"{place(reader.header, chunk.index, reader.offset)}: {chunk.reason}"
-            )
+            raise ContainerError(reader.problems[-1])
         chunks.append(chunk)
     header = replace(
         reader.header,
@@ -321,6 +397,7 @@ def write_ecdc(
     *,
     force: bool = False,
     lm: CodeModel | None = None,
+    coder: ChunkCoder | None = None,
 ) -> None:
     """Write a whole file, to a path (complete or not at all) or to a binary file object.
 
@@ -329,9 +406,10 @@ def write_ecdc(
         ecdc: `header.num_samples` must be given and match the codes.
         force: overwrite an existing path.
         lm: the language model, for headers that say `lm`.
+        coder: the code model, for headers that name one; see `EcdcWriter`.
 
     Raises:
-        ContainerError: codes, scales and header do not fit together.
+        ContainerError: codes, scales and header do not fit together, or the code model is missing.
         OutputError: the path exists already or cannot be written.
     """
     header = ecdc.header
@@ -343,7 +421,7 @@ def write_ecdc(
         if isinstance(target, (str, PathLike))
         else nullcontext(target)
     ) as file:
-        writer = EcdcWriter(file, header, lm=lm)
+        writer = EcdcWriter(file, header, lm=lm, coder=coder, live=False)
         for chunk in chunks:
             writer.write(chunk)
         writer.finish(header.num_samples)

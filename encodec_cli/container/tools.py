@@ -1,12 +1,17 @@
 """What can be done to an `.ecdc` file without a model: peel, summarise, verify."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import BinaryIO
 
+from encodec_cli.container.coders import find_coder
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
+from encodec_cli.container.payload import ChunkCoder, StoredChunk
+from encodec_cli.container.records import KIND_CODED
 from encodec_cli.container.stream import EcdcReader, EcdcWriter
-from encodec_cli.container.types import DamagedChunk
+from encodec_cli.container.types import Chunk, DamagedChunk
 from encodec_cli.errors import ContainerError, UsageError
 
 __all__ = ["Summary", "peel", "summarize", "verify"]
@@ -21,6 +26,8 @@ class Summary:
         file_bytes: size of the whole file.
         chunks: number of chunks, damaged ones included.
         frames: their frames.
+        coded: of the chunks, those that a code model made smaller.
+        payload_bytes: of intact chunks, the bytes of codes and scales; 0 in format 0.
         damaged: the chunks that cannot be read.
         problems: as from `verify`; empty if all is well.
         warnings: oddities that are no damage.
@@ -30,6 +37,8 @@ class Summary:
     file_bytes: int
     chunks: int
     frames: int
+    coded: int
+    payload_bytes: int
     damaged: tuple[DamagedChunk, ...]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -51,20 +60,26 @@ class Summary:
         """Real rate in kb/s: all bytes of the file over its duration; 0 if nothing plays."""
         return self.file_bytes * 8 / self.duration / 1000 if self.duration else 0.0
 
+    @property
+    def payload_kbps(self) -> float:
+        """kb/s that codes and scales take in the file; 0 in format 0."""
+        return self.payload_bytes * 8 / self.duration / 1000 if self.duration else 0.0
+
 
 def peel(reader: EcdcReader, target: BinaryIO, codebooks: int) -> Header:
     """Lower the bandwidth: copy what `reader` has opened with only its coarsest `codebooks`.
 
     The result is the file an encoder with that many codebooks would have written, in the same
-    format version. Works on pipes and in constant memory.
+    format version. Works on pipes and in constant memory. Chunks that a code model made smaller
+    are decoded, and coded again.
 
     Returns:
         The header written.
 
     Raises:
         UsageError: `codebooks` is not between 1 and what the file has.
-        ContainerError: codes are missing or damaged, or compressed with a language model. What
-            `target` got until then is useless.
+        ContainerError: codes are missing or damaged, or compressed with a language model, or the
+            code model is missing. What `target` got until then is useless.
     """
     if reader.header.lm:
         raise ContainerError(
@@ -74,7 +89,8 @@ def peel(reader: EcdcReader, target: BinaryIO, codebooks: int) -> Header:
     if not 1 <= codebooks <= reader.header.codebooks:
         raise UsageError(f"cannot keep {codebooks} of {reader.header.codebooks} codebooks")
     header = replace(reader.header, codebooks=codebooks)
-    writer = EcdcWriter(target, header)
+    live = not (reader.seekable and target.seekable())
+    writer = EcdcWriter(target, header, coder=reader.require_coder(), live=live)
     for chunk in reader:
         if isinstance(chunk, DamagedChunk):
             raise ContainerError(f"cannot copy damage: {reader.problems[-1]}")
@@ -86,23 +102,29 @@ def peel(reader: EcdcReader, target: BinaryIO, codebooks: int) -> Header:
 
 
 def summarize(file: BinaryIO) -> Summary:
-    """Read a whole file and describe it, damage included.
+    """Read a whole file and describe it, damage included. Needs no code model.
 
     Raises:
         ContainerError: not an `.ecdc` file, or its header is damaged.
     """
     reader = EcdcReader(file)
-    if reader.header.lm:
-        return _summarize_size(reader)
-    chunks = frames = 0
+    return _summarize_size(reader) if reader.header.lm else _summarize(reader, reader.stored())
+
+
+def _summarize(reader: EcdcReader, stored: Iterator[Chunk | StoredChunk]) -> Summary:
+    """Count what comes of `stored`, an iteration over `reader`."""
+    chunks = frames = coded = payload_bytes = 0
     damaged: list[DamagedChunk] = []
     fatal: list[str] = []
     try:
-        for chunk in reader:
+        for chunk in stored:
             chunks += 1
             frames += chunk.frames
             if isinstance(chunk, DamagedChunk):
                 damaged.append(chunk)
+            elif isinstance(chunk, StoredChunk):
+                coded += chunk.kind == KIND_CODED
+                payload_bytes += len(chunk.payload)
     except ContainerError as error:
         fatal.append(str(error))
     return Summary(
@@ -114,6 +136,8 @@ def summarize(file: BinaryIO) -> Summary:
         file_bytes=reader.file_bytes(),
         chunks=chunks,
         frames=frames,
+        coded=coded,
+        payload_bytes=payload_bytes,
         damaged=tuple(damaged),
         problems=(*reader.problems, *fatal),
         warnings=reader.warnings,
@@ -129,6 +153,8 @@ def _summarize_size(reader: EcdcReader) -> Summary:
         header=header,
         chunks=chunks,
         frames=header.frames_before(chunks, samples),
+        coded=0,
+        payload_bytes=0,
         damaged=(),
         problems=tuple(reader.check_size()),
         warnings=reader.warnings,
@@ -136,13 +162,21 @@ def _summarize_size(reader: EcdcReader) -> Summary:
     )
 
 
-def verify(file: BinaryIO) -> list[str]:
+def verify(
+    file: BinaryIO, *, coder: ChunkCoder | None = None, code_models: Sequence[Path] = ()
+) -> list[str]:
     """Everything that is wrong with a file, one line each; empty if it is intact.
 
-    In format 1 checksums cover every byte. Format 0 has none, so only its structure is checked, and
-    of language-model codes only whether their size is possible.
+    In formats 1 and 2 checksums cover every byte. What a code model made smaller is decoded and
+    coded again as well, if the code model is there; `coder` and `code_models` are those of
+    `EcdcReader`. Format 0 has no checksums, so only its structure is checked, and of
+    language-model codes only whether their size is possible.
     """
     try:
-        return list(summarize(file).problems)
+        reader = EcdcReader(file, coder=coder, code_models=code_models, prove=True)
+        if reader.header.lm:
+            return list(_summarize_size(reader).problems)
+        there = coder is not None or find_coder(reader.header, code_models) is not None
+        return list(_summarize(reader, reader if there else reader.stored()).problems)
     except ContainerError as error:
         return [str(error)]

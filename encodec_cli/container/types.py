@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 
-__all__ = ["ChunkIndex", "ChunkSource", "DamagedChunk", "Reader", "Writer", "place"]
+__all__ = ["Chunk", "ChunkIndex", "ChunkSource", "DamagedChunk", "Reader", "Writer", "place"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class DamagedChunk:
     index: int
     frames: int
     reason: str
+
+
+Chunk = CodeChunk | DamagedChunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +56,13 @@ class Reader(Protocol):
     """A reader of one format version; `EcdcReader` documents the members."""
 
     header: Header
-    num_samples: int | None
-    source_num_samples: int | None
     problems: list[str]
+
+    @property
+    def num_samples(self) -> int | None: ...
+
+    @property
+    def source_num_samples(self) -> int | None: ...
 
     @property
     def index(self) -> ChunkIndex | None: ...
@@ -63,9 +70,9 @@ class Reader(Protocol):
     @property
     def offset(self) -> int: ...
 
-    def __iter__(self) -> Iterator[CodeChunk | DamagedChunk]: ...
+    def __iter__(self) -> Iterator[Chunk]: ...
 
-    def __next__(self) -> CodeChunk | DamagedChunk: ...
+    def __next__(self) -> Chunk: ...
 
     def seek(self, chunk: int) -> None: ...
 
@@ -93,7 +100,7 @@ class ChunkSource(Protocol):
 
     def seek(self, chunk: int) -> None: ...
 
-    def __iter__(self) -> Iterator[CodeChunk | DamagedChunk]: ...
+    def __iter__(self) -> Iterator[Chunk]: ...
 
 
 class Writer(Protocol):

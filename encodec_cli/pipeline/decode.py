@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import BinaryIO, Literal
 
 from encodec_cli.audio import AudioFormat, Encoding, open_audio_writer
@@ -39,8 +40,9 @@ class DecodeOptions:
     whole recording instead of clamping peaks. `conceal` puts silence in place of damage instead
     of failing. `start` and `duration`, in seconds, decode a part, see `sample_range`; only what it
     needs is read and checked, by the file's index if it has one. `legacy` names the program that
-    wrote a file whose layout differs. `tags` are added to those stored, or replace them, and an
-    empty text removes one; None writes none.
+    wrote a file whose layout differs. `code_models` are files to look for a code model in, before
+    those of the package. `tags` are added to those stored, or replace them, and an empty text
+    removes one; None writes none.
     """
 
     bandwidth: float | None = None
@@ -54,6 +56,7 @@ class DecodeOptions:
     duration: float | Fraction | None = None
     force: bool = False
     legacy: Legacy | None = None
+    code_models: tuple[Path, ...] = ()
     tags: Mapping[str, str] | None = field(default_factory=dict)
 
 
@@ -86,7 +89,8 @@ def decode_file(
 
 def _opened(file: BinaryIO, name: str, options: DecodeOptions, lm: CodeModel | None) -> ChunkSource:
     try:
-        reader = EcdcReader(file, lm=lm, legacy=options.legacy)
+        reader = EcdcReader(file, lm=lm, legacy=options.legacy, code_models=options.code_models)
+        reader.require_coder()
     except (ContainerError, UsageError) as error:
         raise error.about(name) from error
     if reader.header.lm and lm is None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from encodec_cli.audio import (
@@ -23,6 +24,7 @@ from encodec_cli.audio import (
 )
 from encodec_cli.config.timing import block_frames_for
 from encodec_cli.container import EcdcWriter, Header
+from encodec_cli.container.coders import find_coder
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.entropy import CodeModel
 from encodec_cli.io.files import CountingFile, atomic_output, standard_output
@@ -41,16 +43,19 @@ class EncodeOptions:
 
     `n_q` codebooks; `search` is that of `stream_encoder`. `latency_ms` makes smaller chunks that
     leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the source's rate,
-    channels and length, tags, and the weights' hash, only with `keep_source`. `tags` are added to
-    those of the source, or replace them, and an empty text removes one; None keeps none.
+    channels and length, tags, and the weights' hash, only with `keep_source`. Format 2 makes codes
+    smaller with a code model, unless `code_models` is None: from one of these files, or one of the
+    package. `tags` are added to those of the source, or replace them, and an empty text removes
+    one; None keeps none.
     """
 
     n_q: int
     search: int | None = None
     latency_ms: float | None = None
-    version: int = 1
+    version: int = 2
     keep_source: bool = False
     force: bool = False
+    code_models: tuple[Path, ...] | None = ()
     tags: Mapping[str, str] | None = field(default_factory=dict)
 
     @property
@@ -85,7 +90,9 @@ def encode_file(
         output = standard_output() if target == "-" else atomic_output(target, force=force)
         with output as file:
             counter = CountingFile(file)
-            writer = EcdcWriter(cast(BinaryIO, counter), header, lm=lm)
+            live = "-" in (source, target) or options.latency_ms is not None
+            coder = find_coder(header, options.code_models or ())
+            writer = EcdcWriter(cast(BinaryIO, counter), header, lm=lm, coder=coder, live=live)
             for chunk in coded.chunks:
                 writer.write(chunk)
             writer.finish(coded.samples, coded.source_samples if options.keeps_source else None)
@@ -185,7 +192,13 @@ def encoding(
         encoder = stream_encoder(
             codec, options.n_q, chunk_frames=chunk_frames, search=options.search
         )
-        header = header_for(codec, options.n_q, version=options.version, chunk_frames=chunk_frames)
+        header = header_for(
+            codec,
+            options.n_q,
+            version=options.version,
+            chunk_frames=chunk_frames,
+            code_models=options.code_models,
+        )
         found = Tags() if options.tags is None else read_tags(source)
         if options.keeps_source:
             header = replace(

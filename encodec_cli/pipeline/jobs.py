@@ -131,6 +131,7 @@ class StoredCodesJob:
     name: str
     bandwidth: float | None = None
     n_q: int | None = None
+    code_models: tuple[Path, ...] = ()
 
     def run(self, *, lm: CodeModel | None = None) -> TokenItem:
         """Do it.
@@ -140,7 +141,7 @@ class StoredCodesJob:
         """
         with open_input(self.source) as file:
             try:
-                reader = EcdcReader(file, lm=lm)
+                reader = EcdcReader(file, lm=lm, code_models=self.code_models)
                 kept = reader.header.choose_codebooks(self.bandwidth, self.n_q)
                 return ecdc_item(reader, self.key, self.name, kept)
             except (ContainerError, UsageError) as error:

@@ -42,7 +42,7 @@ class Conv:
     def __init__(
         self, plan: Convolution, get: Get, module: str, activate: Activate | None, out: str
     ) -> None:
-        kernel = get(f"{module}.conv.conv.weight").transpose(0, 2, 1)
+        kernel = np.ascontiguousarray(get(f"{module}.conv.conv.weight").transpose(2, 1, 0))
         bias = get(f"{module}.conv.conv.bias")
         self._products = Products(kernel, bias, plan.stride, plan.dilation)
         self._windows = Windows(plan, activate, self._products.rows_for)
@@ -136,10 +136,11 @@ class Upsampling:
         self._overlap = -(-plan.kernel // plan.stride) - 1
         weight = get(f"{module}.convtr.convtr.weight")  # [C, C', k]
         spare = (self._overlap + 1) * plan.stride - plan.kernel
-        weight = np.pad(weight, ((0, 0), (0, 0), (0, spare)))
-        # [C, C', taps, s] -> (s, C'), taps, C; the tap of the earliest row comes first.
+        if spare:
+            weight = np.pad(weight, ((0, 0), (0, 0), (0, spare)))
+        # [C, C', taps, s] -> taps, C, (s, C'); the tap of the earliest row comes first.
         taps = weight.reshape(plan.inputs, plan.outputs, -1, plan.stride)[:, :, ::-1]
-        kernel = taps.transpose(3, 1, 2, 0).reshape(-1, self._overlap + 1, plan.inputs)
+        kernel = taps.transpose(2, 0, 3, 1).reshape(self._overlap + 1, plan.inputs, -1)
         bias = np.tile(get(f"{module}.convtr.convtr.bias"), plan.stride)
         self._products = Products(kernel, bias, 1, 1)
         self._activate = activate

@@ -6,6 +6,7 @@ A decoder is the mirror image. An LSTM takes the rows of all streams at once, ot
 stream by itself.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,7 @@ class Network:
         sections, last = sections_of(plan)
         self._sections = [_section(section, get) for section in sections]
         self._final = None if last is None else activation_for(last)
+        self._begun = _begun(plan, sections)
 
     def new_state(self) -> NetworkState:
         """The state of a stream that has not begun."""
@@ -76,19 +78,39 @@ class Network:
     def begin_step(
         self, inputs: list[Rows], states: list[NetworkState], last: list[bool]
     ) -> list[Rows]:
-        """What the first section makes of the next rows, for `finish_step`."""
-        return self._sections[0].step(inputs, [state.sections[0] for state in states], last)
+        """What the first sections make of the next rows, for `finish_step`."""
+        return self._run(range(self._begun), inputs, states, last)
 
     def finish_step(
         self, rows: list[Rows], states: list[NetworkState], last: list[bool]
     ) -> list[Rows]:
         """The outputs of a step that was begun, when those of all steps before are there."""
-        for i, section in enumerate(self._sections[1:], start=1):
-            rows = section.step(rows, [state.sections[i] for state in states], last)
+        rows = self._run(range(self._begun, len(self._sections)), rows, states, last)
         if self._final is not None:
             for x in rows:
                 self._final(x, x)
         return rows
+
+    def _run(
+        self, sections: range, rows: list[Rows], states: list[NetworkState], last: list[bool]
+    ) -> list[Rows]:
+        # Weights of any size are allowed; what overflows is as infinite as it is in torch.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for i in sections:
+                rows = self._sections[i].step(rows, [state.sections[i] for state in states], last)
+        return rows
+
+
+def _begun(plan: NetworkPlan, sections: list[Section]) -> int:
+    """How many sections are the beginning of a step: of about half its work.
+
+    After an encoder comes the search. It takes longer than one without an LSTM, which as a whole is
+    then the end of a step, beside the search for the block before.
+    """
+    if not plan.decodes and not any(isinstance(layer, LSTM) for layer in plan.layers):
+        return 0
+    done = [0, *itertools.accumulate(section.work for section in sections)]
+    return min(range(len(sections)), key=lambda i: abs(done[-1] - 2 * done[i]))
 
 
 def _section(section: Section, get: Get) -> "_Apart | _Together":

@@ -38,22 +38,22 @@ _MANY_FRAMES = 64
 
 
 class Products:
-    """A kernel `[N, k, C]` whose outputs are `stride` rows apart and its taps `dilation`."""
+    """A kernel `[k, C, N]` whose outputs are `stride` rows apart and its taps `dilation`."""
 
     def __init__(self, kernel: _Numbers, bias: _Numbers, stride: int, dilation: int) -> None:
-        self._outputs = kernel.shape[0]
+        taps, channels, self._outputs = kernel.shape
         self._together = 1
-        if self._outputs <= _FEW_OUTPUTS and stride * dilation == 1 and kernel.shape[1] > 1:
+        if self._outputs <= _FEW_OUTPUTS and stride * dilation == 1 and taps > 1:
             self._together = max(2, _TOGETHER // self._outputs)
             kernel, bias = _several_rows(kernel, bias, self._together)
-        taps, channels = kernel.shape[1:]
+            taps = len(kernel)
         self._bias = bias
         self._step = stride * self._together
         self._channels = channels
-        flat = np.ascontiguousarray(kernel.reshape(len(kernel), -1).T)  # [taps * C, N]
-        self._copied = dilation == 1 and taps > self._step and len(flat) <= _NARROW
-        cut = len(flat) if self._copied else self._step * channels
-        self._taps = [np.ascontiguousarray(flat[i : i + cut]) for i in range(0, len(flat), cut)]
+        rows = kernel.reshape(taps * channels, -1)
+        self._copied = dilation == 1 and taps > self._step and len(rows) <= _NARROW
+        cut = len(rows) if self._copied else self._step * channels
+        self._taps = [rows[i : i + cut] for i in range(0, len(rows), cut)]
         self._offsets = [i * dilation for i in range(len(self._taps))]
         # Frames that are read beyond those of the outputs.
         self._spare = -(-taps // self._step) - 1 if self._copied else self._offsets[-1]
@@ -120,8 +120,8 @@ class Products:
 
 def _several_rows(kernel: _Numbers, bias: _Numbers, together: int) -> tuple[_Numbers, _Numbers]:
     """A kernel as one that makes `together` rows at once, each one row on."""
-    outputs, taps, channels = kernel.shape
-    wide = np.zeros((together, outputs, taps + together - 1, channels), kernel.dtype)
+    taps, channels, outputs = kernel.shape
+    wide = np.zeros((taps + together - 1, channels, together, outputs), kernel.dtype)
     for i in range(together):
-        wide[i, :, i : i + taps] = kernel
-    return wide.reshape(together * outputs, -1, channels), np.tile(bias, together)
+        wide[i : i + taps, :, i] = kernel
+    return wide.reshape(len(wide), channels, -1), np.tile(bias, together)

@@ -6,6 +6,7 @@ blocks read the weights less often. An LSTM is a section of its own.
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +27,8 @@ _WHOLE = 1 << 40
 class PlacedLayer:
     """A layer that is no activation, under its module's name, and the activation before it.
 
-    For each frame it takes `rows` rows, and takes or gives `numbers` numbers, whichever is more.
+    For each frame it takes `rows` rows, takes or gives `numbers` numbers, whichever is more, and
+    multiplies `work` times.
     """
 
     module: str
@@ -34,6 +36,7 @@ class PlacedLayer:
     activation: Activation | None
     rows: int
     numbers: int
+    work: int
 
     @property
     def kind(self) -> Literal["lstm", "fine", "deep"]:
@@ -49,6 +52,10 @@ class Section:
     layers: tuple[PlacedLayer, ...]
     piece: int
 
+    @property
+    def work(self) -> int:
+        return sum(layer.work for layer in self.layers)
+
 
 def sections_of(plan: NetworkPlan) -> tuple[list[Section], Activation | None]:
     """The sections of a network, and the activation after its last layer."""
@@ -61,7 +68,18 @@ def sections_of(plan: NetworkPlan) -> tuple[list[Section], Activation | None]:
         frames = max(1, _PIECE // max(each.numbers for each in layers))
         cut = kind == "fine" and not whole
         sections.append(Section(layers, frames * layers[0].rows if cut else _WHOLE))
+    if len(sections) == 1 and not whole:
+        sections = _halves(sections[0])
     return sections, last
+
+
+def _halves(section: Section) -> list[Section]:
+    """A section as two of about the same work, which two threads can share."""
+    layers = section.layers
+    done = [0, *itertools.accumulate(layer.work for layer in layers)]
+    cut = min(range(1, len(layers)), key=lambda i: abs(done[-1] - 2 * done[i]))
+    later = section.piece // layers[0].rows * layers[cut].rows
+    return [Section(layers[:cut], section.piece), Section(layers[cut:], later)]
 
 
 def _placed(plan: NetworkPlan) -> tuple[list[PlacedLayer], Activation | None]:
@@ -81,7 +99,12 @@ def _placed(plan: NetworkPlan) -> tuple[list[PlacedLayer], Activation | None]:
             case TransposedConvolution():
                 rows *= layer.stride
                 numbers = rows * layer.outputs
-        most = max(before, numbers)
-        placed.append(PlacedLayer(module, layer, activation, rows_before, most))
+        most, work = max(before, numbers), min(rows_before, rows) * _weights(layer, module)
+        placed.append(PlacedLayer(module, layer, activation, rows_before, most, work))
         activation = None
     return placed, activation
+
+
+def _weights(layer: Layer, module: str) -> int:
+    """How many numbers a layer multiplies with for a row on its shorter side."""
+    return sum(math.prod(shape) for shape in layer.shapes(module).values())

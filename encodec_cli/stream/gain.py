@@ -16,6 +16,7 @@ from collections import deque
 import numpy as np
 
 from encodec_cli.config.codec import CodecConfig
+from encodec_cli.container.gain import nearest_scale
 from encodec_cli.runtime.protocol import Rows
 
 __all__ = ["SILENCE_DB", "GainRestorer", "Leveller", "level_of", "scale_for"]
@@ -44,12 +45,13 @@ def level_of(rows: Rows, sample_rate: int) -> float:
 def scale_for(rows: Rows, config: CodecConfig, before: float) -> float:
     """What to divide `[n, C]` by to bring it to the model's level; `before`, the last, for silence.
 
-    A model without a level takes everything as it is.
+    It is the nearest of the half-dB steps that files hold. A model without a level takes
+    everything as it is.
     """
     found = level_of(rows, config.sample_rate)
     if config.level_db is None or found < SILENCE_DB:
         return before
-    return float(np.float32(10 ** ((found - config.level_db) / 20)))
+    return nearest_scale(10 ** ((found - config.level_db) / 20))
 
 
 class Leveller:

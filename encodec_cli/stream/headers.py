@@ -1,7 +1,12 @@
 """What `.ecdc` headers say of a model's codes, and which files a model can decode."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
 from encodec_cli.config.timing import carries_scale, decoder_lookahead, end_padding
 from encodec_cli.container import Header
+from encodec_cli.container.coders import coder_for
 from encodec_cli.errors import UsageError, parameter
 from encodec_cli.model.codec import Codec
 
@@ -9,17 +14,26 @@ __all__ = ["check_same_model", "header_for"]
 
 
 def header_for(
-    codec: Codec, n_q: int, *, version: int = 1, chunk_frames: int | None = None
+    codec: Codec,
+    n_q: int,
+    *,
+    version: int = 2,
+    chunk_frames: int | None = None,
+    code_models: Sequence[Path] | None = None,
 ) -> Header:
     """The `.ecdc` header of codes that `codec` makes, lengths and source still unknown.
 
+    Format 2 names the code model for them, from one of the files `code_models` or of the package,
+    if there is one; none if `code_models` is None.
+
     Raises:
         ContainerError: format 0 cannot name this model.
+        CheckpointError: a code model's file cannot be read.
     """
     config = codec.config
     if chunk_frames is None or config.segment_samples is not None:
         chunk_frames = config.chunk_frames
-    return Header(
+    header = Header(
         version=version,
         model=config.name,
         model_sha256=codec.sha256 if version > 0 else None,
@@ -34,6 +48,10 @@ def header_for(
         end_padding=end_padding(config),
         has_scale=carries_scale(config, chunk_frames),
     )
+    if version < 2 or code_models is None or codec.sha256 is None:
+        return header
+    coder = coder_for(header, codec.sha256, code_models)
+    return header if coder is None else replace(header, code_model=coder.sha256)
 
 
 def check_same_model(codec: Codec, header: Header) -> None:
@@ -47,10 +65,12 @@ def check_same_model(codec: Codec, header: Header) -> None:
         raise UsageError(
             f"coded by model {header.model}, not {config.name}; name it with {parameter('model')}"
         )
-    if header.model_sha256 and codec.sha256 and header.model_sha256 != codec.sha256:
+    # Format 2 keeps the first digits.
+    said, own = header.model_sha256 or "", codec.sha256 or ""
+    if said and own and not own.startswith(said):
         raise UsageError(
-            f"coded by other weights of {header.model} (SHA-256 {header.model_sha256[:12]}..., "
-            f"not {codec.sha256[:12]}...); name their file with "
+            f"coded by other weights of {header.model} (SHA-256 {said[:12]}..., "
+            f"not {own[:12]}...); name their file with "
             f"{parameter('model')}"
         )
     found = (header.sample_rate, header.channels, header.hop, header.bits)

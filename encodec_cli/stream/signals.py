@@ -65,7 +65,7 @@ def encode(
     chunks = encoder.push(samples) + encoder.finish()
     scales = [chunk.scale for chunk in chunks if chunk.scale is not None]
     return Ecdc(
-        header=replace(header_for(codec, n_q), num_samples=samples.shape[1]),
+        header=replace(header_for(codec, n_q, code_models=()), num_samples=samples.shape[1]),
         codes=np.concatenate([chunk.codes for chunk in chunks], axis=1),
         scales=np.array(scales, np.float32) if scales else None,
     )

@@ -36,7 +36,7 @@ class TokenInfo:
     Attributes:
         source: name of the recording, printable.
         model: name of the codec.
-        model_sha256: of its weights, 64 hexadecimal digits.
+        model_sha256: of its weights, 64 hexadecimal digits, or the first 16.
         sample_rate: of the codec, in Hz.
         channels: of the codec.
         hop: samples (per channel) in one frame.

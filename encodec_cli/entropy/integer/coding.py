@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from encodec_cli.entropy.integer.network import Floats, IntegerNetwork, limit
+from encodec_cli.entropy.integer.network import Floats, IntegerNetwork
 from encodec_cli.entropy.integer.range_coder import RangeDecoders, encode_run
 from encodec_cli.entropy.integer.state import ContextState
 
@@ -66,10 +66,10 @@ def _together(chunks: Sequence[Codes]) -> Iterator[list[Codes]]:
         yield some
 
 
-def code_frequencies(network: IntegerNetwork, chunk: Codes) -> NDArray[np.int32]:
+def code_frequencies(network: IntegerNetwork, chunk: Codes) -> NDArray[np.uint32]:
     """Frequencies of all codes where each of a chunk `[K, T]` stands, `[T, K, bins]`."""
     codes = chunk.T.astype(np.intp)
-    found = np.zeros((*codes.shape, network.sizes.bins), np.int32)
+    found = np.zeros((*codes.shape, network.sizes.bins), np.uint32)
     for part, k, frequencies in _frequencies(network, _context(network, codes[None])[0], codes):
         found[part, k] = frequencies
     return found
@@ -102,13 +102,13 @@ def _context(network: IntegerNetwork, codes: NDArray[np.intp]) -> Floats:
     sums = network.no_sums(*codes.shape[:2])
     for k, book in enumerate(network.books[: codes.shape[2]]):
         sums += book.table[codes[..., k]]
-    inputs = limit(np.floor(sums, out=sums), out=sums)
+    inputs = network.inputs(sums, out=sums)
     return network.context(inputs, network.sizes.tag(codes.shape[2]))
 
 
 def _frequencies(
     network: IntegerNetwork, context: Floats, codes: NDArray[np.intp]
-) -> Iterator[tuple[slice, int, NDArray[np.int32]]]:
+) -> Iterator[tuple[slice, int, NDArray[np.uint32]]]:
     """Some rows of codes `[M, K]`, a codebook, and its frequencies `[m, bins]` there; all once."""
     channels = network.sizes.channels
     for start in range(0, len(codes), _ROWS):
@@ -118,13 +118,13 @@ def _frequencies(
         inputs = known[:, channels:-1]
         sums = network.no_sums(len(known))
         for k, book in enumerate(network.books[: codes.shape[1]]):
-            limit(np.floor(sums, out=inputs), out=inputs)
+            network.inputs(sums, out=inputs)
             yield part, k, book.frequencies(known)
             sums += book.table[codes[part, k]]
 
 
 def _below_and_total(
-    frequencies: NDArray[np.int32], codes: NDArray[np.intp]
+    frequencies: NDArray[np.uint32], codes: NDArray[np.intp]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Of rows `[M, bins]`: the sums before each code `[M]`, and of all."""
     count, bins = frequencies.shape
@@ -150,27 +150,28 @@ def _decode(
         known, sums = known[:lanes], sums[:lanes]
         inputs = known[:, channels:-1]
         if frame:
-            limit(np.floor(sums, out=inputs), out=inputs)
+            network.inputs(sums, out=inputs)
         known[:, :channels] = state.step(inputs)
         sums[:] = network.no_sums(1)
         for k, book in enumerate(network.books[:codebooks]):
-            limit(np.floor(sums, out=inputs), out=inputs)
+            network.inputs(sums, out=inputs)
             found = _decode_codes(decoders, book.frequencies(known))
             codes[:lanes, k, frame] = found
             sums += book.table[found]
     return codes
 
 
-def _decode_codes(decoders: RangeDecoders, frequencies: NDArray[np.int32]) -> NDArray[np.intp]:
+def _decode_codes(decoders: RangeDecoders, frequencies: NDArray[np.uint32]) -> NDArray[np.intp]:
     """The next code `[B]` of each run, with its frequencies `[B, bins]`."""
     count, bins = frequencies.shape
     # One sum over all lanes, and one search in it.
-    bounds = np.cumsum(frequencies.ravel(), dtype=np.int64)
+    flat = frequencies.ravel()
+    bounds = np.cumsum(flat, dtype=np.uint64)
     ends = bounds[bins - 1 :: bins]
-    starts = np.concatenate(([0], ends[:-1]))
-    places = np.searchsorted(bounds, decoders.targets(ends - starts) + starts, side="right")
-    upper = bounds[places]
-    own = frequencies.ravel()[places].astype(np.int64)
-    decoders.narrow(upper - own - starts, own)
-    codes: NDArray[np.intp] = places - np.arange(count) * bins
+    starts = np.zeros(count, np.uint64)
+    starts[1:] = ends[:-1]
+    places = bounds.searchsorted(decoders.targets(ends - starts) + starts, side="right")
+    own = flat[places].astype(np.uint64)
+    decoders.narrow(bounds[places] - own - starts, own)
+    codes: NDArray[np.intp] = places - np.arange(0, count * bins, bins)
     return codes

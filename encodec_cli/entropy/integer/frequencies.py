@@ -21,10 +21,10 @@ def _power(sixty_fourths: int) -> int:
     return (doubled + 1) // 2
 
 
-def _frequencies() -> NDArray[np.int32]:
+def _frequencies() -> NDArray[np.uint32]:
     octave = [_power(TOP_BITS * OCTAVE - d) for d in range(OCTAVE)]
     steps = (TOP_BITS + 1) * OCTAVE
-    return np.array([(octave[d % OCTAVE] >> d // OCTAVE) + 1 for d in range(steps + 1)], np.int32)
+    return np.array([(octave[d % OCTAVE] >> d // OCTAVE) + 1 for d in range(steps + 1)], np.uint32)
 
 
 FREQUENCIES = _frequencies()

@@ -134,7 +134,7 @@ class CodeModel:
                 chunks[i] = codes
         return chunks
 
-    def frequencies(self, chunk: NDArray[np.uint16]) -> NDArray[np.int32]:
+    def frequencies(self, chunk: NDArray[np.uint16]) -> NDArray[np.uint32]:
         """How often each code is to be expected where each of a chunk `[K, T]` stands.
 
         `[T, K, bins]`, 1 to 2 ** 16 + 1; `encode_chunks` shares the range out in proportion.

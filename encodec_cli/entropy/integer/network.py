@@ -21,18 +21,40 @@ __all__ = [
     "Floats",
     "IntegerNetwork",
     "Layer",
-    "limit",
-    "shifted",
+    "Limits",
+    "Shift",
     "with_one",
 ]
 
 Floats = NDArray[np.float32]
 
-# Arrays: numpy takes longer to make one of a number in each call.
-_LIMIT = np.full(1, ACTIVATION_LIMIT, np.float32)
-_LEAST = -_LIMIT
-_ZERO = np.zeros(1, np.float32)
-_HALF = np.full(1, 0.5, np.float32)
+
+class Limits:
+    """What `count` activations in a row are kept within; rows, for numpy is slower with numbers."""
+
+    def __init__(self, count: int) -> None:
+        self.zero = np.zeros(count, np.float32)
+        self.most = np.full(count, ACTIVATION_LIMIT, np.float32)
+        self._least = -self.most
+
+    def __call__(self, x: Floats, out: Floats) -> Floats:
+        """`x` from minus the limit to the limit."""
+        np.maximum(x, self._least, out=out)
+        return np.minimum(out, self.most, out=out)
+
+
+class Shift:
+    """Sums in a row shifted to the right, rounded, within the limits."""
+
+    def __init__(self, shift: np.integer[Any], count: int) -> None:
+        self.scale = np.full(count, 0.5 ** int(shift), np.float32)
+        self.half = np.full(count, 0.5 if shift else 0, np.float32)
+        self._limits = Limits(count)
+
+    def __call__(self, x: Floats, out: Floats) -> Floats:
+        np.multiply(x, self.scale, out=out)
+        np.add(out, self.half, out=out)
+        return self._limits(np.floor(out, out=out), out=out)
 
 
 class Layer:
@@ -51,6 +73,7 @@ class Layer:
             rows = np.pad(rows, ((0, 1), (0, 0)))
             rows[-1, -1] = 1
         self._matrix = np.ascontiguousarray(rows.T, np.float32)
+        self._limits = Limits(len(rows))
 
     def __call__(self, x: Floats, out: Floats | None = None) -> Floats:
         y: Floats = np.matmul(x, self._matrix, out=out)
@@ -59,8 +82,13 @@ class Layer:
     def rectified(self, x: Floats) -> Floats:
         """From 0 to the limit."""
         y = self(x)
-        np.maximum(y, _ZERO, out=y)
-        return np.minimum(y, _LIMIT, out=y)
+        np.maximum(y, self._limits.zero, out=y)
+        return np.minimum(y, self._limits.most, out=y)
+
+    def limited(self, x: Floats) -> Floats:
+        """From minus the limit to the limit."""
+        y = self(x)
+        return self._limits(y, out=y)
 
 
 class Book:
@@ -76,12 +104,11 @@ class Book:
         self.table = (table * 0.5 ** int(arrays["inputs.shift"][0])).astype(np.float32)
         """What each code adds to the inputs of the next, `[bins, I]`, in their steps."""
 
-    def frequencies(self, known: Floats) -> NDArray[np.int32]:
+    def frequencies(self, known: Floats) -> NDArray[np.uint32]:
         """Frequencies of all codes, `[M, bins]`, of rows `[M, C + I + 1]`: context, inputs, 1."""
-        o = self._out(self._mix.rectified(known))
-        below: Floats = limit(o, out=o) @ self._rows
+        below: Floats = self._out.limited(self._mix.rectified(known)) @ self._rows
         below -= below.min(axis=1, keepdims=True)
-        found: NDArray[np.int32] = FREQUENCIES.take(below.astype(np.intp), mode="clip")
+        found: NDArray[np.uint32] = FREQUENCIES.take(below.astype(np.intp), mode="clip")
         return found
 
 
@@ -93,10 +120,10 @@ class ContextNetwork:
         blocks = range(len(sizes.dilations))
         self.tags = arrays["tags"].astype(np.float32)
         self.input = Layer(arrays, "input", one=False)
-        self.scales = [_power(arrays["blocks.shift"][i]) for i in blocks]
+        self.shifts = [Shift(arrays["blocks.shift"][i], sizes.channels) for i in blocks]
         self.first = [Layer(arrays, "first", i) for i in blocks]
         self.second = [Layer(arrays, "second", i, one=False) for i in blocks]
-        self.scale = _power(arrays["context.shift"][0])
+        self.shift = Shift(arrays["context.shift"][0], sizes.channels)
 
     def __call__(self, inputs: Floats, tag: int) -> Floats:
         """Context `[B, T, C]` of the frames before each, given all of them, `[B, T, I]`."""
@@ -109,11 +136,11 @@ class ContextNetwork:
         both = with_one(np.zeros((batch * frames, 2 * channels), np.float32))
         rows = both.reshape(batch, frames, -1)
         for i, dilation in enumerate(self.sizes.dilations):
-            u = shifted(x, self.scales[i], out=rows[..., channels:-1])
+            u = self.shifts[i](x, out=rows[..., channels:-1])
             rows[:, :dilation, :channels] = 0
             rows[:, dilation:, :channels] = u[:, :-dilation]
             x += self.second[i](self.first[i].rectified(both)).reshape(x.shape)
-        return shifted(x, self.scale, out=x)
+        return self.shift(x, out=x)
 
 
 class IntegerNetwork:
@@ -124,11 +151,16 @@ class IntegerNetwork:
         self.context = ContextNetwork(arrays, sizes)
         self.books = [Book(arrays, k) for k in range(sizes.codebooks)]
 
-        self._start = 0.5 if arrays["inputs.shift"][0] else 0.0
+        self._start = Shift(arrays["inputs.shift"][0], sizes.inputs).half
+        self._limits = Limits(sizes.inputs)
 
     def no_sums(self, *shape: int) -> Floats:
         """Sums `[..., I]` of no tables, with the half that rounds them."""
-        return np.full((*shape, self.sizes.inputs), self._start, np.float32)
+        return np.tile(self._start, (*shape, 1))
+
+    def inputs(self, sums: Floats, out: Floats) -> Floats:
+        """Sums of tables as products take them."""
+        return self._limits(np.floor(sums, out=out), out=out)
 
     def known(self, rows: int) -> Floats:
         """Rows `[M, C + I + 1]` for `Book.frequencies`, to be filled."""
@@ -138,21 +170,3 @@ class IntegerNetwork:
 def with_one(x: Floats) -> Floats:
     """`x` `[M, I]` with a last column of ones."""
     return np.pad(x, ((0, 0), (0, 1)), constant_values=1)
-
-
-def limit(y: Floats, out: Floats) -> Floats:
-    """Whole numbers within the limits."""
-    np.maximum(y, _LEAST, out=out)
-    return np.minimum(out, _LIMIT, out=out)
-
-
-def shifted(x: Floats, scale: Floats, out: Floats) -> Floats:
-    """`x` shifted to the right, rounded, within the limits."""
-    np.multiply(x, scale, out=out)
-    if scale[0] < 1:
-        np.add(out, _HALF, out=out)
-    return limit(np.floor(out, out=out), out=out)
-
-
-def _power(shift: np.integer[Any]) -> Floats:
-    return np.full(1, 0.5 ** int(shift), np.float32)

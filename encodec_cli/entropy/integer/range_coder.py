@@ -17,7 +17,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RangeDecoders", "encode_run"]
+__all__ = ["Numbers", "RangeDecoders", "encode_run"]
+
+Numbers = NDArray[np.uint64]
 
 _TOP = 56
 _UNIT = 16
@@ -91,22 +93,22 @@ class RangeDecoders:
         self._width = np.full(len(runs), 1 << _TOP, np.uint64)
         self._step = self._width
 
-    def targets(self, totals: NDArray[np.int64]) -> NDArray[np.int64]:
+    def targets(self, totals: Numbers) -> Numbers:
         """A number below each total; the symbol that owns it is next. `[n]`."""
         n = len(totals)
-        wide = totals.astype(np.uint64)
-        self._step = self._width[:n] // wide
+        self._step = self._width[:n] // totals
         code = self._code[:n]
         # No encoder leaves a number in what the division left over.
-        np.minimum(code, self._step * wide - _ONE, out=code)
-        return (code // self._step).astype(np.int64)
+        np.minimum(code, self._step * totals - _ONE, out=code)
+        targets: Numbers = code // self._step
+        return targets
 
-    def narrow(self, below: NDArray[np.int64], frequencies: NDArray[np.int64]) -> None:
+    def narrow(self, below: Numbers, frequencies: Numbers) -> None:
         """Move past the symbols that own [below, below + frequency)."""
         n = len(below)
         code, width = self._code[:n], self._width[:n]
-        code -= self._step * below.astype(np.uint64)
-        np.multiply(self._step, frequencies.astype(np.uint64), out=width)
+        code -= self._step * below
+        np.multiply(self._step, frequencies, out=width)
         while True:
             short = np.flatnonzero(width < _LEAST)
             if not len(short):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from encodec_cli.entropy.integer.network import ContextNetwork, Floats, shifted, with_one
+from encodec_cli.entropy.integer.network import ContextNetwork, Floats, with_one
 
 __all__ = ["ContextState"]
 
@@ -35,9 +35,9 @@ class ContextState:
         past, present = both[:, :channels], both[:, channels:-1]
         for i, history in enumerate(self._past):
             place = history[self._frame % len(history), :lanes]
-            shifted(x, self._network.scales[i], out=present)
+            self._network.shifts[i](x, out=present)
             past[:] = place
             place[:] = present
             x += self._network.second[i](self._network.first[i].rectified(both))
         self._frame += 1
-        return shifted(x, self._network.scale, out=x)
+        return self._network.shift(x, out=x)

@@ -1,25 +1,22 @@
-"""Finding the next intact record of a format 1 file, right here or after damage."""
+"""Finding the next intact record of a file, right here or after damage."""
 
-import re
-import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from encodec_cli.container.checksum import recover_index, sealed
 from encodec_cli.container.header import Header
-from encodec_cli.container.v1_records import (
-    CRC_BYTES,
-    HEAD_BYTES,
-    TYPE_END,
-    TYPE_RAW,
+from encodec_cli.container.payload import Payload
+from encodec_cli.container.records import (
+    KIND_END,
+    KIND_RAW,
     EndMark,
+    Framing,
     Head,
     parse_end,
-    parse_head,
-    raw_payload_bytes,
-    record_crc,
-    recover_index,
 )
-from encodec_cli.container.wire import ByteSource, varint
+from encodec_cli.container.types import ChunkIndex
+from encodec_cli.container.wire import ByteSource
 from encodec_cli.errors import ContainerError
 
 __all__ = ["Found", "RecordFinder"]
@@ -28,17 +25,17 @@ __all__ = ["Found", "RecordFinder"]
 # more: silence takes its place, and a small file is not to fill a disk with it.
 _MAX_LOST = 1 << 16  # chunks
 _FREE_LOST_SECONDS = 60
-_MAX_UNKNOWN_BYTES = 1 << 21  # payload of a record type that this version does not know
+_MAX_UNKNOWN_BYTES = 1 << 21  # payload of a record kind that this version does not know
 _SCAN_BYTES = 1 << 24  # how far one gap is searched
+_SHIFTED_CHUNKS = 16  # chunks looked for by an index that the bytes no longer agree with
 # Effort after damage, for a whole file: a start capital, and an income for every byte read, so
 # that a hostile file takes time in proportion to its length.
 _HEADS = 50_000  # looked at closely
-_BYTES_PER_HEAD = 64
-_TRIES = 20_000  # checksums computed
-_BYTES_PER_TRY = 256
+_BYTES_PER_HEAD = 32
+_TRIES = 50_000  # checksums computed
+_BYTES_PER_TRY = 32
 _EFFORT = 1 << 28  # bytes checksummed
 _EFFORT_PER_BYTE = 16
-_CANDIDATE = re.compile(rb"\x01|\x00(?=\x00[\x04-\xff])")
 
 
 @dataclass(frozen=True)
@@ -61,28 +58,42 @@ class Found:
 class RecordFinder:
     """Reads records in order and finds the way back after damage, with bounded effort."""
 
-    def __init__(self, source: ByteSource, header: Header) -> None:
+    def __init__(
+        self,
+        source: ByteSource,
+        header: Header,
+        framing: Framing,
+        payloads: Mapping[int, Payload],
+        index: Callable[[], ChunkIndex | None],
+    ) -> None:
+        """`index` gives where the file's own index says that chunks lie, if it has one."""
         self._source = source
         self._header = header
+        self._framing = framing
+        self._payloads = payloads
+        self._index = index
         self._heads = 0
         self._tries = 0
         self._crc_bytes = 0
         self._lost = 0
-        self._full_bytes = self._full_record_bytes()
+        raw = payloads[KIND_RAW]
+        full = bytes(raw.bounds(header.chunk_frames)[1])
+        self._full_bytes = len(framing.record(KIND_RAW, header.chunk_frames, full, 0))
+        self._least_bytes = self._full_bytes if header.code_model is None else framing.head_bytes
 
     def here(self, index: int) -> Found | None:
         """Record `index` at the source's position, which stays there; None if not intact.
 
         Raises:
-            ContainerError: an intact record of a type that a newer version invented.
+            ContainerError: an intact record of a kind that a newer version invented.
         """
         head = self._head(0, index)
         if head is None:
             return None
         record = self._source.peek(head.size)
-        if len(record) < head.size or zlib.crc32(record[:-CRC_BYTES], index) != record_crc(record):
+        if len(record) < head.size or not sealed(record, index):
             return None
-        if head.kind not in (TYPE_END, TYPE_RAW):
+        if head.kind != KIND_END and head.kind not in self._payloads:
             raise ContainerError(
                 f"chunk {index} (byte {self._source.offset}) is of type {head.kind}: the file was "
                 "made by a newer version; update encodec-cli"
@@ -91,7 +102,7 @@ class RecordFinder:
 
     def ends_inside(self, index: int) -> bool:
         """Whether the file ends before or inside what looks like record `index`."""
-        if len(self._source.peek(HEAD_BYTES)) < HEAD_BYTES:
+        if len(self._source.peek(self._framing.head_bytes)) < self._framing.head_bytes:
             return True
         head = self._head(0, index)
         return head is not None and len(self._source.peek(head.size)) < head.size
@@ -102,35 +113,61 @@ class RecordFinder:
         On success the source stands at the record, otherwise where the search ended.
         """
         # Chunks cut out cleanly leave the next one here; a damaged one leaves it a chunk further.
-        for ahead in (0, self._full_bytes):
+        head = self._head(0, index)
+        for ahead in (0, self._full_bytes if head is None else head.size):
             found = self._candidate(ahead, index)
             if found is not None:
+                self._source.skip(ahead)
                 break
         else:
-            ahead, found = self._scan(index)
-        self._source.skip(ahead)
+            found = self._by_index(index) or self._scan(index)
         if found is not None:
             self._lost += found.index - index
         return found
 
-    def _scan(self, index: int) -> tuple[int, Found | None]:
-        """Move on until an intact record is near; how far ahead it is then, and the record."""
+    def _by_index(self, index: int) -> Found | None:
+        """Move to the next record that is where the file's own index says."""
+        known = self._index()
+        if known is None or index > known.chunks:
+            return None
+        # Where this chunk should begin tells whether what follows has been moved.
+        shift = self._source.offset - int(known.offsets[index])
+        last = known.chunks if shift == 0 else min(known.chunks, index + _SHIFTED_CHUNKS)
+        for chunk in range(index + 1, last + 1):
+            if self._exhausted():
+                return None
+            start = int(known.offsets[chunk]) + shift
+            size = self._framing.head_bytes
+            if chunk < known.chunks:
+                size = int(known.offsets[chunk + 1]) - int(known.offsets[chunk])
+            record = self._source.read_at(start, size)
+            self._crc_bytes += size
+            if chunk == known.chunks or sealed(record, chunk):
+                before = self._source.offset
+                self._source.seek(start)
+                found = self.here(chunk)
+                if found is not None:
+                    return found
+                self._source.seek(before)
+        return None
+
+    def _scan(self, index: int) -> Found | None:
+        """Move on to the next intact record, byte by byte."""
         scanned = 0
         step = max(4096, self._full_bytes)
         while scanned < _SCAN_BYTES and not self._exhausted():
-            window = self._source.peek(step + HEAD_BYTES)
-            for match in _CANDIDATE.finditer(window[: step + 2]):
-                near = window[match.start() : match.start() + 3]
-                if match.start() < step and (near[0] == TYPE_END or near in self._raw_starts):
-                    found = self._candidate(match.start(), index)
-                    if found is not None:
-                        return match.start(), found
+            window = self._source.peek(step + self._framing.head_bytes - 1)
+            for place in self._framing.candidates(window):
+                found = self._candidate(int(place), index)
+                if found is not None:
+                    self._source.skip(int(place))
+                    return found
             passed = min(step, len(window))
             if passed == 0:
                 break
             self._source.skip(passed)
             scanned += passed
-        return 0, None
+        return None
 
     def _exhausted(self) -> bool:
         read = self._source.offset
@@ -146,7 +183,7 @@ class RecordFinder:
         if self._exhausted():
             return None
         head = self._head(ahead, index)
-        if head is None or head.kind not in (TYPE_END, TYPE_RAW):
+        if head is None or (head.kind != KIND_END and head.kind not in self._payloads):
             return None
         record = self._source.peek(head.size, ahead=ahead)
         self._tries += 1
@@ -159,25 +196,30 @@ class RecordFinder:
         return self._found(number, head, record)
 
     def _found(self, index: int, head: Head, record: bytes) -> Found | None:
-        payload = record[head.start : -CRC_BYTES]
-        if head.kind != TYPE_END:
+        payload = record[head.start : head.start + head.payload]
+        if head.kind != KIND_END:
             return Found(index, head, payload, None)
         end = parse_end(payload)
         return None if end is None or len(end.sizes) != index else Found(index, head, payload, end)
 
     def _head(self, ahead: int, index: int) -> Head | None:
         """Head that could belong to a record numbered `index` or somewhat higher."""
-        data = self._source.peek(HEAD_BYTES, ahead=ahead)
-        head = parse_head(data) if len(data) == HEAD_BYTES else None
+        data = self._source.peek(self._framing.head_bytes, ahead=ahead)
+        if len(data) < self._framing.head_bytes:
+            return None
+        head = self._framing.parse_head(data)
         if head is None:
             return None
-        if head.kind == TYPE_END:
+        if head.kind == KIND_END:
             fits = head.frames == 0 and head.payload <= 24 + 5 * (index + self._may_miss())
-        elif head.frames > self._header.chunk_frames:
-            fits = False
-        elif head.kind == TYPE_RAW:
-            fits = head.frames > 0 and head.payload == raw_payload_bytes(self._header, head.frames)
+        elif not 0 < head.frames <= self._header.chunk_frames:
+            fits = head.kind not in self._payloads and head.frames == 0
+        elif head.kind in self._payloads:
+            least, most = self._payloads[head.kind].bounds(head.frames)
+            fits = least <= head.payload <= most
         else:
+            fits = True
+        if fits and head.kind != KIND_END and head.kind not in self._payloads:
             fits = head.payload <= _MAX_UNKNOWN_BYTES
         return head if fits else None
 
@@ -187,22 +229,8 @@ class RecordFinder:
         if size is None:
             size = self._source.offset
         free = -(-_FREE_LOST_SECONDS // self._header.chunk_seconds(1))
-        return min(_MAX_LOST, int(free) + size // self._full_bytes) - self._lost
+        return min(_MAX_LOST, int(free) + size // self._least_bytes) - self._lost
 
     @cached_property
     def _file_bytes(self) -> int | None:
         return self._source.size()
-
-    @cached_property
-    def _raw_starts(self) -> frozenset[bytes]:
-        """First three bytes of every raw record that the header allows, to scan quickly."""
-        heads = (
-            bytes([TYPE_RAW]) + varint(frames) + varint(raw_payload_bytes(self._header, frames))
-            for frames in range(1, self._header.chunk_frames + 1)
-        )
-        return frozenset(head[:3] for head in heads)
-
-    def _full_record_bytes(self) -> int:
-        payload = raw_payload_bytes(self._header, self._header.chunk_frames)
-        varints = varint(self._header.chunk_frames) + varint(payload)
-        return 1 + len(varints) + payload + CRC_BYTES

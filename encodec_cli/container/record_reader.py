@@ -1,57 +1,60 @@
-"""Reading format 1, from files and pipes, past damage."""
+"""Reading the records of formats 1 and 2, from files and pipes, past damage."""
 
-import struct
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from encodec_cli.container.codes import CodeChunk
+from encodec_cli.container.checksum import CRC_BYTES, recover_index
 from encodec_cli.container.header import Header
+from encodec_cli.container.payload import Payload, StoredChunk
+from encodec_cli.container.records import KIND_END, EndMark, Framing, parse_end
+from encodec_cli.container.resync import Found, RecordFinder
 from encodec_cli.container.tally import ChunkTally
 from encodec_cli.container.types import ChunkIndex, DamagedChunk, place
-from encodec_cli.container.v1_records import (
-    CLOSING_MAGIC,
-    HEAD_BYTES,
-    TYPE_END,
-    EndMark,
-    build_tail,
-    parse_end,
-    parse_head,
-    parse_raw,
-    read_header,
-    recover_index,
-)
-from encodec_cli.container.v1_resync import Found, RecordFinder
 from encodec_cli.container.wire import ByteSource
 from encodec_cli.errors import ContainerError
 
-__all__ = ["V1Reader"]
+__all__ = ["MAX_PROBLEMS", "RecordReader"]
 
-_TAIL_BYTES = 8
+MAX_PROBLEMS = 1000
+"""Lines about damage; further ones are not listed."""
 _REST_LIMIT = 1 << 20
-_MAX_PROBLEMS = 1000
+_LONGEST_END_HEAD = 16
 
 
-class V1Reader:
-    """Iterates over the chunks of a format 1 file; see `EcdcReader`."""
+class RecordReader:
+    """Iterates over the chunks of a file without decoding them.
+
+    What is wrong with the file as a whole is raised after the last chunk, and with every further
+    call.
+    """
 
     _tally: ChunkTally
     _sizes: "array[int]"  # bytes of each chunk record, 0 if not known
-    _pending: deque[CodeChunk | DamagedChunk]
+    _pending: deque[StoredChunk | DamagedChunk]
     _failure: ContainerError | None
     _ended: bool
     _lost_any: bool
 
-    def __init__(self, source: ByteSource, json_bytes: int) -> None:
+    def __init__(
+        self,
+        source: ByteSource,
+        header: Header,
+        framing: Framing,
+        payloads: Mapping[int, Payload],
+    ) -> None:
+        """`source` stands behind the header."""
         self._source = source
-        self.header: Header = read_header(source, json_bytes)
-        self.num_samples = self.header.num_samples
-        self.source_num_samples = self.header.source_num_samples
+        self._header = header
+        self._framing = framing
+        self._payloads = payloads
+        self.num_samples = header.num_samples
+        self.source_num_samples = header.source_num_samples
         self.problems: list[str] = []
         self._first_chunk = source.offset
-        self._finder = RecordFinder(source, self.header)
+        self._finder = RecordFinder(source, header, framing, payloads, lambda: self.index)
         self._index: ChunkIndex | None = None
         self._index_read = False
         self._restart(0, 0)
@@ -81,10 +84,10 @@ class V1Reader:
         self._source.seek(int(index.offsets[chunk]))
         self._restart(chunk, index.num_samples)
 
-    def __iter__(self) -> Iterator[CodeChunk | DamagedChunk]:
+    def __iter__(self) -> Iterator[StoredChunk | DamagedChunk]:
         return self
 
-    def __next__(self) -> CodeChunk | DamagedChunk:
+    def __next__(self) -> StoredChunk | DamagedChunk:
         while not self._pending and not self._ended:
             try:
                 self._advance()
@@ -98,7 +101,7 @@ class V1Reader:
         raise StopIteration
 
     def _restart(self, chunk: int, num_samples: int) -> None:
-        self._tally = ChunkTally(self.header)
+        self._tally = ChunkTally(self._header)
         if chunk:
             self._tally.jump(chunk, num_samples)
         self._sizes = array("I", [0]) * chunk
@@ -119,7 +122,7 @@ class V1Reader:
             if found is None:
                 what = "truncated: the file ends at" if cut_short else "damaged from"
                 raise ContainerError(
-                    f"{what} {place(self.header, expected, start)}; "
+                    f"{what} {place(self._header, expected, start)}; "
                     "no intact chunk and no end mark follow"
                 )
         if not intact:
@@ -138,18 +141,18 @@ class V1Reader:
         reason = "damaged (checksum mismatch)" if extra else "missing from the file"
         if found.index > self._tally.count:
             self._note(self._tally.count, found.index - 1, start, reason)
-        samples = found.end.num_samples if found.end else self.header.num_samples
+        samples = found.end.num_samples if found.end else self._header.num_samples
         for chunk in range(self._tally.count, found.index):
-            frames = self.header.chunk_frames
-            if samples is not None and chunk < self.header.chunk_count(samples):
-                frames = self.header.frames_in_chunk(chunk, samples)
+            frames = self._header.chunk_frames
+            if samples is not None and chunk < self._header.chunk_count(samples):
+                frames = self._header.frames_in_chunk(chunk, samples)
             self._lose(chunk, frames, reason)
 
     def _note(self, first: int, last: int, offset: int, problem: str) -> None:
-        if len(self.problems) < _MAX_PROBLEMS:
+        if len(self.problems) < MAX_PROBLEMS:
             until = f" and on to chunk {last}" if last > first else ""
-            self.problems.append(f"{place(self.header, first, offset)}{until}: {problem}")
-        elif len(self.problems) == _MAX_PROBLEMS:
+            self.problems.append(f"{place(self._header, first, offset)}{until}: {problem}")
+        elif len(self.problems) == MAX_PROBLEMS:
             self.problems.append("further problems are not listed")
 
     def _lose(self, chunk: int, frames: int, reason: str) -> None:
@@ -159,33 +162,36 @@ class V1Reader:
         self._pending.append(DamagedChunk(chunk, frames, reason))
 
     def _take_chunk(self, found: Found) -> None:
-        offset = self._source.offset
+        offset, frames = self._source.offset, found.head.frames
         self._source.skip(found.head.size)
-        chunk = parse_raw(self.header, found.head.frames, found.payload)
-        if isinstance(chunk, str):
-            self._note(found.index, found.index, offset, chunk)
-            self._lose(found.index, found.head.frames, chunk)
+        problem = self._payloads[found.head.kind].problem(frames, found.payload)
+        if problem is not None:
+            self._note(found.index, found.index, offset, problem)
+            self._lose(found.index, frames, problem)
             return
-        self._tally.add(chunk.frames)
+        self._tally.add(frames)
         self._sizes.append(found.head.size)
-        self._pending.append(chunk)
+        self._pending.append(
+            StoredChunk(found.index, offset, found.head.kind, frames, found.payload)
+        )
 
     def _take_end(self, found: Found, end: EndMark) -> None:
         self._ended = True
         self._source.skip(found.head.size)
-        known = (self.header.num_samples, self.header.source_num_samples)
+        known = (self._header.num_samples, self._header.source_num_samples)
         self.num_samples = end.num_samples
         self.source_num_samples = end.source_num_samples
-        tail = self._source.peek(_TAIL_BYTES)
+        tail_bytes = self._framing.tail_bytes
+        tail = self._source.peek(tail_bytes)
         self._source.skip(len(tail))
-        if len(tail) < _TAIL_BYTES:
+        if len(tail) < tail_bytes:
             raise ContainerError(
-                f"truncated: the file ends {_TAIL_BYTES - len(tail)} bytes short, after all chunks "
+                f"truncated: the file ends {tail_bytes - len(tail)} bytes short, after all chunks "
                 f"(byte {self._source.offset})"
             )
-        if tail != build_tail(found.head.size):
+        if tail != self._framing.tail(found.head.size):
             raise ContainerError(
-                f"end mark damaged (bytes {self._source.offset - _TAIL_BYTES} to "
+                f"end mark damaged (bytes {self._source.offset - tail_bytes} to "
                 f"{self._source.offset - 1}); all chunks were read"
             )
         rest = self._source.count_rest(_REST_LIMIT)
@@ -213,23 +219,25 @@ class V1Reader:
         size = self._source.size()
         if size is None:
             return None
-        tail = self._source.read_at(max(0, size - _TAIL_BYTES), _TAIL_BYTES)
-        if len(tail) < _TAIL_BYTES or not tail.endswith(CLOSING_MAGIC):
+        tail_bytes = self._framing.tail_bytes
+        tail = self._source.read_at(max(0, size - tail_bytes), tail_bytes)
+        end_bytes = self._framing.end_bytes(tail)
+        if end_bytes is None:
             return None
-        (end_bytes,) = struct.unpack(">I", tail[:4])
-        start = size - _TAIL_BYTES - end_bytes
-        # An entry is far shorter than its chunk: a byte for one of 8 to 127 bytes, and so on.
-        if start < self._first_chunk or end_bytes > 32 + (start - self._first_chunk) // HEAD_BYTES:
+        start = size - tail_bytes - end_bytes
+        # An entry is far shorter than its chunk: a byte for one of 6 to 127 bytes, and so on.
+        most = 32 + (start - self._first_chunk) // self._framing.head_bytes
+        if start < self._first_chunk or end_bytes > most:
             return None
         record = self._source.read_at(start, end_bytes)
-        head = parse_head(record[:16])
-        if head is None or head.size != end_bytes or head.kind != TYPE_END or head.frames:
+        head = self._framing.parse_head(record[:_LONGEST_END_HEAD])
+        if head is None or head.size != end_bytes or head.kind != KIND_END or head.frames:
             return None
-        end = parse_end(record[head.start : -4])
+        end = parse_end(record[head.start : -CRC_BYTES])
         if end is None or recover_index(record) != len(end.sizes):
             return None
         offsets = np.cumsum(np.concatenate(([self._first_chunk], end.sizes)))
-        chunks = self.header.chunk_count(end.num_samples)
+        chunks = self._header.chunk_count(end.num_samples)
         if offsets[-1] != start or len(offsets) != chunks + 1:
             return None
         return ChunkIndex(offsets, end.num_samples, end.source_num_samples)
