@@ -143,9 +143,8 @@ def test_all_published_models_run_on_it(name: str) -> None:
     "seanet",
     [
         {"activation": "GELU", "activation_params": {}},
-        {"activation": "Nothing", "activation_params": {}},
-        {"activation_params": {"beta": 1.0}},
-        {"decoder": {"final_activation": "Softmax"}},
+        {"activation": "PReLU", "activation_params": {}},
+        {"decoder": {"final_activation": "Softplus"}},
         {"norm": "layer_norm", "norm_params": {"elementwise_affine": False}},
     ],
 )

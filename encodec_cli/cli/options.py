@@ -144,7 +144,7 @@ CodeModel = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Code model, for the entropy coding of v2; a *.codes.safetensors.",
+        help="Code model, for the entropy coding of v2.",
         show_default="beside the model, or bundled",
     ),
 ]
