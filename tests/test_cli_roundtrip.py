@@ -155,11 +155,9 @@ def test_every_step_is_documented() -> None:
         name, beyond = names[label], -1e-6 if bound == "least" else 1e-6
         *steps, worst = [cell.strip() for cell in cells.split("|") if cell.strip()]
         words, limits = zip(*(step.removesuffix(")").split(" (") for step in steps), strict=True)
-        for word, limit, next_word in zip(
-            words, map(float, limits), (*words[1:], worst), strict=True
-        ):
-            assert verdict(name, limit) == word
-            assert verdict(name, limit + beyond) == next_word
+        for i, limit in enumerate(map(float, limits)):
+            assert verdict(name, limit) == words[i]
+            assert verdict(name, limit + beyond) == (*words, worst)[i + 1]
         documented.add(name)
     assert documented == {name for name in METRICS if verdict(name, 0.0)} - {"level_db"}
 
