@@ -121,7 +121,9 @@ def test_floats_of_any_precision_are_coded(dtype: Any) -> None:
     model, wav = tiny_model(), wave(500).astype(np.float16)
     expected = encode(model, wav.astype(np.float32)).codes
     np.testing.assert_array_equal(encode(model, wav.astype(dtype)).codes, expected)
-    np.testing.assert_array_equal(encode(model, torch.from_numpy(wav.astype(dtype))).codes, expected)
+    np.testing.assert_array_equal(
+        encode(model, torch.from_numpy(wav.astype(dtype))).codes, expected
+    )
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.uint16, np.complex64])

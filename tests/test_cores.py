@@ -45,9 +45,7 @@ def test_version_1(cgroup: Path, quota: str, expected: int) -> None:
     assert cores.usable_cores() == expected
 
 
-def test_without_a_cgroup_the_scheduler_says(
-    cgroup: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_cgroup_the_scheduler_says(cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cores.usable_cores() == 8
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3})
     assert cores.usable_cores() == 1
