@@ -188,4 +188,6 @@ class IntegerNetwork:
 
 def with_one(x: Floats) -> Floats:
     """`x` `[M, I]` with a last column of ones."""
-    return np.pad(x, ((0, 0), (0, 1)), constant_values=1)
+    wider = np.ones((x.shape[0], x.shape[1] + 1), np.float32)
+    wider[:, :-1] = x
+    return wider
