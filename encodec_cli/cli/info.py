@@ -75,6 +75,8 @@ def _as_dict(source: str, summary: "Summary") -> dict[str, Any]:
         "chunks": summary.chunks,
         "nominal_kbps": round(summary.header.bandwidth_kbps, 4),
         "kbps": round(summary.kbps, 4),
+        "payload_kbps": round(summary.payload_kbps, 4),
+        "coded_chunks": summary.coded,
         "damaged_chunks": [chunk.index for chunk in summary.damaged],
         "problems": list(summary.problems),
         "warnings": list(summary.warnings),
@@ -96,6 +98,7 @@ def _table(summary: "Summary") -> Table:
             f"{header.frame_rate:g} frames/s, {count(summary.frames, 'frame')}"
         ),
         "rate": f"{summary.kbps:.3f} kb/s on disk, {header.bandwidth_kbps:g} kb/s of codes",
+        **_entropy_coding(summary),
         "size": f"{summary.file_bytes:,} bytes, {count(summary.chunks, 'chunk')}",
         **{f"tag {printable(name)}": printable(text) for name, text in header.tags.items()},
         "state": count(len(summary.problems), "problem") if summary.problems else "intact",
@@ -109,6 +112,20 @@ def _table(summary: "Summary") -> Table:
     for name, text in rows.items():
         table.add_row(name, text)
     return table
+
+
+def _entropy_coding(summary: "Summary") -> dict[str, str]:
+    header = summary.header
+    if header.version < 2:
+        return {}
+    if header.code_model is None:
+        return {"entropy coding": "none"}
+    return {
+        "entropy coding": (
+            f"code model {header.code_model}, {summary.coded} of "
+            f"{count(summary.chunks, 'chunk')}, {summary.payload_kbps:.3f} kb/s of payloads"
+        )
+    }
 
 
 def _source(header: "Header") -> str:

@@ -1,6 +1,7 @@
 """`peel`: `.ecdc` files at a lower bandwidth. Needs no model, and no torch."""
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -9,11 +10,11 @@ from encodec_cli.cli.batch import ECDC_SUFFIXES, Job, Kinds, check_targets, plan
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, rounded, say
 from encodec_cli.cli.foreign_files import not_ecdc
+from encodec_cli.cli.loading import code_models
 from encodec_cli.cli.outcome import arrow
 from encodec_cli.cli.running import Manner, begin, end, one_by_one
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.io.files import (
-    CountingFile,
     atomic_output,
     make_folder,
     open_input,
@@ -37,6 +38,7 @@ def peel(
     ],
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
+    code_model: options.CodeModel = None,
     output_dir: options.OutputDir = None,
     recursive: options.Recursive = False,
     skip_existing: options.SkipExisting = False,
@@ -45,6 +47,8 @@ def peel(
     json: options.Json = False,
 ) -> None:
     """Lower the bandwidth of .ecdc files by dropping codebooks; needs no model.
+
+    Codes that a code model made smaller take that code model, the bundled one for instance.
 
     Example: encodec-cli peel talk.ecdc small.ecdc --bandwidth 1.5
 
@@ -66,12 +70,13 @@ def peel(
         makes_folders=True,
         json=json,
     )
+    files = code_models(code_model)
     waiting, tally = begin(plan, manner)
 
     def work(job: Job) -> bool:
         if makes_folders and job.target != "-":
             make_folder(job.target.parent)
-        report = _peeled(job, bandwidth, n_q, force=force)
+        report = _peeled(job, bandwidth, n_q, files, force=force)
         tally.add(float(report["seconds"] or 0), int(report["bytes"] or 0))
         if json:
             print_json(rounded(report))
@@ -85,7 +90,12 @@ def peel(
 
 
 def _peeled(
-    job: Job, bandwidth: float | None, n_q: int | None, *, force: bool
+    job: Job,
+    bandwidth: float | None,
+    n_q: int | None,
+    files: tuple[Path, ...],
+    *,
+    force: bool,
 ) -> "dict[str, str | float | None]":
     """Do it; returns what is to be said of it."""
     from encodec_cli.container import EcdcReader
@@ -93,12 +103,11 @@ def _peeled(
 
     with open_input(job.source) as file:
         try:
-            reader = EcdcReader(file)
+            reader = EcdcReader(file, code_models=files)
             codebooks = reader.header.choose_codebooks(bandwidth, n_q)
             target = job.target
             with standard_output() if target == "-" else atomic_output(target, force=force) as out:
-                counter = CountingFile(out)
-                header = peel_file(reader, counter, codebooks)  # type: ignore[arg-type]
+                header = peel_file(reader, out, codebooks)
         except ContainerError as error:
             raise not_ecdc(job.source, error) from error
         except UsageError as error:
@@ -111,5 +120,5 @@ def _peeled(
         "codebooks": header.codebooks,
         "nominal_kbps": header.bandwidth_kbps,
         "seconds": None if samples is None else samples / header.sample_rate,
-        "bytes": counter.bytes,
+        "bytes": None if target == "-" else target.stat().st_size,
     }

@@ -1,5 +1,6 @@
 """`verify`: whether `.ecdc` files are whole. Needs no model, and no torch."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from encodec_cli.cli.batch import ECDC_SUFFIXES, Job, inputs_in
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, output, print_json, printable, say, warn
 from encodec_cli.cli.foreign_files import is_foreign, not_ecdc
+from encodec_cli.cli.loading import code_models
 from encodec_cli.errors import ContainerError, EncodecCliError
 from encodec_cli.io.files import open_input
 
@@ -26,18 +28,22 @@ def verify(
             autocompletion=complete_files(ECDC_SUFFIXES),
         ),
     ],
+    code_model: options.CodeModel = None,
     recursive: options.Recursive = False,
     quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> None:
     """Check every checksum and count; one line per file, exit code 1 unless all are whole.
 
+    Codes that a code model made smaller are decoded as well, if it is there.
+
     Example: encodec-cli verify -r coded
     """
     inputs = inputs_in(sources, ECDC_SUFFIXES, recursive=recursive)
+    files = code_models(code_model)
     states = dict.fromkeys(_WORDS, 0)
     for job in inputs:
-        state, problems = _judge(job)
+        state, problems = _judge(job, files)
         states[state] += 1
         for line in problems:
             warn(f"{job.source}: {line}", label="error", style="bold red")
@@ -55,19 +61,18 @@ def verify(
         raise typer.Exit(1)
 
 
-def _judge(job: Job) -> tuple[str, list[str]]:
+def _judge(job: Job, files: tuple[Path, ...]) -> tuple[str, list[str]]:
     """What a file is, and what is wrong with it."""
-    from encodec_cli.container import summarize
+    from encodec_cli.container import verify as verify_file
 
     try:
         with open_input(job.source) as file:
-            try:
-                problems = list(summarize(file).problems)
-            except ContainerError as error:
-                state = "not_ecdc" if is_foreign(error) else "damaged"
-                return state, [_without_name(job, not_ecdc(job.source, error))]
+            problems = verify_file(file, code_models=files)
     except (EncodecCliError, OSError) as error:
         return "unreadable", [_without_name(job, error)]
+    foreign = ContainerError(problems[0]) if problems else None
+    if foreign is not None and is_foreign(foreign):
+        return "not_ecdc", [_without_name(job, not_ecdc(job.source, foreign))]
     return ("damaged" if problems else "ok"), problems
 
 
