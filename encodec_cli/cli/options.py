@@ -144,8 +144,7 @@ CodeModel = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Code model, for the entropy coding of v2; the one beside the model, or bundled, unless "
-        "given.",
+        help="Code model, for the entropy coding of v2; beside the model or bundled unless given.",
         rich_help_panel=CODING,
     ),
 ]

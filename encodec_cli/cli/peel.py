@@ -21,9 +21,6 @@ from encodec_cli.io.files import (
     standard_output,
 )
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["peel"]
 
 
