@@ -144,8 +144,8 @@ CodeModel = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Code model, for the entropy coding of v2.",
-        show_default="beside the model, or bundled",
+        help="Code model, for the entropy coding of v2; beside the model or bundled unless given.",
+        rich_help_panel=CODING,
     ),
 ]
 Force = Annotated[
