@@ -43,6 +43,7 @@ def encode(
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
+    config: options.ModelConfig = None,
     search: options.Search = None,
     container: Annotated[
         ContainerFormat,
@@ -112,7 +113,7 @@ def encode(
         raise UsageError("--latency: format 0 is written when its end is known; leave out one")
     waiting = list(to_do(jobs, skip_existing=skip_existing, quiet=quiet))
     seconds = expected_seconds(job.source for job in waiting)
-    codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose)
+    codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose, config=config)
 
     from encodec_cli.config.timing import block_frames_for
     from encodec_cli.pipeline.encode import EncodeOptions

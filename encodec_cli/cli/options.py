@@ -21,6 +21,7 @@ __all__ = [
     "Json",
     "LanguageModel",
     "Model",
+    "ModelConfig",
     "OutputDir",
     "Quiet",
     "Recursive",
@@ -73,6 +74,14 @@ Model = Annotated[
         "-m",
         autocompletion=complete_models,
         help="A bundled model's name, or a path: ours, Meta's .th, Hugging Face's, audiocraft's.",
+    ),
+]
+ModelConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="YAML",
+        help="What another program's weights do not tell: rate, causal or not, padding, segments.",
     ),
 ]
 LanguageModel = Annotated[
