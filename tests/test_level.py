@@ -24,6 +24,7 @@ from encodec_cli.container import (
     write_ecdc,
 )
 from encodec_cli.container.codes import CodeChunk
+from encodec_cli.container.gain import nearest_scale
 from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.runtime.protocol import Engine, Rows
@@ -118,13 +119,14 @@ def test_the_codec_hears_one_level_and_the_listener_the_old_one(
     model = levelled(**changes)
     x = torch.from_numpy(wave(samples, model.channels) + np.float32(0.2))
 
-    plain, quiet = encode(model, x), encode(model, x / 64)  # an exact power of two
+    less = 10 ** (-36 / 20)  # a whole number of the half-dB steps that scales have
+    plain, quiet = encode(model, x), encode(model, x * less)
 
     np.testing.assert_array_equal(plain.codes, quiet.codes)
     assert plain.scales is not None
     assert quiet.scales is not None
-    np.testing.assert_allclose(quiet.scales * 64, plain.scales, rtol=1e-6)
-    torch.testing.assert_close(decode(model, quiet) * 64, decode(model, plain))
+    np.testing.assert_allclose(quiet.scales / less, plain.scales, rtol=1e-6)
+    torch.testing.assert_close(decode(model, quiet) / less, decode(model, plain))
 
 
 def test_every_second_is_brought_to_the_level() -> None:
@@ -309,17 +311,20 @@ def test_scales_that_a_model_has_no_use_for_are_refused() -> None:
     check_same_model(segment_model().codec(), header_for(segment_model().codec(), 3))
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("frames", [40, 4, 1, 200])
-def test_scales_of_chunks_of_any_length_are_followed(frames: int) -> None:
+def test_scales_of_chunks_of_any_length_are_followed(frames: int, version: int) -> None:
     """Files say how long their chunks are; a scale for each of them is allowed by the format."""
     model = levelled()
     ecdc = encode(model, wave(4 * SECOND), n_q=3)
     count = -(-ecdc.codes.shape[1] // frames)
     scales = np.geomspace(0.1, 0.8, count).astype(np.float32)
-    odd = Ecdc(replace(ecdc.header, chunk_frames=frames), ecdc.codes, scales)
+    if version == 2:
+        scales = np.array([nearest_scale(scale) for scale in scales], np.float32)
+    odd = Ecdc(replace(ecdc.header, version=version, chunk_frames=frames), ecdc.codes, scales)
     file = io.BytesIO()
     write_ecdc(file, odd)
-    assert b'"x":true' in file.getvalue()
+    assert version == 2 or b'"x":true' in file.getvalue()
     found = decode(model.codec(), read_ecdc(io.BytesIO(file.getvalue())))
     twin = tiny_twin(model).codec()
     plain = decode(twin, Ecdc(replace(ecdc.header, has_scale=False), ecdc.codes))
@@ -358,10 +363,11 @@ def test_the_default_model_does_not_mind_the_level() -> None:
     assert model.config.level_db == load_codec_config(configs_folder() / "ecli_24khz.yaml").level_db
     x = torch.from_numpy(read_whole(SAMPLES / "speech.wav", model.sample_rate, 1)[:, :72000])
 
+    less = 10 ** (-30 / 20)
     loud = decode(model, encode(model, x, search=1))
-    quiet = decode(model, encode(model, x / 32, search=1))
+    quiet = decode(model, encode(model, x * less, search=1))
 
-    torch.testing.assert_close(quiet * 32, loud, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(quiet / less, loud, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("offset", [0.5, -0.1, 0.0])
