@@ -29,7 +29,7 @@ from encodec_cli.model.module import CompressionModel
 from encodec_cli.runtime.protocol import Engine, Rows
 from encodec_cli.stream.decoder import stream_decoder
 from encodec_cli.stream.encoder import stream_encoder
-from encodec_cli.stream.gain import SILENCE_DB, level_of
+from encodec_cli.stream.gain import SILENCE_DB, Leveller, level_of
 from encodec_cli.stream.headers import check_same_model, header_for
 from encodec_cli.stream.protocols import StreamEncoder
 from encodec_cli.stream.signals import decode, encode
@@ -156,6 +156,7 @@ def test_pushes_do_not_matter(changes: dict[str, Any]) -> None:
             np.testing.assert_array_equal(part.codes, chunk.codes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", MODELS)
 def test_chunks_may_be_decoded_in_parts(changes: dict[str, Any]) -> None:
     model = levelled(**changes)
@@ -219,6 +220,7 @@ def test_lost_chunks_keep_the_scale() -> None:
 # ---- files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", MODELS)
 def test_parts_are_those_of_the_whole(changes: dict[str, Any]) -> None:
     model = levelled(**changes)
@@ -349,6 +351,7 @@ def test_levels_out_of_range_are_refused(changes: dict[str, Any], message: str) 
 # ---- the default model
 
 
+@pytest.mark.slow
 def test_the_default_model_does_not_mind_the_level() -> None:
     path = checkpoints_folder() / "ecli_24khz.safetensors"
     model = load_module(path)
@@ -359,3 +362,28 @@ def test_the_default_model_does_not_mind_the_level() -> None:
     quiet = decode(model, encode(model, x / 32, search=1))
 
     torch.testing.assert_close(quiet * 32, loud, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("offset", [0.5, -0.1, 0.0])
+def test_a_constant_offset_is_no_sound(offset: float) -> None:
+    """Also in a last chunk too short to tell an offset from a low tone."""
+    t = np.arange(2 * SECOND + 40)[:, None]
+    tone = (0.05 * np.sin(2 * np.pi * 100 * t / RATE)).astype(np.float32)
+    scales = []
+    for x in (tone, (tone + offset).astype(np.float32)):
+        leveller = Leveller(tiny_config(level_db=LEVEL_DB))
+        for start in range(0, len(x), SECOND):
+            leveller.level(x[start : start + SECOND])
+            scales.append(leveller.next_scale())
+    assert scales[:3] == scales[3:]
+    assert scales[0] < 1
+    pieces = Leveller(tiny_config(level_db=LEVEL_DB))
+    pieces.level(np.full((SECOND, 1), offset, np.float32))
+    assert pieces.next_scale() == 1  # an offset alone is silence
+
+
+def test_a_slow_tone_of_a_short_stream_is_sound() -> None:
+    tone = np.full((40, 1), 0.05, np.float32)
+    leveller = Leveller(tiny_config(level_db=LEVEL_DB))
+    leveller.level(tone)
+    assert leveller.next_scale() < 1

@@ -7,13 +7,15 @@ r"""Gain of a stream: what a chunk is divided by before coding, and multiplied b
 A network that learned at one level codes others worse, and a codebook spends its codes on them. So
 each chunk of about a second carries the scale that its samples were divided by, and the decoder
 multiplies by it. The gain moves to that of a new chunk in the chunk's first tenth of a second, in
-equal steps of dB. Silence keeps the scale that there was.
+equal steps of dB. Silence keeps the scale that there was. A constant offset (DC) is no sound, so
+the level is that of the samples less their mean; they are coded with it all the same.
 """
 
 import math
 from collections import deque
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.container.gain import nearest_scale
@@ -26,6 +28,8 @@ SILENCE_DB = -60.0
 _PART_SECONDS = 0.05
 _GATE_DB = 15.0
 _RAMP_SECONDS = 0.1
+_OFFSET_SECONDS = 0.25
+"""Of less, the mean is not an offset: it may be part of a low tone."""
 
 
 def level_of(rows: Rows, sample_rate: int) -> float:
@@ -62,10 +66,15 @@ class Leveller:
         self._ramp = _Ramp(config.sample_rate)
         self._scale = 1.0
         self._scales: deque[float] = deque()
+        self._offset: NDArray[np.float64] | float = 0.0  # of each channel
+        self._least = round(_OFFSET_SECONDS * config.sample_rate)
 
     def level(self, rows: Rows) -> Rows:
         """The next chunk `[n, C]`, at the model's level."""
-        self._scale = scale_for(rows, self._config, self._scale)
+        if len(rows) >= self._least:
+            self._offset = rows.mean(axis=0, dtype=np.float64)
+        sound = (rows - self._offset).astype(np.float32)
+        self._scale = scale_for(sound, self._config, self._scale)
         self._scales.append(self._scale)
         return rows / self._ramp.over(self._scale, len(rows))
 
