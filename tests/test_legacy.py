@@ -53,7 +53,7 @@ def test_encodec_cpp_codes_come_out_in_chunks(codebooks: int, frames: int) -> No
 def test_the_warning_names_the_option() -> None:
     reader = EcdcReader(io.BytesIO(cpp_file(some_codes(16, 10), 3200)))
 
-    assert "decode the file with --legacy encodec-cpp" in reader.warnings[0]
+    assert "encodec-cli decode --legacy encodec-cpp reads it" in reader.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_warning_names_the_option() -> None:
         (meta_file(bytes(9), m="encodec_48khz", al=9, nc=2, lm=False), "encodec-cpp", "24khz only"),
         (meta_file(b"", m="encodec_24khz", al=9, nc=2, lm=True), "encodec-cpp", "language-model"),
         (stream_file(some_codes(2, 3), 960), "encodec-cpp", "Encodec-Stream"),
-        (stream_file(some_codes(2, 3), 960), None, "decode it with --legacy encodec-stream"),
+        (stream_file(some_codes(2, 3), 960), None, "decode it with legacy=encodec-stream"),
         (stream_file(some_codes(2, 3), 960, lm=True), "encodec-stream", "language-model"),
         (stream_file(some_codes(2, 3), 960, sr="x"), "encodec-stream", "sr must be 1000 to"),
         (stream_file(some_codes(2, 3), 960, sr=1 << 40), "encodec-stream", "sr must be 1000 to"),
