@@ -32,6 +32,7 @@ __all__ = [
     "KeepSuffix",
     "LanguageModel",
     "Model",
+    "ModelConfig",
     "NoTags",
     "OutputDir",
     "Progress",
@@ -130,6 +131,15 @@ Model = Annotated[
         rich_help_panel=CODING,
     ),
 ]
+ModelConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="YAML",
+        help="What another program's weights do not tell: rate, causal or not, padding, segments.",
+        rich_help_panel=CODING,
+    ),
+]
 LanguageModel = Annotated[
     str | None,
     typer.Option(
@@ -144,8 +154,8 @@ CodeModel = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Code model, for the entropy coding of v2.",
-        show_default="beside the model, or bundled",
+        help="Code model, for the entropy coding of v2; beside the model or bundled unless given.",
+        rich_help_panel=CODING,
     ),
 ]
 Force = Annotated[

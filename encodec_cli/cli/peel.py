@@ -1,7 +1,7 @@
 """`peel`: `.ecdc` files at a lower bandwidth. Needs no model, and no torch."""
 
 from pathlib import Path
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated
 
 import typer
 
@@ -15,7 +15,6 @@ from encodec_cli.cli.outcome import arrow
 from encodec_cli.cli.running import Manner, begin, end, one_by_one
 from encodec_cli.errors import ContainerError, UsageError
 from encodec_cli.io.files import (
-    CountingFile,
     atomic_output,
     make_folder,
     open_input,
@@ -68,8 +67,8 @@ def peel(
         makes_folders=True,
         json=json,
     )
-    waiting, tally = begin(plan, manner)
     files = code_models(code_model)
+    waiting, tally = begin(plan, manner)
 
     def work(job: Job) -> bool:
         if makes_folders and job.target != "-":
@@ -105,8 +104,7 @@ def _peeled(
             codebooks = reader.header.choose_codebooks(bandwidth, n_q)
             target = job.target
             with standard_output() if target == "-" else atomic_output(target, force=force) as out:
-                counter = CountingFile(out)
-                header = peel_file(reader, cast(BinaryIO, counter), codebooks)
+                header = peel_file(reader, out, codebooks)
         except ContainerError as error:
             raise not_ecdc(job.source, error) from error
         except UsageError as error:
@@ -119,5 +117,5 @@ def _peeled(
         "codebooks": header.codebooks,
         "nominal_kbps": header.bandwidth_kbps,
         "seconds": None if samples is None else samples / header.sample_rate,
-        "bytes": counter.bytes,
+        "bytes": None if target == "-" else target.stat().st_size,
     }

@@ -28,8 +28,8 @@ def verify(
             autocompletion=complete_files(ECDC_SUFFIXES),
         ),
     ],
-    recursive: options.Recursive = False,
     code_model: options.CodeModel = None,
+    recursive: options.Recursive = False,
     quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> None:
@@ -63,17 +63,16 @@ def verify(
 
 def _judge(job: Job, files: tuple[Path, ...]) -> tuple[str, list[str]]:
     """What a file is, and what is wrong with it."""
-    from encodec_cli.container.tools import problems_in
+    from encodec_cli.container import verify as verify_file
 
     try:
         with open_input(job.source) as file:
-            try:
-                problems = problems_in(file, code_models=files)
-            except ContainerError as error:
-                state = "not_ecdc" if is_foreign(error) else "damaged"
-                return state, [_without_name(job, not_ecdc(job.source, error))]
+            problems = verify_file(file, code_models=files)
     except (EncodecCliError, OSError) as error:
         return "unreadable", [_without_name(job, error)]
+    foreign = ContainerError(problems[0]) if problems else None
+    if foreign is not None and is_foreign(foreign):
+        return "not_ecdc", [_without_name(job, not_ecdc(job.source, foreign))]
     return ("damaged" if problems else "ok"), problems
 
 

@@ -55,7 +55,7 @@ class EncodeJob:
         source.give_time(self.target)
         if not self.deletes_source or not isinstance(self.target, Path):
             return report
-        check_coded(self.target, report)
+        check_coded(self.target, report, self.options.code_models)
         source.delete(self.target)
         return replace(report, source_deleted=True)
 

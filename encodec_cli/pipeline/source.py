@@ -1,11 +1,12 @@
 """What becomes of a source once its output is complete: its time is kept, it may be deleted."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from encodec_cli.audio import open_audio
-from encodec_cli.container import summarize
+from encodec_cli.container import summarize, verify
 from encodec_cli.errors import ContainerError, EncodecCliError
 from encodec_cli.io.files import open_input
 from encodec_cli.pipeline.reports import DecodeReport, EncodeReport, Place
@@ -54,15 +55,18 @@ class SourceFile:
         path.unlink()
 
 
-def check_coded(target: Path, report: EncodeReport) -> None:
-    """Read `target` back: every checksum and count, and the length that was coded.
+def check_coded(
+    target: Path, report: EncodeReport, code_models: Sequence[Path] | None = None
+) -> None:
+    """Read `target` back: every checksum, count and code, and the length that was coded.
 
     Raises:
         ContainerError: something is wrong with it; says that the source is kept.
     """
     with open_input(target) as file:
         summary = summarize(file)
-    problem = summary.problems[0] if summary.problems else None
+    with open_input(target) as file:
+        problem = next(iter(verify(file, code_models=code_models or ())), None)
     if problem is None and summary.header.duration != report.seconds:
         problem = f"holds {summary.header.duration} s, not {report.seconds} s"
     if problem is not None:
