@@ -43,11 +43,14 @@ def test_info_json_is_complete(coded: Path, mono: Path) -> None:
     result = run("info", coded, "--json").ok()
     assert result.stderr == ""
     size = coded.stat().st_size
-    assert json.loads(result.text) == {
+    report = json.loads(result.text)
+    assert 6 < report["payload_kbps"] < report["kbps"]
+    assert report == {
         "source": str(coded),
-        "version": 1,
+        "version": 2,
         "model": "tiny24",
-        "model_sha256": hashlib.sha256(mono.read_bytes()).hexdigest(),
+        "model_sha256": hashlib.sha256(mono.read_bytes()).hexdigest()[:16],
+        "code_model": None,
         "sample_rate": RATE,
         "channels": 1,
         "hop": 320,
@@ -71,6 +74,8 @@ def test_info_json_is_complete(coded: Path, mono: Path) -> None:
         "chunks": 2,
         "nominal_kbps": 6.0,
         "kbps": size * 8 / 2000,
+        "payload_kbps": report["payload_kbps"],
+        "coded_chunks": 0,
         "damaged_chunks": [],
         "problems": [],
         "warnings": [],
@@ -217,6 +222,7 @@ def test_models_show_json(mono: Path) -> None:
         "name": "tiny24",
         "path": str(mono),
         "sha256": hashlib.sha256(mono.read_bytes()).hexdigest(),
+        "code_model": None,
         "bytes": mono.stat().st_size,
         "parameters": numbers,
         "dtype": "F32",
