@@ -373,6 +373,24 @@ def test_info_says_what_other_files_are(tmp_path: Path, mono: Path, coded: Path)
         run("info", tmp_path / name).refused(1, str(tmp_path / name), "not an .ecdc", *words)
 
 
+# Terminals
+
+
+def test_lines_stand_above_the_bar(tmp_path: Path, mono: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        write_audio(tmp_path / "in" / name, 2 * RATE)
+    result = run(
+        *("encode", tmp_path / "in", "-r", "-m", mono),
+        terminal=("stderr",),
+        environment={"COLUMNS": "200", "NO_COLOR": "1"},
+    ).ok()
+    for name in ("a.wav", "b.wav"):
+        # The line of the bar is wiped first.
+        assert f"\x1b[2K{tmp_path}/in/{name} -> " in result.stderr
+    assert "of 2 files  [" in result.stderr
+    assert "\x1b[3" not in result.stderr
+
+
 # Help
 
 
