@@ -72,7 +72,9 @@ def test_info_json_is_complete(coded: Path, mono: Path) -> None:
         "seconds": 2.0,
         "frames": 150,
         "chunks": 2,
+        "coded_chunks": 0,
         "nominal_kbps": 6.0,
+        "payload_kbps": 6.016,  # two bytes a chunk
         "kbps": size * 8 / 2000,
         "payload_kbps": report["payload_kbps"],
         "coded_chunks": 0,
@@ -244,6 +246,7 @@ def test_models_show_json(mono: Path) -> None:
         "licence": "MIT",
         "training_data": "none",
         "metrics": {},
+        "code_model": None,
     }
     text = run("models", "show", mono).ok().text
     assert report["sha256"] in text

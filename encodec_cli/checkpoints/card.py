@@ -17,6 +17,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from encodec_cli.checkpoints.foreign.hub_folder import weights_place
 from encodec_cli.checkpoints.published import PUBLISHED, pulled_path
 from encodec_cli.config.bundled import checkpoints_folder
 from encodec_cli.config.codec import CodecConfig
@@ -52,6 +53,8 @@ class ModelCard:
     """SHA-256 of the file the weights were converted from; None if not converted."""
     bytes: int
     """Size of the file, or of the files that hold the weights together."""
+    assumed: str | None = None
+    """What was assumed because the file does not say it, in words; None if nothing was."""
 
     @property
     def name(self) -> str:
@@ -76,7 +79,7 @@ def find_model(name_or_path: str | Path) -> Path:
         return bundled
     path = Path(name_or_path)
     if path.exists():
-        return path
+        return weights_place(path)
     if text in PUBLISHED:
         pulled = pulled_path(PUBLISHED[text])
         if pulled.exists():

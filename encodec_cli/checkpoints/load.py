@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from encodec_cli.checkpoints.card import file_sha256, find_model, read_card
-from encodec_cli.checkpoints.foreign.identify import identify
+from encodec_cli.checkpoints.foreign.identify import identify, refuse_config
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import UsageError, parameter
@@ -30,24 +30,30 @@ def load_model(
     device: "str | torch.device" = "cpu",
     dtype: "str | torch.dtype" = "float32",
     seconds: float | None = None,
+    config: Path | None = None,
 ) -> Codec:
     """A model ready to code: by the name of a bundled one, or a path to ours or another program's.
 
     Its `sha256` is that of the file (or of the one it was converted from), as `.ecdc` headers
     name it. `dtype`, float32 or bfloat16 say, is what the convolutions compute in, see
     `precision`; a device without it imitates it, slowly. `seconds` is about how much audio there
-    is to code, if that is known; it only decides which engine is worth its start.
+    is to code, if that is known; it only decides which engine is worth its start. `config`, a YAML
+    file with keys of a model config, says what another program's weights do not tell: rate,
+    causality, padding, segments. Without it the usual is assumed, and `Codec.assumed` says so.
 
     Raises:
         CheckpointError: no such model; the file is foreign, truncated or does not fit.
-        UsageError: no such device here, or no such dtype.
+        UsageError: no such device here, or no such dtype; `config` for a model of ours.
+        ConfigError: what `config` says is of no model.
     """
     name = str(dtype).removeprefix("torch.")
     if name not in _DTYPES:
         raise UsageError(f"{parameter('dtype', name)}: give one of {', '.join(_DTYPES)}")
     check_device(device)
     path = find_model(name_or_path)
-    if str(device) == "cpu" and name == "float32" and identify(path) == "ours":
+    layout = identify(path)
+    refuse_config(path, layout, config)
+    if str(device) == "cpu" and name == "float32" and layout == "ours":
         card = read_card(path)
         if supports(card.config) and _suits_numpy(card.config, seconds):
             engine = NumpyEngine(card.config, Weights(path, card.config))
@@ -57,7 +63,7 @@ def load_model(
 
     from encodec_cli.checkpoints.modules import load_module
 
-    return load_module(path, device=device, dtype=getattr(torch, name)).codec()
+    return load_module(path, device=device, dtype=getattr(torch, name), config=config).codec()
 
 
 def _suits_numpy(config: CodecConfig, seconds: float | None) -> bool:

@@ -1,6 +1,7 @@
 """Torch modules in and out of files. See `card` for our format, `foreign` for those of others."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +20,9 @@ from encodec_cli.checkpoints.card import (
 )
 from encodec_cli.checkpoints.foreign.export import check_hub_target, export_hub, export_meta
 from encodec_cli.checkpoints.foreign.folding import folded_config
-from encodec_cli.checkpoints.foreign.foreign import read_foreign
-from encodec_cli.checkpoints.foreign.identify import identify
+from encodec_cli.checkpoints.foreign.foreign import check_finite, read_foreign
+from encodec_cli.checkpoints.foreign.identify import identify, refuse_config
+from encodec_cli.checkpoints.foreign.told import read_told
 from encodec_cli.checkpoints.safetensors_bytes import sorted_metadata
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.config.codec import CodecConfig
@@ -49,15 +51,17 @@ def load_module(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    config: Path | None = None,
 ) -> CompressionModel:
     """A model as torch modules: by the name of a bundled one, or a path; see `load_model`.
 
     Raises:
         CheckpointError, UsageError: see `load_model`.
     """
-    card, state = read_checkpoint(find_model(name_or_path))
+    card, state = read_checkpoint(find_model(name_or_path), config)
     model = build_and_load(card.config, state, str(card.path))
     model.sha256 = card.identity or file_sha256(card.path)
+    model.assumed = card.assumed
     try:
         set_precision(model, dtype)
         return model.to(device=torch.device(device))
@@ -76,15 +80,18 @@ def load_model_file(path: Path) -> CompressionModel:
     return build_and_load(card.config, state, str(path))
 
 
-def read_checkpoint(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+def read_checkpoint(path: Path, config: Path | None = None) -> tuple[ModelCard, dict[str, Tensor]]:
     """Card and folded weights, under our names, of a checkpoint of any layout we know.
 
+    `config`, a YAML file, says what another program's weights do not tell, see `foreign.told`.
+
     Raises:
-        CheckpointError: see `load_model`.
+        CheckpointError, UsageError, ConfigError: see `load_model`.
     """
     layout = identify(path)
+    refuse_config(path, layout, config)
     if layout != "ours":
-        foreign = read_foreign(path, layout)
+        foreign = read_foreign(path, layout, read_told(config))
         return foreign.card, foreign.state
     card = read_card(path)
     try:
@@ -100,9 +107,7 @@ def build_and_load(config: CodecConfig, state: dict[str, Tensor], where: str) ->
         CheckpointError: keys are missing or left over, shapes differ, or a weight is not finite.
     """
     check_shapes(config, {name: tuple(value.shape) for name, value in state.items()}, where)
-    for name, value in state.items():
-        if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"{where}: {name}: holds numbers that are not finite")
+    check_finite(state, where)
     model = _on_meta_device(config, where)
     weights = {name: value.float() for name, value in state.items()}
     for name, value in model.state_dict().items():
@@ -163,9 +168,12 @@ def convert_checkpoint(
     *,
     half: bool = False,
     licence: str | None = None,
+    config: Path | None = None,
     force: bool = False,
 ) -> ModelCard:
     """Write the model in `source`, of any layout we read, to `target` in our format.
+
+    `config` is that of `load_model`.
 
     Raises:
         CheckpointError: see `load_model`.
@@ -174,7 +182,7 @@ def convert_checkpoint(
     if target.suffix != ".safetensors":
         raise UsageError(f"{target}: our checkpoints end in .safetensors; name it so")
     check_writable(target, force=force)
-    card, state = read_checkpoint(find_model(source))
+    card, state = read_checkpoint(find_model(source), config)
     model = build_and_load(card.config, state, str(card.path))
     save_model(
         model,
@@ -186,11 +194,16 @@ def convert_checkpoint(
         half=half,
         force=force,
     )
-    return read_card(target)
+    return replace(read_card(target), assumed=card.assumed)
 
 
 def export_checkpoint(
-    source: Path, target: Path, *, to: Literal["hf", "meta"], force: bool = False
+    source: Path,
+    target: Path,
+    *,
+    to: Literal["hf", "meta"],
+    config: Path | None = None,
+    force: bool = False,
 ) -> ModelCard:
     """Write the model in `source` to `target` for another program, in fp32.
 
@@ -206,7 +219,7 @@ def export_checkpoint(
         check_hub_target(target, force=force)
     else:
         check_writable(target, force=force)
-    card, state = read_checkpoint(find_model(source))
+    card, state = read_checkpoint(find_model(source), config)
     build_and_load(card.config, state, str(card.path))  # nothing unchecked is handed on
     export = export_hub if to == "hf" else export_meta
     identity = card.identity or file_sha256(card.path)

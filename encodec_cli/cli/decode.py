@@ -63,6 +63,7 @@ def decode(
     bandwidth: options.Bandwidth = None,
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
+    config: options.ModelConfig = None,
     sample_rate: Annotated[
         str | None,
         typer.Option(
@@ -199,7 +200,7 @@ def decode(
         end(tally, manner, rehearse(waiting, tally, manner, makes_folder=makes_folder))
         return
     seconds = expected_seconds(job.source for job in waiting)
-    codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose)
+    codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose, config=config)
 
     from encodec_cli.pipeline.decode import DecodeOptions
     from encodec_cli.pipeline.jobs import DecodeJob

@@ -50,6 +50,7 @@ def encode(
     bandwidth: options.UsualBandwidth = None,
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
+    config: options.ModelConfig = None,
     search: options.Search = None,
     container: Annotated[
         ContainerFormat,
@@ -146,7 +147,7 @@ def encode(
         end(tally, manner, rehearse(waiting, tally, manner, makes_folder=makes_folders))
         return
     seconds = expected_seconds(job.source for job in waiting)
-    codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose)
+    codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose, config=config)
 
     from encodec_cli.config.timing import block_frames_for
     from encodec_cli.pipeline.encode import EncodeOptions

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encodec_cli.cli.console import count, say
+from encodec_cli.cli.console import count, say, warn
 from encodec_cli.cli.options import DTypeName
+from encodec_cli.cli.wording import assumption
 from encodec_cli.io.cores import usable_cores
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ def load(
     *,
     seconds: float | None = None,
     verbose: bool = False,
+    config: Path | None = None,
 ) -> "Codec":
     """Model `name` on `device` ("auto" is a GPU if there is one), with `threads` CPU threads.
 
-    `seconds` is that of `load_model`.
+    `seconds` and `config` are those of `load_model`. What was assumed of the model is said.
 
     Raises:
         CheckpointError, UsageError: see `load_model`, and `check_bf16` for `dtype`.
@@ -42,7 +44,9 @@ def load(
     if device == "auto":
         device = automatic_device()
     name_of_dtype = "bfloat16" if dtype is DTypeName.bf16 else "float32"
-    codec = load_model(name, device=device, dtype=name_of_dtype, seconds=seconds)
+    codec = load_model(name, device=device, dtype=name_of_dtype, seconds=seconds, config=config)
+    if codec.assumed is not None:
+        warn(assumption(name, codec.assumed))
     threads = threads or usable_cores()
     if codec.runs_on != "numpy":
         import torch

@@ -10,9 +10,10 @@ from rich.table import Table
 from encodec_cli.cli import options
 from encodec_cli.cli.commands import CONTEXT, add_command
 from encodec_cli.cli.completion import complete_models
-from encodec_cli.cli.console import count, print_json, printable, say
+from encodec_cli.cli.console import count, print_json, printable, say, warn
 from encodec_cli.cli.pull import pull
 from encodec_cli.cli.tables import channels_name, facts_table, print_facts, print_table
+from encodec_cli.cli.wording import assumption
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
 
@@ -82,20 +83,23 @@ def show(
         str,
         typer.Argument(help="A bundled model's name or a path.", autocompletion=complete_models),
     ] = DEFAULT_MODEL,
+    config: options.ModelConfig = None,
     json: options.Json = False,
 ) -> None:
     """Describe a model: rates, size, training, quality, weights' SHA-256."""
     from encodec_cli.checkpoints.card import find_model, read_card
-    from encodec_cli.checkpoints.foreign import identify
+    from encodec_cli.checkpoints.foreign.identify import identify, refuse_config
 
     path = find_model(model)
     layout = identify(path)
+    refuse_config(path, layout, config)
     if layout == "ours":
         card = read_card(path)
     else:
         from encodec_cli.checkpoints.foreign.foreign import read_foreign
+        from encodec_cli.checkpoints.foreign.told import read_told
 
-        card = read_foreign(path, layout).card
+        card = read_foreign(path, layout, read_told(config)).card
     row = _summary(card)
     if json:
         print_json(row)
@@ -129,18 +133,23 @@ def convert(
             help="Licence to state; IN's, or MIT for Meta's EnCodec weights, unless given."
         ),
     ] = None,
+    config: options.ModelConfig = None,
     force: options.Force = False,
 ) -> None:
     """Write a checkpoint in our format, one safe .safetensors file, or in another program's."""
     from encodec_cli.checkpoints.modules import convert_checkpoint, export_checkpoint
 
     if to is Target.ours:
-        card = convert_checkpoint(source, target, half=half, licence=licence, force=force)
+        card = convert_checkpoint(
+            source, target, half=half, licence=licence, config=config, force=force
+        )
     elif half or licence is not None:
         raise UsageError("--half and --licence: only our format has them; leave out --to")
     else:
         kind: Literal["hf", "meta"] = "hf" if to is Target.hf else "meta"
-        card = export_checkpoint(source, target, to=kind, force=force)
+        card = export_checkpoint(source, target, to=kind, config=config, force=force)
+    if card.assumed is not None:
+        warn(assumption(str(source), card.assumed))
     dtype = card.dtype if to is Target.ours else "F32"
     say(f"{source} -> {target}: {card.name}, {card.parameters:,} numbers, {dtype}")
 
@@ -192,6 +201,7 @@ def _summary(card: "ModelCard") -> dict[str, Any]:
         "level_db": config.level_db,
         "segment_seconds": config.segment_seconds,
         "lstm_layers": config.decoder.lstm,
+        "assumed": card.assumed,
         **timing_ms(config),
         "licence": card.licence,
         "training_data": card.training_data,
@@ -216,6 +226,7 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
         ),
         "trained for": ", ".join(f"{kbps:g}" for kbps in row["bandwidths"]) + " kb/s",
         "codes at once": pieces,
+        **({"assumed": f"{row['assumed']} (--config)"} if row["assumed"] else {}),
         "code model": _code_model_words(row["code_model"]),
         **({} if level_db is None else {"level": f"every second at {level_db:g} dBFS, and back"}),
         "latency": _latency(row),

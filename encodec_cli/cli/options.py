@@ -32,6 +32,7 @@ __all__ = [
     "KeepSuffix",
     "LanguageModel",
     "Model",
+    "ModelConfig",
     "NoTags",
     "OutputDir",
     "Progress",
@@ -127,6 +128,15 @@ Model = Annotated[
         envvar="ENCODEC_CLI_MODEL",
         autocompletion=complete_models,
         help="A bundled model's name, or a path: ours, Meta's .th, Hugging Face's, audiocraft's.",
+        rich_help_panel=CODING,
+    ),
+]
+ModelConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="YAML",
+        help="What another program's weights do not tell: rate, causal or not, padding, segments.",
         rich_help_panel=CODING,
     ),
 ]

@@ -59,6 +59,7 @@ def tokens(
     bandwidth: options.UsualBandwidth = None,
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
+    config: options.ModelConfig = None,
     lm: options.LanguageModel = None,
     code_model: options.CodeModel = None,
     shard_size: Annotated[
@@ -105,7 +106,7 @@ def tokens(
     @cache
     def codec() -> "Codec":
         seconds = expected_seconds(job.source for job in jobs if not _is_ecdc(job))
-        return load(model, device, threads, dtype, seconds=seconds, verbose=verbose)
+        return load(model, device, threads, dtype, seconds=seconds, verbose=verbose, config=config)
 
     @cache
     def language_model() -> "LanguageModel | None":

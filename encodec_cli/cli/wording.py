@@ -2,7 +2,7 @@
 
 from encodec_cli.errors import EncodecCliError
 
-__all__ = ["in_options"]
+__all__ = ["assumption", "in_options"]
 
 _OPTIONS = {"latency_ms": "--latency"}
 """Options that are not named like their parameters."""
@@ -11,6 +11,11 @@ _OPTIONS = {"latency_ms": "--latency"}
 def in_options(error: EncodecCliError) -> str:
     """The message of `error` with options in place of parameters: `--start 1.5`, `--force`."""
     return error.worded(_option)
+
+
+def assumption(model: str, assumed: str) -> str:
+    """What was `assumed` of the model named `model`, and how to say otherwise."""
+    return f"{model}: its weights do not tell, so this is assumed: {assumed}; --config says others"
 
 
 def _option(name: str, value: str | None) -> str:

@@ -20,12 +20,14 @@ class Codec:
         engine: its networks and quantizer, see `runtime.protocol`.
         sha256: names the weights in `.ecdc` headers; None if they came from no file.
         runs_on: the engine in words, such as "numpy" or "torch, cuda:0, bfloat16".
+        assumed: what the weights' file does not say and was assumed, in words; None if nothing.
     """
 
     config: CodecConfig
     engine: Engine
     sha256: str | None
     runs_on: str
+    assumed: str | None = None
 
     @property
     def sample_rate(self) -> int:

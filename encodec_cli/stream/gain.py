@@ -7,8 +7,8 @@ r"""Gain of a stream: what a chunk is divided by before coding, and multiplied b
 A network that learned at one level codes others worse, and a codebook spends its codes on them. So
 each chunk of about a second carries the scale that its samples were divided by, and the decoder
 multiplies by it. The gain moves to that of a new chunk in the chunk's first tenth of a second, in
-equal steps of dB. Silence keeps the scale that there was. A constant offset (DC) is no sound, so the
-level is that of the samples less their mean; they are coded with it all the same.
+equal steps of dB. Silence keeps the scale that there was. A constant offset (DC) is no sound, so
+the level is that of the samples less their mean; they are coded with it all the same.
 """
 
 import math

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from encodec_cli.checkpoints.foreign.identify import describe_tensors
 from encodec_cli.checkpoints.foreign.meta import rename_meta_state
-from encodec_cli.checkpoints.foreign.naming import with_name
+from encodec_cli.checkpoints.foreign.naming import named_config
+from encodec_cli.checkpoints.foreign.told import Told
 from encodec_cli.checkpoints.foreign.torch_file import plain_config, plain_tensors
+from encodec_cli.checkpoints.foreign.unwrap import inner_state, without_prefixes
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.config.plain_yaml import parse_yaml
 from encodec_cli.errors import CheckpointError, ConfigError
@@ -30,7 +32,7 @@ _REQUIRED = ("ratios", "norm", "causal", "pad_mode", "true_skip", "compress", "l
 
 
 def read_audiocraft(
-    content: Mapping[str, Any], path: Path
+    content: Mapping[str, Any], path: Path, told: Told
 ) -> tuple[CodecConfig, dict[str, Tensor]]:
     """Config and folded weights of an exported or training checkpoint, already unpickled.
 
@@ -42,23 +44,28 @@ def read_audiocraft(
             f"{path}: only a pointer of audiocraft to {str(content['pretrained'])[:100]!r}; "
             "it holds no weights; download that model and name its file or folder"
         )
-    state = content.get("best_state") or content
-    if "model" in state:  # a training checkpoint keeps more than the model
+    state = inner_state(content.get("best_state") or content)
+    if isinstance(state, Mapping) and "model" in state:  # of something else than a codec
         state = state["model"]
+    if isinstance(state, Mapping):
+        state = without_prefixes(state, str(path))
     tensors = plain_tensors(state, path)
     described = describe_tensors(tensors)
     if described is not None:
         raise CheckpointError(f"{path}: {described}")
     where = f"{path}: {CONFIG_KEY}"
     try:
-        config = audiocraft_config(_parse(plain_config(content.get(CONFIG_KEY)), where), where)
+        xp = _parse(plain_config(content.get(CONFIG_KEY)), where)
+        config = audiocraft_config(xp, where, told)
         return config, rename_meta_state(tensors)
     except ConfigError as error:
         raise CheckpointError(error.args[0]) from error
 
 
-def audiocraft_config(xp: Mapping[str, Any], where: str) -> CodecConfig:
+def audiocraft_config(xp: Mapping[str, Any], where: str, told: Told | None = None) -> CodecConfig:
     """Our config of the codec that audiocraft builds from the experiment's config `xp`.
+
+    What was `told` replaces what `xp` says.
 
     Raises:
         ConfigError: a key is missing, unknown or out of range, or the codec is of another kind.
@@ -94,7 +101,7 @@ def audiocraft_config(xp: Mapping[str, Any], where: str) -> CodecConfig:
         "seanet": seanet,
         "quantizer": rvq,
     }
-    return with_name(CodecConfig.from_dict(_with_bandwidth(data, where), where))
+    return named_config(_with_bandwidth(data, where), where, told or {})
 
 
 def _with_bandwidth(data: dict[str, Any], where: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from encodec_cli.checkpoints.foreign.folding import fold_weight_norms, unfold_state
 from encodec_cli.checkpoints.foreign.identify import refuse_start
-from encodec_cli.checkpoints.foreign.naming import with_name
+from encodec_cli.checkpoints.foreign.naming import named_config
+from encodec_cli.checkpoints.foreign.told import Told
 from encodec_cli.config.codec import CodecConfig, Norm, PadMode
 from encodec_cli.config.schema import from_mapping
 from encodec_cli.errors import CheckpointError, ConfigError, UsageError, parameter
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _MOST_CONFIG_BYTES = 1 << 20
+_SECTIONS = ("audio_encoder", "codec_config")  # of MusicGen, of Bark
 _TRAINING_STATE = re.compile(r"^quantizer\.layers\.\d+\.codebook\.(inited|cluster_size|embed_avg)$")
 _CODEBOOK = re.compile(r"^quantizer\.layers\.(\d+)\.codebook\.embed$")
 # Later rules see what earlier ones made of the name.
@@ -100,6 +102,10 @@ def read_hub_config(path: Path) -> HubConfig:
         raise CheckpointError(f"{path}: not a model's configuration: {error}") from error
     if not isinstance(data, dict):
         raise CheckpointError(f"{path}: not a model's configuration: not a mapping of keys")
+    for section in _SECTIONS:  # of a model that has a codec inside
+        inner = data.get(section)
+        if isinstance(inner, dict) and inner.get("model_type") == "encodec":
+            data = inner
     kind = data.get("model_type", "snac" if "vq_strides" in data else None)
     if kind != "encodec":
         raise CheckpointError(
@@ -109,8 +115,12 @@ def read_hub_config(path: Path) -> HubConfig:
     return from_mapping(HubConfig, {k: v for k, v in data.items() if k in known}, str(path))
 
 
-def codec_config(hub: HubConfig, names: Iterable[str], where: str) -> CodecConfig:
+def codec_config(
+    hub: HubConfig, names: Iterable[str], where: str, told: Told | None = None
+) -> CodecConfig:
     """Our config of the same model; the codebooks are those among the tensors' `names`.
+
+    What was `told` replaces what the file says.
 
     transformers counted them with 10 bits whatever their size until 2025, so files of other sizes
     have another number than its present rule says.
@@ -121,6 +131,17 @@ def codec_config(hub: HubConfig, names: Iterable[str], where: str) -> CodecConfi
     if hub.codebook_dim not in (None, hub.hidden_size):
         raise CheckpointError(
             f"{where}: codebook_dim {hub.codebook_dim} is not hidden_size {hub.hidden_size}"
+        )
+    told = told or {}
+    if (
+        hub.normalize
+        and hub.chunk_length_s is None
+        and not (told.get("segment_seconds") or told.get("normalize") is False)
+    ):
+        raise CheckpointError(
+            f"{where}: normalize without chunk_length_s: one scale for a whole recording, which "
+            "this program has for chunks only; give the chunks' length in seconds, here or as "
+            f"segment_seconds with {parameter('config')}, or normalize: false"
         )
     config = {
         "name": "encodec",
@@ -153,7 +174,7 @@ def codec_config(hub: HubConfig, names: Iterable[str], where: str) -> CodecConfi
         },
     }
     try:
-        return with_name(CodecConfig.from_dict(config, where))
+        return named_config(config, where, told)
     except ConfigError as error:
         raise CheckpointError(error.args[0]) from error
 

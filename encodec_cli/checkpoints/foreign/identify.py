@@ -11,13 +11,16 @@ from typing import Literal
 
 from safetensors import SafetensorError, safe_open
 
-from encodec_cli.errors import CheckpointError
+from encodec_cli.checkpoints.foreign.hub_folder import INDEX_SUFFIX
+from encodec_cli.errors import CheckpointError, UsageError, parameter
 
-__all__ = ["HUB_CONFIG", "Layout", "describe_tensors", "identify", "refuse_start"]
+__all__ = ["HUB_CONFIG", "Layout", "describe_tensors", "identify", "refuse_config", "refuse_start"]
 
-Layout = Literal["ours", "huggingface", "torch"]
+Layout = Literal["ours", "huggingface", "torch", "tensors"]
+"""Ours; with a config.json; a file of torch.save; a safetensors file of Meta's names alone."""
 
 HUB_CONFIG = "config.json"
+_META_START = re.compile(r"(^|\.)encoder\.(_orig_mod\.|module\.)?model\.0\.conv\.")
 # torch.save writes a zip archive, or a bare pickle before torch 1.6.
 _TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
 # A protobuf whose first field is a small number, ir_version, and whose second is text or a message.
@@ -69,9 +72,24 @@ def identify(path: Path) -> Layout:
             f"{path}: is a folder; name a checkpoint file inside it "
             f"(only those with {HUB_CONFIG} inside can be named as a whole)"
         )
+    if path.name.endswith(INDEX_SUFFIX) and (path.parent / HUB_CONFIG).is_file():
+        return "huggingface"
     if refuse_start(path)[:4] in _TORCH_STARTS:
         return "torch"
     return _identify_safetensors(path)
+
+
+def refuse_config(path: Path, layout: Layout, config: Path | None) -> None:
+    """Refuse to be told about a model that says everything itself.
+
+    Raises:
+        UsageError: a `config` is named for a model of ours.
+    """
+    if layout == "ours" and config is not None:
+        raise UsageError(
+            f"{parameter('config')}: {path} is a model of encodec-cli, which says all of it; "
+            "it is for other programs' weights"
+        )
 
 
 def refuse_start(path: Path) -> bytes:
@@ -133,6 +151,8 @@ def _identify_safetensors(path: Path) -> Layout:
         return "ours"
     if (path.parent / HUB_CONFIG).is_file():
         return "huggingface"
+    if any(_META_START.search(name) for name in names):
+        return "tensors"
     described = describe_tensors(names)
     if described is None and any(name.startswith("encoder.layers.") for name in names):
         described = f"Hugging Face's EnCodec without its {HUB_CONFIG}; put that beside it"

@@ -6,6 +6,7 @@ Source of the layout: the state of `encodec.EncodecModel` (facebookresearch/enco
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +14,62 @@ from torch import Tensor
 
 from encodec_cli.checkpoints.foreign.folding import fold_weight_norms, unfold_state
 from encodec_cli.checkpoints.foreign.identify import describe_tensors
-from encodec_cli.checkpoints.foreign.naming import META_MODELS, published_config, same_architecture
-from encodec_cli.checkpoints.foreign.torch_file import plain_tensors
+from encodec_cli.checkpoints.foreign.naming import (
+    META_MODELS,
+    named_config,
+    published_config,
+    same_architecture,
+)
+from encodec_cli.checkpoints.foreign.shapes import told_by_shapes
+from encodec_cli.checkpoints.foreign.told import Told
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import CheckpointError, UsageError, parameter
+from encodec_cli.io.text import printable
 
-__all__ = ["meta_identity", "meta_state", "read_meta", "rename_meta_state"]
+__all__ = ["MetaModel", "meta_identity", "meta_state", "read_meta", "rename_meta_state"]
 
+_NORM_PARTS = (".weight_g", ".parametrizations.weight.original0")
 _TRAINING_STATE = re.compile(
     r"^quantizer\.vq\.layers\.\d+\._codebook\.(inited|cluster_size|embed_avg)$"
 )
 
 
-def read_meta(content: Any, path: Path) -> tuple[CodecConfig, dict[str, Tensor]]:
-    """Config and folded weights of what Meta's 24 or 48 kHz `.th` file holds.
+@dataclass(frozen=True)
+class MetaModel:
+    """A codec without a config of its own: folded weights, and how they are to be run.
+
+    `assumed` is the config without what was told.
+    """
+
+    config: CodecConfig
+    assumed: CodecConfig
+    state: dict[str, Tensor]
+
+
+def read_meta(state: Mapping[str, Tensor], path: Path, told: Told) -> MetaModel:
+    """The codec that tensors of Meta's names make, as their shapes and what was `told` say.
 
     Raises:
-        CheckpointError: it holds anything but tensors, or is another model.
+        CheckpointError: another model, or tensors that do not fit each other.
+        ConfigError: what was told does not fit together.
+        ValueError: see `rename_meta_state`.
     """
-    state = plain_tensors(content, path)
-    # The normalisation tells the two apart: weights in two parts, or norm layers.
-    if "encoder.model.0.conv.conv.weight_g" in state:
-        name = "encodec_24khz"
-    elif "encoder.model.0.conv.norm.weight" in state:
-        name = "encodec_48khz"
-    else:
+    if not any(name.startswith("encoder.model.0.conv.conv.") for name in state):
         raise CheckpointError(
             f"{path}: {describe_tensors(state)}"
             if describe_tensors(state)
-            else f"{path}: not Meta's EnCodec 24 or 48 kHz checkpoint; its first keys are "
-            f"{', '.join(sorted(state)[:3]) or 'none'}"
+            else f"{path}: not a checkpoint of EnCodec's networks; its first keys are "
+            f"{', '.join(printable(name)[:60] for name in sorted(state)[:3]) or 'none'}"
         )
-    return published_config(name), rename_meta_state(state)
+    folded = rename_meta_state(state)
+    shapes = {name: tuple(value.shape) for name, value in folded.items()}
+    normed = any(name.endswith(_NORM_PARTS) for name in state)
+    data = told_by_shapes(shapes, normed=normed, where=str(path))
+    return MetaModel(
+        config=named_config(data, str(path), told),
+        assumed=named_config(data, str(path), {}),
+        state=folded,
+    )
 
 
 def rename_meta_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
