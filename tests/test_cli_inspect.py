@@ -43,9 +43,7 @@ def test_info_json_is_complete(coded: Path, mono: Path) -> None:
     result = run("info", coded, "--json").ok()
     assert result.stderr == ""
     size = coded.stat().st_size
-    report = json.loads(result.text)
-    assert 6 < report["payload_kbps"] < report["kbps"]
-    assert report == {
+    assert json.loads(result.text) == {
         "source": str(coded),
         "version": 2,
         "model": "tiny24",
@@ -76,8 +74,6 @@ def test_info_json_is_complete(coded: Path, mono: Path) -> None:
         "nominal_kbps": 6.0,
         "payload_kbps": 6.016,  # two bytes a chunk
         "kbps": size * 8 / 2000,
-        "payload_kbps": report["payload_kbps"],
-        "coded_chunks": 0,
         "damaged_chunks": [],
         "problems": [],
         "warnings": [],
@@ -224,7 +220,6 @@ def test_models_show_json(mono: Path) -> None:
         "name": "tiny24",
         "path": str(mono),
         "sha256": hashlib.sha256(mono.read_bytes()).hexdigest(),
-        "code_model": None,
         "bytes": mono.stat().st_size,
         "parameters": numbers,
         "dtype": "F32",

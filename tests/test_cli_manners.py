@@ -393,6 +393,24 @@ def test_lines_stand_above_the_bar(tmp_path: Path, mono: Path) -> None:
     assert "\x1b[3" not in result.stderr
 
 
+def test_a_terminal_that_cannot_move_text_gets_plain_lines(tmp_path: Path, mono: Path) -> None:
+    source = write_audio(tmp_path / "a.wav", RATE)
+    result = run("encode", source, "-m", mono, terminal=("stderr",), environment={"TERM": "dumb"})
+    assert "\x1b" not in result.ok().stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_wrong_option_is_said_before_a_target_that_is_there(tmp_path: Path, mono: Path) -> None:
+    source = write_audio(tmp_path / "a.wav", 1000)
+    run("encode", source, "-m", mono).ok()
+    run("encode", source, "--latency", "50", "--format", "v0").refused(2, "--latency")
+    coded = tmp_path / "a.ecdc"
+    run("decode", coded, source, "--sample-rate", "12").refused(2, "--sample-rate 12")
+    run("decode", coded, source, "--encoding", "float", "--audio-format", "flac").refused(
+        2, "float"
+    )
+
+
 # Help
 
 
