@@ -24,7 +24,7 @@ __all__ = [
 Place = Path | Literal["-"]
 
 ECDC_SUFFIXES = frozenset({".ecdc"})
-TOKEN_SUFFIXES = frozenset({".npz", ".parquet", ".safetensors", ".tar"})
+TOKEN_SUFFIXES = frozenset({".jsonl", ".npy", ".npz", ".parquet", ".safetensors", ".tar"})
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.running import code_files, one_by_one
 from encodec_cli.cli.timecode import parse_time
-from encodec_cli.cli.token_decoding import PatternName, TokenDecoder, TokenSettings
+from encodec_cli.cli.token_decoding import LayoutName, PatternName, TokenDecoder, TokenSettings
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
 from encodec_cli.io.cores import usable_cores
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from encodec_cli.pipeline.reports import DecodeReport
 
 __all__ = ["decode"]
+
+
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle")
 
 
 class LegacyProgram(StrEnum):
@@ -105,6 +108,20 @@ def decode(
         PatternName | None,
         typer.Option(help="Undo MusicGen's delay pattern (token files); see docs/tokens.md."),
     ] = None,
+    layout: Annotated[
+        LayoutName | None,
+        typer.Option(help="Token files: codebooks by frames, or frames by codebooks."),
+    ] = None,
+    offset: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1 << 40,
+            metavar="N",
+            help="Token files with numbers per codebook: the first one's.",
+            show_default="0",
+        ),
+    ] = None,
     output_dir: options.OutputDir = None,
     recursive: options.Recursive = False,
     skip_existing: options.SkipExisting = False,
@@ -148,8 +165,10 @@ def decode(
     begin, length = parse_time(start, "--start"), parse_time(duration, "--duration")
     if bandwidth is not None and n_q is not None:
         raise UsageError("give --bandwidth or --n-q, not both")
-    if pattern is not None and not all(map(_holds_tokens, jobs)):
-        raise UsageError(f"--pattern: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
+    for option, given in (("--pattern", pattern), ("--layout", layout), ("--offset", offset)):
+        if given is not None and not all(map(_holds_tokens, jobs)):
+            raise UsageError(f"{option}: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
+    _refuse_pickles(jobs)
     waiting = list(to_do(jobs, skip_existing=skip_existing, quiet=quiet))
     seconds = expected_seconds(job.source for job in waiting)
     codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose, config=config)
@@ -180,6 +199,8 @@ def decode(
     alone = len(jobs) == 1
     settings = TokenSettings(
         pattern=pattern,
+        layout=layout,
+        offset=offset or 0,
         output_dir=output_dir,
         suffix=suffix,
         skip_existing=skip_existing,
@@ -205,6 +226,21 @@ def decode(
 
 def _holds_tokens(job: Job) -> bool:
     return isinstance(job.source, Path) and job.source.suffix.lower() in TOKEN_SUFFIXES
+
+
+def _refuse_pickles(jobs: Sequence[Job]) -> None:
+    """Say of files of torch.save what they are, and how to make them readable.
+
+    Raises:
+        UsageError: one is named.
+    """
+    for job in jobs:
+        if isinstance(job.source, Path) and job.source.suffix.lower() in _PICKLES:
+            raise UsageError(
+                f"{job.source}: a pickle by its suffix, which could run code and is not read; "
+                'where you trust it: python -c "import sys, numpy, torch; numpy.save(sys.argv[2], '
+                'torch.load(sys.argv[1], weights_only=True))" FILE.pt FILE.npy'
+            )
 
 
 def _tell(report: "DecodeReport", jobs: Sequence[Job], *, json: bool, quiet: bool) -> bool:
