@@ -238,9 +238,9 @@ def test_hostile_safetensors(data: bytes, words: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dtype", "shape", "size", "words"),
     [
-        ("F32", [2, 3], 24, "codes: F32 numbers, not whole ones"),
+        ("BOOL", [2, 3], 6, "codes: BOOL numbers, not plain ones"),
         ("U16", [2, 10**12], 12, "not a readable safetensors file"),
-        ("U16", [6], 12, r"codes of shape \[6\]"),
+        ("U16", [2, 2, 3], 24, r"codes of shape \[2, 2, 3\]"),
     ],
 )
 def test_safetensors_of_other_codes(
@@ -261,7 +261,7 @@ def test_safetensors_of_other_codes(
         ({"codes": [[[1, None]]]}, "codes: null"),
         ({"codes": [[]]}, "codes:"),
         ({"codes": [[[1]]], "key": ["../up"]}, "not a plain relative path"),
-        ({"codes": [[[1]]], "n_q": [2]}, "n_q does not fit"),
+        ({"codes": [[[1]]], "n_q": [2]}, "n_q says 2"),
         ({"codes": [[[1]]], "hop": [-3]}, "hop: not a whole number"),
     ],
 )

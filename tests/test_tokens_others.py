@@ -1,4 +1,4 @@
-"""Token files as other programs write them: shapes, types, offsets, patterns; nothing is guessed."""
+"""Token files as other programs write them: shapes, types, offsets, patterns; no guesses."""
 
 import io
 import json
@@ -197,7 +197,7 @@ def test_a_stereo_delay_is_two_recordings() -> None:
         found = undelay_stereo(delayed(both, [0, 0, 1, 1, 2, 2, 3, 3])[:, :columns], BINS)
         np.testing.assert_array_equal(found[0], left[:, : columns - 3])
         np.testing.assert_array_equal(found[1], right[:, : columns - 3])
-    with pytest.raises(ContainerError, match="not a delay pattern|special token"):
+    with pytest.raises(ContainerError, match=r"not a delay pattern|special token"):
         undelay(delayed(both, [0, 0, 1, 1, 2, 2, 3, 3]), BINS)
     with pytest.raises(ContainerError, match="3 rows: a stereo pattern has two"):
         undelay_stereo(CODES[:3], BINS)
