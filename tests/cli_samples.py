@@ -103,6 +103,7 @@ def write_audio(
     path: Path, samples: int, *, rate: int = RATE, channels: int = 1, level: float = 0.3
 ) -> Path:
     """A recording of exactly `samples` samples per channel."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, tone(samples / rate, rate=rate, channels=channels, level=level), rate)
     return path
 

@@ -205,6 +205,7 @@ def pages_of(data: bytes) -> list[bytes]:
     return pages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codec", "heads"), [("vorbis", 2), ("opus", 2)])
 def test_a_broadcast_that_was_tuned_into_is_read_from_there(
     tmp_path: Path, codec: str, heads: int
@@ -220,6 +221,7 @@ def test_a_broadcast_that_was_tuned_into_is_read_from_there(
     assert shift(read, block[:, -read.shape[1] :]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["vorbis", "opus"])
 @pytest.mark.parametrize("chained", [False, True])
 def test_pages_that_are_missing_are_an_error(tmp_path: Path, codec: str, chained: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def test_output_dir_takes_all_outputs(tmp_path: Path, mono: Path, album: Path) -
     result = run("encode", album / "one.wav", album / "two.FLAC", "-m", mono, "-o", tmp_path / "o")
     result.ok()
     assert tree(tmp_path / "o") == {"one.ecdc", "two.ecdc"}
-    assert len(result.stderr.splitlines()) == 2
+    assert len(result.stderr.splitlines()) == 4  # a line for each, a summary of two
 
 
 def test_a_single_input_may_have_a_new_output_folder_too(
@@ -94,7 +95,8 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path, mono: Path, album
     [error] = result.errors
     assert str(album / "bad.wav") in error
     assert len(tree(tmp_path / "o")) == 4
-    reports = [json.loads(line) for line in result.text.splitlines()]
+    *reports, end = [json.loads(line) for line in result.text.splitlines()]
+    assert (end["summary"]["done"], end["summary"]["failed"]) == (4, 1)
     assert {Path(report["source"]).name for report in reports} == {
         "one.wav",
         "two.FLAC",
@@ -138,13 +140,27 @@ def test_skip_existing_resumes(tmp_path: Path, mono: Path, album: Path) -> None:
 
 def test_the_same_file_named_twice_is_done_once(tmp_path: Path, mono: Path, album: Path) -> None:
     result = run("encode", album, album / "one.wav", "-r", "-m", mono).ok()
-    assert len(result.stderr.splitlines()) == 4
+    assert "4 files: 4 done" in result.stderr.splitlines()
 
 
-def test_two_inputs_with_one_output_are_refused(tmp_path: Path, mono: Path) -> None:
-    files = [write_audio(tmp_path / name, 1000) for name in ("x.wav", "x.flac")]
+def test_a_clash_of_names_costs_only_the_files_that_clash(tmp_path: Path, mono: Path) -> None:
+    names = ("x.wav", "x.flac", "y.wav")
+    files = [write_audio(tmp_path / "in" / name, 1000) for name in names]
+    target = tmp_path / "o" / "x.ecdc"
     result = run("encode", *files, "-m", mono, "-o", tmp_path / "o")
-    result.refused(2, f"{files[0]} and {files[1]} would both become {tmp_path / 'o' / 'x.ecdc'}")
+    assert (result.code, tree(tmp_path / "o")) == (1, {"y.ecdc"})
+    [error] = result.errors
+    assert f"{files[0]} and {files[1]} would both become {target}; add --keep-suffix" in error
+    assert "3 files: 1 done, 2 failed" in result.stderr.splitlines()
+    run("encode", tmp_path / "in", "-r", "--keep-suffix", "-m", mono, "-o", tmp_path / "k").ok()
+    assert tree(tmp_path / "k") == {f"{name}.ecdc" for name in names}
+    run("encode", files[0], "--keep-suffix", "-m", mono).ok()
+    assert (tmp_path / "in" / "x.wav.ecdc").is_file()
+
+
+def test_only_clashing_files(tmp_path: Path, mono: Path) -> None:
+    files = [write_audio(tmp_path / name, 1000) for name in ("x.wav", "x.flac")]
+    run("encode", *files, "-m", mono, "-o", tmp_path / "o").refused(1, "would both become")
     assert tree(tmp_path) == {"x.wav", "x.flac"}
 
 
@@ -243,7 +259,7 @@ def test_a_failed_overwrite_keeps_the_old_file(tmp_path: Path, mono: Path) -> No
     ("target", "words"),
     [
         ("missing/a.ecdc", "does not exist; create it first"),
-        ("folder", "is a folder; name a file"),
+        ("folder/a.ecdc/", "no such folder; create it first"),
         ("/dev/null", "is a device or pipe"),
         ("/proc/a.ecdc", "cannot write there"),
         ("n" * 300, "cannot write there: File name too long"),
@@ -255,8 +271,9 @@ def test_targets_that_cannot_be(
 ) -> None:
     (tmp_path / "folder").mkdir()
     source = write_audio(tmp_path / "a.wav", 1000)
-    place = tmp_path / target
-    run("encode", source, place, "-m", mono, *force).refused(1, str(place), words)
+    code = 2 if target.endswith("/") else 1
+    place = f"{tmp_path}/{target}" if code == 2 else tmp_path / target
+    run("encode", source, place, "-m", mono, *force).refused(code, str(place), words)
     assert tree(tmp_path) == {"a.wav"}
     assert Path("/dev/null").is_char_device()
 
@@ -382,13 +399,14 @@ def test_links_are_read_and_written_beside(tmp_path: Path, mono: Path) -> None:
 # Terminals
 
 
+@pytest.mark.slow
 def test_progress_bar_on_a_terminal_only(tmp_path: Path, mono: Path) -> None:
     source = write_audio(tmp_path / "[b]a.wav", 240_000)
     plain = run("encode", source, "-m", mono, environment={"FORCE_COLOR": "1"}).ok()
-    assert "s of audio" not in plain.stderr
+    assert "audio 0:" not in plain.stderr
     assert "\x1b[?25l" not in plain.stderr
     shown = run("encode", source, "-m", mono, "-f", terminal=("stderr",)).ok()
-    assert "10 s of audio" in shown.stderr
+    assert re.search(r"a\.wav +\[#+-*\] +\d+ %  audio 0:\d\d of 0:10", shown.stderr)
     assert "[b]a.wav" in shown.stderr
     assert shown.stderr.count("\x1b[?25h") == shown.stderr.count("\x1b[?25l") > 0
     quiet = run("encode", source, "-m", mono, "-f", "-q", terminal=("stderr",)).ok()

@@ -139,7 +139,7 @@ def test_bandwidth_chooses_codebooks(
         (("--n-q", "9"), "9 codebooks: tiny24 has 1 to 8"),
         (("--n-q", "0"), "0 codebooks: tiny24 has 1 to 8"),
         (("--force", "--skip-existing"), "--force or --skip-existing, not both"),
-        (("--device", "warp9"), "--device warp9: cannot be used here"),
+        (("--device", "warp9"), "--device warp9: no device that codes"),
     ],
 )
 def test_impossible_options_are_usage_errors(

@@ -3,8 +3,8 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from cli_samples import RATE, run, write_audio
@@ -42,6 +42,7 @@ def test_a_page_of_two_recordings(tmp_path: Path, mono: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.wav", "b.flac", "page.html"]
 
 
+@pytest.mark.slow
 def test_json_and_quiet(tmp_path: Path, mono: Path) -> None:
     source, page = write_audio(tmp_path / "a.wav", 6000), tmp_path / "p.html"
     result = run("report", source, "-o", page, "-m", mono, "-b", "3", "--json", "-q").ok()
@@ -90,11 +91,13 @@ def test_refusals_come_before_the_work(tmp_path: Path, mono: Path) -> None:
     assert names(page) == ["a.wav"]
 
 
-def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, mono: Path) -> None:
+def test_without_matplotlib_it_says_what_to_install(
+    tmp_path: Path, mono: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = write_audio(tmp_path / "a.wav", 6000)
-    with mock.patch.dict("sys.modules", {"matplotlib": None}):
-        result = run("report", source, "-o", tmp_path / "p.html", "-m", mono)
-    result.refused(2, "matplotlib", "pip install 'encodec-cli[eval]'")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run("report", source, "-o", tmp_path / "p.html", "-m", mono)
+    result.refused(2, "matplotlib", "run: pip install matplotlib")
     assert not (tmp_path / "p.html").exists()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ecdc_samples import (
+    CODER,
     Pipe,
     assert_same_chunks,
     assert_same_codes,
@@ -20,6 +21,7 @@ from ecdc_samples import (
     segment_header,
     small_header,
     streamed_bytes,
+    v2_header,
 )
 
 import encodec_cli.container
@@ -34,6 +36,7 @@ from encodec_cli.container import (
     v0_header,
     verify,
 )
+from encodec_cli.container.known_models import KNOWN_MODELS
 from encodec_cli.errors import ContainerError, UsageError
 
 DOCS = Path(__file__).parents[1] / "docs" / "ecdc.md"
@@ -44,17 +47,20 @@ DOCS = Path(__file__).parents[1] / "docs" / "ecdc.md"
     [
         small_header(codebooks=8, tags={"a": "b"}, model_sha256="0" * 64),
         segment_header(codebooks=4),
+        v2_header(codebooks=8, has_scale=True, tags={"a": "b"}),
+        v2_header(coded=False, codebooks=8, model_sha256="0" * 16),
+        segment_header(version=2, code_model=CODER.sha256[:16], codebooks=4),
         v0_header("encodec_24khz", codebooks=8),
         v0_header("encodec_48khz", codebooks=16),
     ],
-    ids=["v1-whole", "v1-segments", "v0-24khz", "v0-48khz"],
+    ids=["v1-whole", "v1-segments", "v2-coded", "v2-raw", "v2-segments", "v0-24khz", "v0-48khz"],
 )
 def test_peeling_gives_the_file_of_an_encoder_with_fewer_codebooks(header: Header) -> None:
     ecdc = make_ecdc(header, 100_000)
     for codebooks in range(1, header.codebooks + 1):
         fewer = Ecdc(replace(ecdc.header, codebooks=codebooks), ecdc.codes[:codebooks], ecdc.scales)
         target = Pipe()
-        written = peel(EcdcReader(Pipe(file_bytes(ecdc))), target, codebooks)
+        written = peel(EcdcReader(Pipe(file_bytes(ecdc)), coder=CODER), target, codebooks)
         assert bytes(target.written) == file_bytes(fewer)
         assert written == fewer.header
 
@@ -84,6 +90,22 @@ def test_damage_is_not_peeled() -> None:
         peel(EcdcReader(io.BytesIO(data)), io.BytesIO(), 1)
     with pytest.raises(ContainerError, match="truncated"):
         peel(EcdcReader(io.BytesIO(data[:70])), io.BytesIO(), 1)
+
+
+def test_peeling_without_the_code_model_names_it() -> None:
+    data = file_bytes(make_ecdc(v2_header(), 10_000))
+
+    with pytest.raises(ContainerError, match="code model c0dec0dec0dec0de"):
+        peel(EcdcReader(io.BytesIO(data)), io.BytesIO(), 1)
+
+
+def test_summary_of_entropy_coded_chunks_needs_no_code_model() -> None:
+    data = streamed_bytes(make_ecdc(v2_header(), 24_000, repeated=0.9))
+    summary = summarize(io.BytesIO(data))
+
+    assert (summary.chunks, summary.coded, summary.problems) == (10, 8, ())
+    assert 0 < summary.payload_bytes < summary.file_bytes
+    assert summary.payload_kbps == pytest.approx(summary.payload_bytes * 8 / 1000)
 
 
 @pytest.mark.parametrize("pipe", [False, True], ids=["file", "pipe"])
@@ -140,6 +162,31 @@ def test_the_worked_example_of_the_documentation_is_a_file() -> None:
     assert ecdc.codes.shape == (2, 10)
     assert not ecdc.codes[:, 4:].any()
     assert streamed_bytes(ecdc) == data
+
+
+def test_the_worked_example_of_version_2_is_a_file() -> None:
+    listing = re.search(r"```hex2\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert listing is not None
+    data = bytes.fromhex("".join(line.split("|")[0] for line in listing[1].splitlines()))
+    ecdc = read_ecdc(io.BytesIO(data))
+
+    assert (ecdc.header.version, ecdc.header.model) == (2, "ecli_24khz")
+    assert (ecdc.header.num_samples, ecdc.header.source_num_samples) == (900, None)
+    assert ecdc.codes.tolist() == [[1, 2, 3, 1023], [513, 0, 0, 0]]
+    assert ecdc.scales is not None
+    assert 20 * math.log10(ecdc.scales[0]) == pytest.approx(-6)
+    assert streamed_bytes(ecdc) == data
+
+
+def test_the_documentation_lists_the_numbers_of_models() -> None:
+    row = r"^\| (\d+) `(\w+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d*) ?\| (\d*) ?\| (\d*) ?\|"
+    documented = re.findall(row, DOCS.read_text(), re.MULTILINE)
+
+    assert len(documented) == len(KNOWN_MODELS)
+    for number, (name, known) in enumerate(KNOWN_MODELS, 1):
+        keys = ("sample_rate", "channels", "hop", "bits", "segment", "stride", "end_padding")
+        values = [str(getattr(known, key) or "") for key in keys]
+        assert documented[number - 1] == (str(number), name, *values)
 
 
 def test_the_documentation_lists_every_header_key() -> None:

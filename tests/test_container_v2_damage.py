@@ -21,8 +21,8 @@ from ecdc_samples import (
     segment_header,
     streamed_bytes,
     v2_header,
-    varied,
 )
+from mutate_ecdc import SAMPLES, check_mutation
 
 from encodec_cli.container import CodeChunk, DamagedChunk, EcdcReader, EcdcWriter, verify
 from encodec_cli.container.checksum import seal
@@ -30,8 +30,8 @@ from encodec_cli.container.resync import RecordFinder
 from encodec_cli.container.wire import varint
 from encodec_cli.errors import ContainerError
 
-SAMPLES = 4 * 2560 + 900
-ECDC = make_ecdc(v2_header(codebooks=4, has_scale=True), SAMPLES)
+ECDC = SAMPLES["v2"]
+LENGTH = 4 * 2560 + 900
 DATA = streamed_bytes(ECDC, 9999)
 CHUNKS = chunks_of(ECDC)
 
@@ -313,14 +313,14 @@ def test_fill_bits_are_zero() -> None:
 @pytest.mark.parametrize(
     ("tail", "message"),
     [
-        (end(5, SAMPLES + 2560, 0, 5, *SIZES), "13700 samples take 6 chunks, but there are 5"),
-        (end(5, SAMPLES + 640, 0, 5, *SIZES), "samples take 37 frames, but there are 35"),
-        (end(5, SAMPLES, 0, 5, *SIZES[:4], 99), "the index says chunk 4 takes 99 bytes"),
+        (end(5, LENGTH + 2560, 0, 5, *SIZES), "13700 samples take 6 chunks, but there are 5"),
+        (end(5, LENGTH + 640, 0, 5, *SIZES), "samples take 37 frames, but there are 35"),
+        (end(5, LENGTH, 0, 5, *SIZES[:4], 99), "the index says chunk 4 takes 99 bytes"),
         (end(5, 0, 0, 5, *SIZES), "no end mark follow"),
-        (end(5, SAMPLES, 0, 6, *SIZES), "no end mark follow"),
-        (end(5, SAMPLES, 0, 5, *SIZES, 1), "no end mark follow"),
+        (end(5, LENGTH, 0, 6, *SIZES), "no end mark follow"),
+        (end(5, LENGTH, 0, 5, *SIZES, 1), "no end mark follow"),
         (end(5, 1 << 55, 0, 5, *SIZES), "no end mark follow"),
-        (end(5, SAMPLES, 0, 5, *SIZES)[:-1] + b"X", "end mark damaged"),
+        (end(5, LENGTH, 0, 5, *SIZES)[:-1] + b"X", "end mark damaged"),
     ],
     ids=["chunks", "frames", "index", "zero", "count", "extra", "huge", "tail"],
 )
@@ -340,13 +340,21 @@ def test_a_short_chunk_amid_others_is_refused() -> None:
     assert "chunk 0 has fewer than 8 frames but is not at the end" in str(error)
 
 
-def test_random_edits_raise_nothing_but_container_errors() -> None:
-    generator = random.Random(2)
-    for _ in range(2000):
-        edited = varied(DATA, generator)
-        by_pipe = verify(Pipe(edited), coder=CODER)
-        by_file = verify(io.BytesIO(edited), coder=CODER)
-        assert bool(by_pipe) == bool(by_file) == (edited != DATA)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_random_edits_are_noticed_and_give_no_wrong_codes(name: str) -> None:
+    generator, data = random.Random(2), streamed_bytes(SAMPLES[name], 9999)
+
+    for _ in range(250):
+        check_mutation(name, data, generator)
+
+
+@pytest.mark.slow
+def test_many_random_edits_are_noticed_and_give_no_wrong_codes() -> None:
+    generator = random.Random(3)
+    files = {name: streamed_bytes(ecdc, 9999) for name, ecdc in SAMPLES.items()}
+    for _ in range(10_000):
+        name = generator.choice(list(files))
+        check_mutation(name, files[name], generator)
 
 
 def test_random_bytes_behind_a_good_header_raise_nothing_else() -> None:
@@ -365,9 +373,9 @@ BOMBS = {
     "index-length-fits": HEADER + bytes(60_000) + (60_000).to_bytes(4, "big"),
     "far-chunk": HEADER + record(1 << 31, FULL) + END,
     "gaps": HEADER + b"".join(record(n * 60_000, FULL) for n in range(1, 200)),
-    "many-heads": HEADER + b"\x12" * 300_000,
-    "many-short-heads": HEADER + b"\x16\x03" * 100_000,
-    "many-ends": HEADER + b"\x20" * 200_000,
+    "many-heads": HEADER + b"\x12" * 20_000,
+    "many-short-heads": HEADER + b"\x16\x03" * 10_000,
+    "many-ends": HEADER + b"\x20" * 20_000,
     "zeros": HEADER + bytes(1_000_000),
     "header-length": b"ECDC\x02\xff\xff\x03" + bytes(100),
     "tags": seal(b"ECDC\x02\x08\x40\x03\x08\x50\xff\xff\xff\x7f", 0),

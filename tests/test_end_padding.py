@@ -189,6 +189,7 @@ def test_padding_survives_files_of_tokens() -> None:
     assert decode(model, found).shape == (1, 500)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, 319, 320, 321, 79 * HOP, 80 * HOP, 80 * HOP + 1])
 def test_pipes_and_parts_are_the_whole(tmp_path: Path, ahead: Path, samples: int) -> None:
     source, coded = write_audio(tmp_path / "a.wav", samples), tmp_path / "a.ecdc"
@@ -243,6 +244,7 @@ def test_a_lost_end_keeps_the_length_and_a_cut_file_what_is_whole(
         np.testing.assert_array_equal(audio[:sure], whole[:sure])
 
 
+@pytest.mark.slow
 def test_the_end_of_a_cut_recording_is_as_near_as_its_middle() -> None:
     """The bundled model's last 7 ms of sounds cut off, against the same 7 ms of the whole."""
     model = load_module()

@@ -33,6 +33,7 @@ CONFIGS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", CONFIGS)
 def test_the_encoder_looks_ahead_as_far_as_said(changes: dict[str, Any]) -> None:
     model = tiny_model(**changes).double()

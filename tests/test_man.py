@@ -59,7 +59,8 @@ def test_help_in_brackets_is_not_taken_for_rich_markup(script: ModuleType) -> No
 
 def test_defaults_are_told(script: ModuleType) -> None:
     page = script.man_page()
-    assert "Rates in kb/s, or none. Default: the model's.\n" in page
+    assert "audiocraft's. Default: ecli_24khz." in page.replace("\\-", "-")
+    assert "Rates in kb/s, or none; the model's unless given.\n" in page
     assert "Lower the level rather than clip peaks.\n" in page
 
 

@@ -128,6 +128,7 @@ def decoded(
     return report, soundfile.read(target, dtype="float32")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [{}, {"start": 1.5}, {"start": 0.3, "duration": 1.1}], ids=str)
 def test_the_audio_is_the_same(pair: tuple[CompressionModel, Path], part: dict[str, float]) -> None:
     watched, before = Watched(), threading.active_count()
@@ -142,6 +143,7 @@ def test_the_audio_is_the_same(pair: tuple[CompressionModel, Path], part: dict[s
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_a_file_cut_off_fails_or_is_concealed_as_ever(pair: tuple[CompressionModel, Path]) -> None:
     model, path = pair
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 5 // 8])
@@ -192,6 +194,7 @@ def test_nothing_goes_on_after_an_error_of_the_decoder(
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_many_files_read_in_their_own_threads(pair: tuple[CompressionModel, Path]) -> None:
     model, path = pair
     _, expected = decoded(model, path)
@@ -227,6 +230,7 @@ decode_file(model, source, target, DecodeOptions(), lm=FakeModel(), threads=2)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_ctrl_c_ends_a_wait_for_a_pipe(tmp_path: Path) -> None:
     header = replace(v0_header("encodec_24khz", codebooks=2), lm=True)

@@ -1,5 +1,7 @@
 """The page in a real browser: it plays, switches in place, obeys keys, counts blind answers."""
 
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -224,3 +226,45 @@ def test_everything_can_be_reached_by_keyboard_and_focus_shows(browser: Browser)
     browser.run("document.querySelector('#r1 .play').focus()")
     outline = "return getComputedStyle(document.querySelector('#r1 .play')).outlineStyle"
     assert browser.run(outline) == "solid"
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core, which npm fetches."""
+    folder = tmp_path_factory.mktemp("axe")
+    try:
+        subprocess.run(
+            ["npm", "pack", "axe-core@4", "--silent"],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip("axe-core cannot be had from npm here")
+    [archive] = folder.glob("*.tgz")
+    with tarfile.open(archive) as files:
+        file = files.extractfile("package/axe.min.js")
+        assert file is not None
+        return file.read().decode()
+
+
+RUN_AXE = """
+window.found = null;
+axe.run(document).then(({violations}) => {
+  window.found = violations
+    .map(({id, impact, nodes}) => [impact, id, nodes.map((node) => node.html.slice(0, 120))]);
+});
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 1200])
+def test_axe_finds_nothing(browser: Browser, axe: str, width: int) -> None:
+    browser.resize(width, 800)
+    try:
+        browser.run(f"{axe}\n{RUN_AXE}")
+        browser.until(lambda: browser.run("return window.found !== null"))
+        assert browser.run("return window.found") == []
+    finally:
+        browser.resize(1200, 800)

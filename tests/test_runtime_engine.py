@@ -67,6 +67,7 @@ def test_the_bundled_model_gives_the_codes_and_audio_of_torch(
     np.testing.assert_allclose(audio, same, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_threads_code_different_streams_at_once(bundled: NumpyEngine) -> None:
     x = speech()
     streams = [x[i * 2400 : i * 2400 + 48000] for i in range(6)]
@@ -104,6 +105,7 @@ print(y.shape, "torch" in sys.modules, int(peak) // 1024)
 """
 
 
+@pytest.mark.slow
 def test_coding_without_torch_stays_small() -> None:
     command = [sys.executable, "-c", PROGRAM, str(BUNDLED)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -141,9 +143,8 @@ def test_all_published_models_run_on_it(name: str) -> None:
     "seanet",
     [
         {"activation": "GELU", "activation_params": {}},
-        {"activation": "Nothing", "activation_params": {}},
-        {"activation_params": {"beta": 1.0}},
-        {"decoder": {"final_activation": "Softmax"}},
+        {"activation": "PReLU", "activation_params": {}},
+        {"decoder": {"final_activation": "Softplus"}},
         {"norm": "layer_norm", "norm_params": {"elementwise_affine": False}},
     ],
 )

@@ -18,7 +18,8 @@ def assert_same(found: Numbers, expected: Numbers) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(16))
 def test_any_cut_gives_what_the_modules_make_of_the_whole(seed: int) -> None:
     """From streams and blocks shorter than what is reflected, to empty blocks in between."""
     rng = random.Random(seed)
@@ -49,14 +50,14 @@ def test_streams_of_any_lengths_go_together(seed: int) -> None:
     """They begin and end at other times than their neighbours, and give what they give alone."""
     rng = random.Random(100 + seed)
     for pair in pairs(rng, lstm=rng.choice([0, 1, 2])):
-        block = pair.rows * rng.randint(1, 9)
+        block, most = pair.rows * rng.randint(1, 9), rng.choice([3, 6])
         signals = [pair.noise(rng.randint(1, 6 * block)) for _ in range(5)] + [
             pair.noise(2 * block)
         ]
         waiting, found = list(enumerate(signals)), [np.zeros((0, pair.plan.outputs))] * 6
         active: list[tuple[int, Numbers, Any]] = []
         while waiting or active:
-            while waiting and len(active) < 3:
+            while waiting and len(active) < most:
                 i, x = waiting.pop()
                 active.append((i, x, pair.numpy.new_state()))
             last = [len(x) <= block for _, x, _ in active]

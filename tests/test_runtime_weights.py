@@ -21,6 +21,7 @@ CONFIGS: list[dict[str, Any]] = [
     {"seanet": {"lstm": 2, "true_skip": False, "norm": "weight_norm"}},
     {"seanet": {"causal": False, "norm": "layer_norm", "disable_norm_outer_blocks": 1}},
     {"seanet": {"n_filters": [2, 3, 4], "n_residual_layers": [0, 2]}},
+    {"seanet": {"activation": "PReLU", "activation_params": {"num_parameters": 1}}},
 ]
 NAME = "encoder.model.0.conv.conv.bias"
 

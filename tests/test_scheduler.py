@@ -71,6 +71,7 @@ def all_of(model: Model, jobs: list[Callable[..., Any]], streams: int = 4) -> li
     return [results[i] for i in range(len(jobs))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

@@ -49,6 +49,7 @@ def random_codes(model: CompressionModel, samples: int, *, chunk_frames: int = 8
     return Ecdc(header, codes, ecdc.scales)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", WHOLE)
 @pytest.mark.parametrize("chunk_frames", [88, 5])
 def test_any_part_of_a_whole_signal(changes: dict[str, Any], chunk_frames: int) -> None:
@@ -67,6 +68,7 @@ def test_any_part_of_a_whole_signal(changes: dict[str, Any], chunk_frames: int) 
         np.testing.assert_allclose(part, expected, rtol=0, atol=least * full.std())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", WHOLE[:5])
 def test_no_more_is_read_than_the_network_sees(changes: dict[str, Any]) -> None:
     """What lies before changes no bit; one frame later, and it would."""
@@ -107,6 +109,7 @@ def slow_to_forget(bias: float) -> CompressionModel:
     return model
 
 
+@pytest.mark.slow
 def test_the_warm_up_lasts_as_long_as_the_lstm_remembers() -> None:
     """60 dB take 7 / (1 - f) frames of 12 ms: 0.7 s at a bias of 2, 12 s at 5."""
     for bias, clean in ((2.0, True), (5.0, True), (10.0, False)):

@@ -26,7 +26,9 @@ def test_students_t(probability: float, degrees: int, expected: float) -> None:
 def test_interval_of_a_mean() -> None:
     one = mean_interval([3.0])
     assert (one.value, one.half_width, one.count) == (3.0, None, 1)
-    same = mean_interval([2.0, 2.0, 2.0])
+    four = mean_interval([1.0, 2.0, 3.0, 4.0])  # too few to tell how they spread
+    assert (four.value, four.half_width, four.count) == (2.5, None, 4)
+    same = mean_interval([2.0] * 5)
     assert (same.value, same.half_width) == (2.0, 0.0)
     # Standard deviation 1.5811 over the root of 5, times 2.7764.
     five = mean_interval([1.0, 2.0, 3.0, 4.0, 5.0])

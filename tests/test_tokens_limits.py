@@ -89,6 +89,7 @@ def test_types_are_read_or_refused(name: str, descr: str, tmp_path: Path) -> Non
         list(read_items(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.uint16, np.int64, np.uint8])
 def test_an_archive_unpacks_to_no_more_than_codes_do(dtype: type, tmp_path: Path) -> None:
     count = (1 << 27) // np.dtype(dtype).itemsize
@@ -240,6 +241,7 @@ def constant(path: Path, books: int, frames: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_runs_of_one_code_are_not_unrolled(tmp_path: Path) -> None:
     path = constant(tmp_path / "a.parquet", 8, 1 << 21)
     assert path.stat().st_size < 100_000

@@ -85,6 +85,7 @@ def test_nested_keys_are_not_hashed(key: str, many: bool) -> None:
         unpickle(io.BytesIO(data), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [

@@ -113,6 +113,7 @@ def test_context_knows_no_frame_that_is_not_before(
 # ---- training
 
 
+@pytest.mark.slow
 def test_training_learns_and_its_integers_code_as_well(
     recordings: list[CodedRecording], books: list[torch.Tensor], tmp_path: Path
 ) -> None:
@@ -145,6 +146,7 @@ def network_bits(network: CodeNetwork, codes: NDArray[np.uint16]) -> float:
     return bits_per_code(network, [whole])[str(len(codes))]["all"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on(
     recordings: list[CodedRecording], books: list[torch.Tensor], tmp_path: Path
 ) -> None:

@@ -47,6 +47,21 @@ class Browser:
         """What `script`, the body of a function, returns."""
         return self._post("execute/sync", {"script": script, "args": list(arguments)})
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the page so many pixels, as a phone or a screen does."""
+        self._post(
+            "goog/cdp/execute",
+            {
+                "cmd": "Emulation.setDeviceMetricsOverride",
+                "params": {
+                    "width": width,
+                    "height": height,
+                    "deviceScaleFactor": 1,
+                    "mobile": width < 600,
+                },
+            },
+        )
+
     def click(self, selector: str) -> None:
         """Click the first element that `selector` (CSS) finds, as a person would."""
         found = self._post("element", {"using": "css selector", "value": selector})

@@ -10,6 +10,8 @@ here imports torch.
 from encodec_cli.audio.channels import match_channels, mix_channels
 from encodec_cli.audio.flac import flac_bytes
 from encodec_cli.audio.formats import AudioFormat, Encoding, OutputFormat, choose_format
+from encodec_cli.audio.metadata import Tags, read_tags
+from encodec_cli.audio.mixing import MixMeter
 from encodec_cli.audio.prepare import prepare_blocks
 from encodec_cli.audio.reader import AudioReader, open_audio
 from encodec_cli.audio.resample import Resampler, resampled_length
@@ -23,8 +25,10 @@ __all__ = [
     "AudioWriter",
     "Encoding",
     "FloatBlock",
+    "MixMeter",
     "OutputFormat",
     "Resampler",
+    "Tags",
     "choose_format",
     "flac_bytes",
     "match_channels",
@@ -34,6 +38,7 @@ __all__ = [
     "prepare_blocks",
     "quantize",
     "read_mono",
+    "read_tags",
     "read_whole",
     "resampled_length",
 ]

@@ -90,6 +90,8 @@ def _search(file: BinaryIO, name: str, start: int) -> SampleSource:
     for form in (MPEG_AUDIO, ADTS):
         if _begins(file, name, form, start, junk=_LONGEST_JUNK, run=8):
             return open_frames(file, name, form, start, file_size(file))
+    if read_at(file, start, 4) == b"ECDC":
+        raise AudioError(f"{name}: is coded already (.ecdc); `decode` makes audio of it")
     raise AudioError(
         f"{name}: not audio in a format this program reads ({_FORMATS}); "
         "convert it first, e.g. with ffmpeg"

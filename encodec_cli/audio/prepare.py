@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from encodec_cli.audio.channels import mix_channels
+from encodec_cli.audio.mixing import MixMeter
 from encodec_cli.audio.reader import AudioReader
 from encodec_cli.audio.resample import Resampler
 from encodec_cli.audio.samples import FloatBlock
@@ -11,7 +12,12 @@ __all__ = ["prepare_blocks"]
 
 
 def prepare_blocks(
-    reader: AudioReader, sample_rate: int, channels: int, block: int
+    reader: AudioReader,
+    sample_rate: int,
+    channels: int,
+    block: int,
+    *,
+    meter: MixMeter | None = None,
 ) -> Iterator[FloatBlock]:
     """Non-empty blocks [channels, m] at `sample_rate` (Hz), mixed and resampled from `reader`.
 
@@ -23,13 +29,17 @@ def prepare_blocks(
         channels: channels of the model.
         block: frames to read at a time, at the rate of the source; sets the latency, and changes
             no sample.
+        meter: is told of every mix to fewer channels.
 
     Raises:
         AudioError: see `AudioReader.blocks` and `mix_channels`.
     """
     resampler = Resampler(reader.sample_rate, sample_rate, channels)
     for frames in reader.blocks(block):
-        ready = resampler.push(mix_channels(frames, channels))
+        mixed = mix_channels(frames, channels)
+        if meter is not None and len(frames) > channels:
+            meter.add(frames, mixed)
+        ready = resampler.push(mixed)
         if ready.shape[1] > 0:
             yield ready
     rest = resampler.finish()

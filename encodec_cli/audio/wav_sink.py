@@ -1,17 +1,19 @@
 """Writing WAV: to files, which become RF64 beyond 4 GB, and to pipes, which never end.
 
-    0 RIFF size WAVE | 12 JUNK 28 (room for ds64) | 48 fmt  18 | 74 data size | 82 samples
+    0 RIFF size WAVE | 12 JUNK 28 (room for ds64) | 48 fmt  18 | 74 data size | 82 samples | LIST
 
-A pipe cannot be patched afterwards: it gets no JUNK and sizes of 0xFFFFFFFF, which readers
-understand as "until the end".
+A pipe cannot be patched afterwards: it gets no JUNK, no tags, and sizes of 0xFFFFFFFF, which
+readers understand as "until the end".
 """
 
 import struct
+from collections.abc import Mapping
 from typing import BinaryIO
 
 import numpy as np
 
 from encodec_cli.audio.formats import Encoding
+from encodec_cli.audio.metadata import info_chunk
 from encodec_cli.audio.samples import FloatBlock, encode_pcm24, quantize
 
 __all__ = ["WavSink"]
@@ -31,6 +33,7 @@ class WavSink:
         channels: C.
         encoding: how samples are stored.
         streaming: never seek, and flush after every block.
+        tags: written behind the samples of a file, as far as WAV has names for them.
     """
 
     def __init__(
@@ -41,7 +44,9 @@ class WavSink:
         encoding: Encoding,
         *,
         streaming: bool,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
+        self._tags = b"" if streaming else info_chunk(tags or {})
         self._file = file
         self._encoding = encoding
         self._frame_bytes = channels * _SAMPLE_BYTES[encoding]
@@ -84,7 +89,9 @@ class WavSink:
         if self._streaming:
             self._flush()
             return
+        self._file.write(self._tags)
         riff_bytes = self._data_start - 8 + self._data_bytes + self._data_bytes % 2
+        riff_bytes += len(self._tags)
         self._file.seek(0)
         if riff_bytes <= _RIFF_LIMIT_BYTES:
             self._file.write(struct.pack("<4sI", b"RIFF", riff_bytes))

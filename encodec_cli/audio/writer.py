@@ -1,7 +1,7 @@
 """Writing audio to a file, complete or not at all, or to standard output as it comes."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from encodec_cli.audio.formats import AudioFormat, Encoding, OutputFormat, choose_format
+from encodec_cli.audio.metadata import INFO_NAMES
 from encodec_cli.audio.samples import FloatBlock, first_non_finite, quantize
 from encodec_cli.audio.wav_sink import WavSink
 from encodec_cli.errors import AudioError, OutputError
@@ -22,6 +23,7 @@ _SNDFILE_BLOCK_FRAMES = 8_192
 # Highest rate in Hz, and most channels, by container. Checked here: libsndfile's Vorbis encoder
 # refuses a rate, but crashes as it gives back what it had set up.
 _LAYOUTS = {"flac": (655_350, 8), "ogg": (200_000, 255)}
+_SNDFILE_TAGS = {name: "tracknumber" if name == "track" else name for name in INFO_NAMES}
 
 
 class _Sink(Protocol):
@@ -82,6 +84,7 @@ def open_audio_writer(
     audio_format: AudioFormat | None = None,
     encoding: Encoding | None = None,
     force: bool = False,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[AudioWriter]:
     """A context manager that yields an `AudioWriter` of `sample_rate` (Hz) and `channels`.
 
@@ -94,6 +97,7 @@ def open_audio_writer(
         audio_format: wav, flac or ogg (Vorbis); None chooses by suffix.
         encoding: pcm16 (None), pcm24 or float.
         force: overwrite an existing file.
+        tags: title, artist and what else `INFO_NAMES` has; others, and those of stdout, are lost.
 
     Raises:
         UsageError: see `choose_format`.
@@ -109,7 +113,7 @@ def open_audio_writer(
         return
     _check_layout(str(target), sample_rate, channels, chosen)
     with atomic_output(target, force=force) as file:
-        file_sink = _open_sink(file, str(target), sample_rate, channels, chosen)
+        file_sink = _open_sink(file, str(target), sample_rate, channels, chosen, tags or {})
         try:
             yield AudioWriter(file_sink, str(target), sample_rate, channels, clamps=clamps)
         finally:
@@ -134,11 +138,18 @@ def _stdout() -> BinaryIO:
 
 
 def _open_sink(
-    file: BinaryIO, name: str, sample_rate: int, channels: int, chosen: OutputFormat
+    file: BinaryIO,
+    name: str,
+    sample_rate: int,
+    channels: int,
+    chosen: OutputFormat,
+    tags: Mapping[str, str],
 ) -> _Sink:
     if chosen.container == "wav" and chosen.encoding is not None:
-        return WavSink(file, sample_rate, channels, chosen.encoding, streaming=False)
-    return _SndfileSink(file, name, sample_rate, channels, chosen)
+        return WavSink(file, sample_rate, channels, chosen.encoding, streaming=False, tags=tags)
+    sink = _SndfileSink(file, name, sample_rate, channels, chosen)
+    sink.put_tags(tags)
+    return sink
 
 
 class _SndfileSink:
@@ -169,6 +180,12 @@ class _SndfileSink:
                 f"{name}: {chosen.container} does not take {sample_rate} Hz with {channels} "
                 "channels; use WAV"
             ) from error
+
+    def put_tags(self, tags: Mapping[str, str]) -> None:
+        """Store `tags`, before the first sample."""
+        for name, text in tags.items():
+            if name in _SNDFILE_TAGS:
+                setattr(self._file, _SNDFILE_TAGS[name], text)
 
     def write(self, block: FloatBlock) -> None:
         """Append `block` [C, n]; beyond full scale is clamped."""

@@ -10,13 +10,16 @@ from encodec_cli.cli import (
     doctor,
     encode,
     evaluate,
-    inspect,
+    info,
     models,
+    peel,
     report,
     roundtrip,
     tokens,
     training,
+    verify,
 )
+from encodec_cli.cli.commands import CONTEXT, add_command
 
 __all__ = ["app"]
 
@@ -26,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Compress sound with a neural network: SEANet + RVQ, `.ecdc` files.",
     epilog="Exit codes: 0 all good, 1 some file failed, 2 usage.",
+    context_settings=CONTEXT,
 )
 
 
@@ -39,19 +43,29 @@ def _version(value: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version", "-V", callback=_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     pass
 
 
-for _command in (encode.encode, decode.decode, roundtrip.roundtrip, inspect.peel, inspect.info):
-    app.command()(_command)
-app.command()(inspect.verify)
-app.command()(tokens.tokens)
-app.command()(evaluate.evaluate)
-app.command()(report.report)
-app.command()(training.train)
-app.command("train-entropy")(training.train_entropy)
-app.command()(doctor.doctor)
+def help_(
+    context: typer.Context,
+    command: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]")] = None,
+) -> None:
+    """Show the help of a command."""
+    root = context.find_root().command
+    root.main(args=[*(command or []), "--help"], prog_name="encodec-cli")
+
+
+for _command in (
+    *(encode.encode, decode.decode, roundtrip.roundtrip, peel.peel, info.info, verify.verify),
+    *(tokens.tokens, evaluate.evaluate, report.report, training.train),
+):
+    add_command(app, _command)
+add_command(app, training.train_entropy, "train-entropy")
+add_command(app, doctor.doctor)
 app.add_typer(models.app, name="models")
+add_command(app, help_, "help")

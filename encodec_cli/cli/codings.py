@@ -107,5 +107,5 @@ def warn_of_missing_packages(kinds: Iterable[str | None], speech: bool | None) -
     if missing:
         warn(
             f"speech is measured without {' and '.join(missing)}; "
-            "install the extra: pip install 'encodec-cli[eval]'"
+            f"run: pip install {' '.join(missing)}"
         )

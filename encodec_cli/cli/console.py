@@ -2,12 +2,16 @@
 
 import json
 import math
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,7 +21,9 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
+from encodec_cli.cli.progress import FileProgress, RunProgress
 from encodec_cli.errors import OutputError
 from encodec_cli.io.text import printable
 
@@ -29,11 +35,14 @@ __all__ = [
     "progress_bar",
     "rounded",
     "say",
+    "shown_progress",
     "transfer_bar",
     "warn",
 ]
 
 _UNFOLDED = 10_000
+_LINE_SECONDS = 30.0
+_LINE_COLUMNS = 80
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -44,16 +53,24 @@ def _stderr() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def output() -> Console:
+def output(*, folds: bool = False) -> Console:
     """Console for tables and text that are the command's result; only terminals fold lines.
+
+    With `folds` files and pipes do as well, at the number that COLUMNS gives, if it does.
 
     Raises:
         OutputError: standard output is closed.
     """
     if sys.stdout is None:
         raise _closed()
-    width = None if _is_terminal(sys.stdout) else _UNFOLDED
-    return Console(highlight=False, markup=False, emoji=False, width=width)
+    columns = os.environ.get("COLUMNS", "") if folds else ""
+    width = int(columns) if columns.isdecimal() and 0 < int(columns) < _UNFOLDED else _UNFOLDED
+    return Console(
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if _is_terminal(sys.stdout) else width,
+    )
 
 
 def count(number: int, noun: str) -> str:
@@ -109,23 +126,58 @@ def progress_bar(
     description: str, *, quiet: bool
 ) -> Iterator[Callable[[float, float | None], None] | None]:
     """Yield a function of (seconds done, seconds in all), or None where nobody watches."""
-    console = _stderr()
-    if quiet or not _is_terminal(sys.stderr):  # whatever FORCE_COLOR makes rich believe
+    if quiet or not _is_terminal(sys.stderr):
         yield None
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.completed:.0f} s of audio"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(printable(description), total=None)
+    run = RunProgress(printable(description), [FileProgress()])
+    with shown_progress(run, quiet=quiet, lines=False):
+        yield partial(run.update, 0)
 
-        def update(done: float, total: float | None) -> None:
-            progress.update(task, completed=done, total=total)
 
-        yield update
+@contextmanager
+def shown_progress(
+    run: RunProgress, *, quiet: bool, lines: bool, every_seconds: float = _LINE_SECONDS
+) -> Iterator[None]:
+    """Show `run` on stderr until the block ends.
+
+    A terminal has one line that moves below all that is said. One that cannot move text
+    (TERM=dumb), and with `lines` a file or pipe, gets a line of its own now and then.
+    """
+    console = _stderr()
+    # Not what FORCE_COLOR makes rich believe.
+    terminal = _is_terminal(sys.stderr) and not console.is_dumb_terminal
+    if quiet or not (lines or _is_terminal(sys.stderr)):
+        yield
+    elif terminal:
+        live = Live(
+            get_renderable=lambda: Text(run.line(console.width - 1), no_wrap=True),
+            console=console,
+            refresh_per_second=4,
+            transient=True,
+        )
+        with live:
+            yield
+            live.refresh()
+    else:
+        with _now_and_then(lambda: say(run.line(_LINE_COLUMNS, bar=False)), every_seconds):
+            yield
+
+
+@contextmanager
+def _now_and_then(do: Callable[[], None], seconds: float) -> Iterator[None]:
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(seconds):
+            do()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """`decode`: `.ecdc`, or what `tokens` wrote, into audio."""
 
 import dataclasses
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,15 +12,16 @@ from encodec_cli.cli.batch import (
     ECDC_SUFFIXES,
     TOKEN_SUFFIXES,
     Job,
+    Kinds,
     check_targets,
     plan_jobs,
-    to_do,
 )
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, rounded, say, warn
+from encodec_cli.cli.encode import check_deletion
 from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
-from encodec_cli.cli.running import code_files, one_by_one
+from encodec_cli.cli.running import Manner, begin, code_files, end, one_by_one, rehearse
 from encodec_cli.cli.timecode import parse_time
 from encodec_cli.cli.token_decoding import LayoutName, PatternName, TokenDecoder, TokenSettings
 from encodec_cli.config.bundled import DEFAULT_MODEL
@@ -59,7 +59,7 @@ def decode(
         list[str],
         typer.Argument(
             metavar="IN [OUT]",
-            help=".ecdc, or tokens; '-' is stdin. Several need -o.",
+            help=".ecdc, or tokens; - is stdin, or stdout. Several need -o, or a folder last.",
             autocompletion=complete_files(ECDC_SUFFIXES | TOKEN_SUFFIXES),
         ),
     ],
@@ -71,46 +71,79 @@ def decode(
         str | None,
         typer.Option(
             metavar="HZ|source",
-            help="'source' restores its rate and length.",
-            show_default="the model's",
+            help="1000 to 768000; source: the input's own rate and length; the model's unless "
+            "given.",
+            rich_help_panel=options.OUTPUT,
         ),
     ] = None,
     audio_format: Annotated[
         AudioFormatName | None,
-        typer.Option(help="Format of the audio; by OUT's suffix unless given, else wav."),
+        typer.Option(
+            help="Format of the audio; by OUT's suffix unless given, else wav.",
+            rich_help_panel=options.OUTPUT,
+        ),
     ] = None,
     encoding: Annotated[
         EncodingName | None,
-        typer.Option(help="Sample format of WAV and FLAC.", show_default="pcm16"),
+        typer.Option(
+            help="Sample format of WAV and FLAC; pcm16 unless given.",
+            rich_help_panel=options.OUTPUT,
+        ),
     ] = None,
     rescale: Annotated[
-        bool, typer.Option("--rescale", help="Lower the level rather than clip peaks.")
+        bool,
+        typer.Option(
+            "--rescale",
+            help="Lower the level rather than clip peaks.",
+            rich_help_panel=options.OUTPUT,
+        ),
     ] = False,
     conceal: Annotated[
         bool,
-        typer.Option("--conceal", help="Put silence in place of damage; exit code 1 all the same."),
+        typer.Option(
+            "--conceal",
+            help="Put silence in place of damage; exit code 1 all the same.",
+            rich_help_panel=options.CODING,
+        ),
     ] = False,
     start: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Decode from here on: seconds, mm:ss or hh:mm:ss."),
+        typer.Option(
+            metavar="TIME",
+            help="Decode from here on: seconds, mm:ss or hh:mm:ss.",
+            rich_help_panel=options.CODING,
+        ),
     ] = None,
     duration: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Decode that much.", show_default="to the end"),
+        typer.Option(
+            metavar="TIME",
+            help="Decode that much; to the end unless given.",
+            rich_help_panel=options.CODING,
+        ),
     ] = None,
     lm: options.LanguageModel = None,
     legacy: Annotated[
         LegacyProgram | None,
-        typer.Option(help="Read files of this program, which resemble format 0."),
+        typer.Option(
+            help="Read files of this program, which resemble format 0.",
+            rich_help_panel=options.CODING,
+        ),
     ] = None,
     code_model: options.CodeModel = None,
     pattern: Annotated[
         PatternName | None,
-        typer.Option(help="Undo MusicGen's delay pattern (token files); see docs/tokens.md."),
+        typer.Option(
+            help="Undo MusicGen's delay pattern (token files).",
+            rich_help_panel=options.CODING,
+        ),
     ] = None,
     layout: Annotated[
         LayoutName | None,
-        typer.Option(help="Token files: codebooks by frames, or frames by codebooks."),
+        typer.Option(
+            help="Token files: codebooks by frames, or frames by codebooks.",
+            rich_help_panel=options.CODING,
+        ),
     ] = None,
     offset: Annotated[
         int | None,
@@ -120,14 +153,21 @@ def decode(
             metavar="N",
             help="Token files with numbers per codebook: the first one's.",
             show_default="0",
+            rich_help_panel=options.CODING,
         ),
     ] = None,
+    tag: options.TagList = None,
+    no_tags: options.NoTags = False,
+    delete_input: options.DeleteInput = False,
+    dry_run: options.DryRun = False,
     output_dir: options.OutputDir = None,
     recursive: options.Recursive = False,
     skip_existing: options.SkipExisting = False,
+    keep_suffix: options.KeepSuffix = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
     json: options.Json = False,
+    progress: options.Progress = False,
     device: options.Device = "auto",
     dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
@@ -135,19 +175,23 @@ def decode(
 ) -> None:
     """Turn .ecdc, or what `tokens` wrote, back into audio, at its bandwidth or any lower one.
 
-    IN alone writes IN.wav beside it; '-' as IN or OUT is a pipe.
-    IN... -o FOLDER takes many files, and with -r all those in folders.
+    IN alone writes IN.wav beside it. IN... -o FOLDER takes many files, and with -r all those in
+    folders. Tags go along, and outputs have their inputs' time of modification.
+
+    Example: encodec-cli decode talk.ecdc talk.flac --sample-rate source
+
+    Example: encodec-cli decode coded/*.ecdc -o decoded
     """
     from encodec_cli.audio import choose_format
 
     suffix = f".{audio_format.value}" if audio_format else ".wav"
-    jobs = plan_jobs(
-        inputs,
-        output_dir=output_dir,
-        recursive=recursive,
-        from_suffixes=ECDC_SUFFIXES | TOKEN_SUFFIXES,
-        to_suffix=suffix,
+    tags = options.parse_tags(tag, none=no_tags)
+    manner = Manner(
+        force=force, skip_existing=skip_existing, quiet=quiet, json=json, progress=progress
     )
+    kinds = Kinds(ECDC_SUFFIXES | TOKEN_SUFFIXES, suffix, keep_suffix)
+    plan = plan_jobs(inputs, kinds, output_dir=output_dir, recursive=recursive)
+    jobs = plan.jobs
     check_targets(
         jobs,
         force=force,
@@ -162,14 +206,22 @@ def decode(
             encoding.value if encoding else None,
         )
     rate = _parse_rate(sample_rate)
-    begin, length = parse_time(start, "--start"), parse_time(duration, "--duration")
+    since, length = parse_time(start, "--start"), parse_time(duration, "--duration")
     if bandwidth is not None and n_q is not None:
         raise UsageError("give --bandwidth or --n-q, not both")
     for option, given in (("--pattern", pattern), ("--layout", layout), ("--offset", offset)):
         if given is not None and not all(map(_holds_tokens, jobs)):
             raise UsageError(f"{option}: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
     _refuse_pickles(jobs)
-    waiting = list(to_do(jobs, skip_existing=skip_existing, quiet=quiet))
+    if delete_input:
+        check_deletion(jobs, lm=None)
+        if start or duration or any(map(_holds_tokens, jobs)):
+            raise UsageError("--delete-input: is for whole .ecdc files; leave out one")
+    waiting, tally = begin(plan, manner)
+    if dry_run or not waiting:
+        makes_folder = output_dir is not None
+        end(tally, manner, rehearse(waiting, tally, manner, makes_folder=makes_folder))
+        return
     seconds = expected_seconds(job.source for job in waiting)
     codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose, config=config)
 
@@ -185,18 +237,21 @@ def decode(
         encoding=encoding.value if encoding else None,
         rescale=rescale,
         conceal=conceal,
-        start=begin or 0,
+        start=since or 0,
         duration=length,
         force=force,
         legacy=legacy.value if legacy else None,
         code_models=code_models(code_model, model),
+        tags=tags,
     )
 
     def tell(report: DecodeReport) -> bool:
-        return _tell(report, jobs, json=json, quiet=quiet)
+        source = Path(report.source)
+        size = source.stat().st_size if not report.source_deleted and source.is_file() else 0
+        tally.add(report.seconds, size)
+        return _tell(report, many=tally.many, json=json, quiet=quiet)
 
     threads = threads or usable_cores()
-    alone = len(jobs) == 1
     settings = TokenSettings(
         pattern=pattern,
         layout=layout,
@@ -210,18 +265,21 @@ def decode(
     )
     of_tokens = TokenDecoder(codec, decoding, settings)
     token_files = [job for job in waiting if _holds_tokens(job)]
-    exit_code = one_by_one(token_files, of_tokens.decode, alone=alone)
+    exit_code = one_by_one(token_files, of_tokens.decode, alone=not tally.many, tally=tally)
     files = [
-        DecodeJob(job.source, job.target, decoding, makes_folder=output_dir is not None)
+        DecodeJob(
+            job.source,
+            job.target,
+            decoding,
+            makes_folder=output_dir is not None,
+            deletes_source=delete_input,
+        )
         for job in waiting
         if not _holds_tokens(job)
     ]
     language_model = load_lm(lm, codec.config)
-    exit_code |= code_files(
-        files, codec, tell, lm=language_model, threads=threads, alone=alone, quiet=quiet
-    )
-    if exit_code:
-        raise typer.Exit(exit_code)
+    exit_code |= code_files(files, codec, tell, tally, manner, lm=language_model, threads=threads)
+    end(tally, manner, exit_code)
 
 
 def _holds_tokens(job: Job) -> bool:
@@ -243,7 +301,7 @@ def _refuse_pickles(jobs: Sequence[Job]) -> None:
             )
 
 
-def _tell(report: "DecodeReport", jobs: Sequence[Job], *, json: bool, quiet: bool) -> bool:
+def _tell(report: "DecodeReport", *, many: bool, json: bool, quiet: bool) -> bool:
     """Say what became of a file; whether all of it was sound."""
     for line in report.notes:
         warn(f"{report.target}: {line}")
@@ -256,10 +314,13 @@ def _tell(report: "DecodeReport", jobs: Sequence[Job], *, json: bool, quiet: boo
         print_json(rounded(dataclasses.asdict(report) | derived))
     elif not quiet:
         lowered = f", lowered to {report.gain:.3f} of its level" if report.gain < 1 else ""
+        lost = ", ".join(report.tags_left_out)
+        without = f", without tags {lost}" if lost and report.target != "-" else ""
+        deleted = ", input deleted" if report.source_deleted else ""
         say(
             f"{arrow(report.source, report.target)}: {duration_words(report.seconds)} at "
-            f"{report.sample_rate} Hz, {count(report.codebooks, 'codebook')}{lowered}"
-            f"{speed_words(report.speed, jobs)}"
+            f"{report.sample_rate} Hz, {count(report.codebooks, 'codebook')}{lowered}{without}"
+            f"{deleted}{speed_words(report.speed, many=many)}"
         )
     return not report.damage
 

@@ -56,7 +56,7 @@ def print_summary(rows: "Sequence[Row]", others: "Sequence[OtherCodec]") -> None
     from encodec_cli.evaluation.summary import summarize
 
     summaries = summarize(rows)
-    console = output()
+    console = output(folds=True)
     kinds = list(dict.fromkeys(summary.kind for summary in summaries))
     for kind in kinds:
         group = [summary for summary in summaries if summary.kind == kind]

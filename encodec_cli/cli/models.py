@@ -8,10 +8,11 @@ import typer
 from rich.table import Table
 
 from encodec_cli.cli import options
+from encodec_cli.cli.commands import CONTEXT, add_command
 from encodec_cli.cli.completion import complete_models
-from encodec_cli.cli.console import count, output, print_json, printable, say, warn
+from encodec_cli.cli.console import count, print_json, printable, say, warn
 from encodec_cli.cli.pull import pull
-from encodec_cli.cli.tables import channels_name, facts_table, print_facts
+from encodec_cli.cli.tables import channels_name, facts_table, print_facts, print_table
 from encodec_cli.cli.wording import assumption
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="List, describe, convert and download models.")
-app.command()(pull)
+app = typer.Typer(
+    no_args_is_help=True,
+    context_settings=CONTEXT,
+    help="List, describe, convert and download models.",
+)
 
 
 class Target(StrEnum):
@@ -32,7 +36,6 @@ class Target(StrEnum):
     meta = "meta"
 
 
-@app.command("list")
 def list_models(json: options.Json = False) -> None:
     """List the bundled models, and the published ones that are or can be pulled."""
     from encodec_cli.checkpoints.card import bundled_models, find_model, read_card
@@ -46,7 +49,7 @@ def list_models(json: options.Json = False) -> None:
         for row in published:
             print_json(row)
         return
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False)
     for heading in ("model", "rate", "channels", "kb/s", "size", "state", "licence"):
         table.add_column(heading, no_wrap=heading == "model")
     for card in cards:
@@ -71,11 +74,10 @@ def list_models(json: options.Json = False) -> None:
             row["state"] if row["path"] else "to pull",
             row["licence"].split(" (")[0],  # `models pull` prints it in full
         )
-    output().print(table)
-    say("Models to pull: encodec-cli models pull NAME downloads one, and prints its licence.")
+    print_table(table)
+    say("encodec-cli models pull NAME downloads a model, and prints its licence.")
 
 
-@app.command()
 def show(
     model: Annotated[
         str,
@@ -108,7 +110,6 @@ def show(
     print_facts(card.name, table)
 
 
-@app.command()
 def convert(
     source: Annotated[
         Path,
@@ -129,7 +130,7 @@ def convert(
     licence: Annotated[
         str | None,
         typer.Option(
-            help="Licence to state.", show_default="what IN states; MIT for Meta's EnCodec weights"
+            help="Licence to state; IN's, or MIT for Meta's EnCodec weights, unless given."
         ),
     ] = None,
     config: options.ModelConfig = None,
@@ -283,3 +284,9 @@ def _flat(metrics: dict[str, Any], prefix: str = "") -> dict[str, str]:
     if prefix and numbers:
         return {prefix: ", ".join(f"{k} {v}" for k, v in numbers.items()), **lines}
     return {k.replace("_", " "): v for k, v in numbers.items()} | lines
+
+
+add_command(app, pull)
+add_command(app, list_models, "list")
+add_command(app, show)
+add_command(app, convert)

@@ -1,9 +1,5 @@
 """What `encode` and `decode` say of a file that is done."""
 
-from collections.abc import Sequence
-
-from encodec_cli.cli.batch import Job
-
 __all__ = ["arrow", "duration_words", "speed_words"]
 
 
@@ -12,15 +8,18 @@ def arrow(source: str, target: str) -> str:
     return f"{'stdin' if source == '-' else source} -> {'stdout' if target == '-' else target}"
 
 
-def speed_words(speed: float, jobs: Sequence[Job]) -> str:
+def speed_words(speed: float, *, many: bool) -> str:
     """Times real time, to end a line with; empty where files share the machine.
 
     How long one of many took says nothing about speed.
     """
-    return f", {speed:.1f} x real time" if len(jobs) == 1 else ""
+    return "" if many else f", {speed:.1f} x real time"
 
 
 def duration_words(seconds: float) -> str:
-    """Minutes, if any, and seconds."""
+    """Hours and minutes, if any, and seconds."""
     minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)} min {rest:.1f} s" if minutes else f"{rest:.2f} s"
+    if not minutes:
+        return f"{rest:.2f} s"
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{f'{hours} h ' if hours else ''}{minutes} min {rest:.1f} s"

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import weakref
+from contextlib import suppress
 from types import FrameType
 
 __all__ = ["StopSignals", "Stopped", "open_descriptors"]
@@ -61,6 +62,7 @@ class StopSignals:
         sys.unraisablehook = sys.__unraisablehook__
         if self._first is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            _say_stopped(self._first)
             _die_of(self._first)
 
     def _dropped(self, lost: "sys.UnraisableHookArgs") -> None:
@@ -81,6 +83,16 @@ class StopSignals:
         # Foreign code may drop the exception: then it is gone, and raised again a moment later.
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
         raise Stopped(self)
+
+
+def _say_stopped(number: int) -> None:
+    """One line on stderr, below what Ctrl-C left there."""
+    words = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    # Straight to the descriptor: the stream may be in the middle of a line, or closed.
+    with suppress(OSError):
+        below = "\n" if os.isatty(2) else ""
+        line = f"{below}encodec-cli: stopped by {words}; nothing half-written is left\n"
+        os.write(2, line.encode())
 
 
 def _die_of(number: int) -> None:

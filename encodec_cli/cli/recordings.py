@@ -1,5 +1,6 @@
 """Which recordings a command is to judge, and of which kind they are."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -11,13 +12,19 @@ from encodec_cli.io.manifest import read_manifest_rows
 __all__ = ["decoded_files", "find_recordings", "kind_of", "refuse_stream"]
 
 _MANIFEST = "manifest.csv"
+_KIND_WORDS = {
+    "speech": {"speech", "speaker", "talk", "voice", "interview", "podcast"},
+    "music": {"music", "song", "songs", "instrumental", "musik", "musique"},
+    "sound": {"noise", "sound", "sounds", "sfx"},
+}
 
 
 def find_recordings(inputs: list[str], *, recursive: bool) -> dict[Path, str | None]:
     """Recordings and their kinds, in order, of files, folders and manifests (CSV).
 
     The kind is what a manifest, also a `manifest.csv` beside the file, says; else the name of the
-    sub-folder in which a folder holds the file; else None.
+    sub-folder in which a folder holds the file; else music or sound if the name of the file or its
+    folder has such a word in it (`old music.wav`); else None.
 
     Raises:
         UsageError: standard input, a pipe or device; a folder without `recursive`; nothing found.
@@ -35,10 +42,10 @@ def find_recordings(inputs: list[str], *, recursive: bool) -> dict[Path, str | N
         elif path.is_dir():
             for file in files_in(path, AUDIO_SUFFIXES, recursive=recursive):
                 folders = file.relative_to(path).parts[:-1]
-                group = folders[0] if folders else None
+                group = folders[0] if folders else _kind_by_name(file)
                 found[file] = kinds_in(file.parent).get(file.name, group)
         else:
-            found[path] = kinds_in(path.parent).get(path.name)
+            found[path] = kinds_in(path.parent).get(path.name, _kind_by_name(path))
     if not found:
         raise UsageError(f"no {', '.join(sorted(AUDIO_SUFFIXES))} files found")
     if len(found) == 1:
@@ -58,8 +65,21 @@ def refuse_stream(path: Path) -> None:
 
 
 def kind_of(path: Path) -> str | None:
-    """The kind that a `manifest.csv` beside the file `path` gives it, if any."""
-    return _kinds(path.parent).get(path.name)
+    """The kind that a `manifest.csv` beside the file `path` gives it, or its name; if any."""
+    return _kinds(path.parent).get(path.name, _kind_by_name(path))
+
+
+def _kind_by_name(path: Path) -> str | None:
+    """music or sound, if the name of the file says so, or else that of its folder; else None.
+
+    A name that speaks of speech as well says nothing.
+    """
+    for name in (path.stem, path.absolute().parent.name):
+        words = set(re.split(r"[^a-z]+", name.lower()))
+        found = [kind for kind, known in _KIND_WORDS.items() if words & known]
+        if found:
+            return None if "speech" in found else found[0]
+    return None
 
 
 def _kinds(folder: Path) -> dict[str, str]:

@@ -37,6 +37,7 @@ _SCALES = {"pesq": " of 4.64", "estoi": " of 1", "mel": ", 0 is equal"}
 
 
 def roundtrip(
+    context: typer.Context,
     source: Annotated[
         Path,
         typer.Argument(metavar="IN", help="Audio.", autocompletion=complete_files(AUDIO_SUFFIXES)),
@@ -44,7 +45,7 @@ def roundtrip(
     target: Annotated[
         Path | None, typer.Argument(metavar="[OUT]", help="Where to keep what comes back.")
     ] = None,
-    bandwidth: options.Bandwidth = None,
+    bandwidth: options.UsualBandwidth = None,
     n_q: options.NQ = None,
     search: options.Search = None,
     model: options.Model = DEFAULT_MODEL,
@@ -61,6 +62,7 @@ def roundtrip(
     """
     from encodec_cli.audio import choose_format
 
+    bandwidth, n_q = options.rate_choice(context, bandwidth, n_q)
     if target is not None:
         choose_format(target, None, None)
         if target.exists() and source.exists() and target.samefile(source):

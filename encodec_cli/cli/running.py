@@ -1,23 +1,46 @@
-"""Files through a codec, one with a progress bar or many at once, and one error policy."""
+"""Files through a codec, one or many at once, with one error policy, one bar and one summary."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from encodec_cli.cli.console import progress_bar, warn
+import typer
+
+from encodec_cli.cli.batch import Job, Plan, to_do
+from encodec_cli.cli.console import print_json, say, shown_progress, warn
+from encodec_cli.cli.loading import expected_seconds
+from encodec_cli.cli.outcome import arrow
+from encodec_cli.cli.progress import FileProgress, RunProgress
+from encodec_cli.cli.summary import Tally
 from encodec_cli.cli.wording import in_options
-from encodec_cli.errors import EncodecCliError
+from encodec_cli.errors import EncodecCliError, OutputError
+from encodec_cli.io.claims import Claim, claimed
+from encodec_cli.io.files import check_writable, make_folder
+from encodec_cli.io.text import printable
 
 if TYPE_CHECKING:
     from encodec_cli.engine.lm.model import LanguageModel
     from encodec_cli.model.codec import Codec
     from encodec_cli.pipeline.reports import Place
-    from encodec_cli.pipeline.running import Outcome
 
-__all__ = ["FileJob", "code_files", "one_by_one", "settle"]
+__all__ = ["FileJob", "Manner", "begin", "code_files", "end", "one_by_one", "rehearse", "settle"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R", covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How a run goes about its files, and what it says."""
+
+    force: bool = False
+    skip_existing: bool = False
+    quiet: bool = False
+    json: bool = False
+    progress: bool = False
 
 
 class FileJob(Protocol[_R]):
@@ -26,48 +49,176 @@ class FileJob(Protocol[_R]):
     @property
     def source(self) -> "Place": ...
 
+    @property
+    def target(self) -> "Place": ...
+
     def run(self, codec: "Codec", *, lm: Any, threads: int, progress: Any) -> _R: ...
+
+
+@dataclass(frozen=True)
+class _Skipped:
+    """What a job comes to whose file another run makes, or has made meanwhile."""
+
+    target: "Place"
+    claim: Claim
+
+
+def begin(plan: Plan, manner: Manner) -> tuple[list[Job], Tally]:
+    """Say what is left out of a run, and why; returns what is to do, and the count so far."""
+    tally = Tally(plan.many)
+    for clash in plan.clashes:
+        names = ", ".join(map(str, clash.sources[:-1]))
+        warn(
+            f"{names} and {clash.sources[-1]} would both become {clash.target}; "
+            "add --keep-suffix, or rename one",
+            label="error",
+            style="bold red",
+        )
+        tally.failed += len(clash.sources)
+    for path, reason in plan.not_taken.items():
+        warn(f"{path}: not taken: {reason}")
+        tally.not_taken[str(path)] = reason
+    waiting = []
+    for job, there in to_do(plan.jobs, skip_existing=manner.skip_existing):
+        if there:
+            _tell_skipped(_Skipped(job.target, "done"), tally, manner)
+        else:
+            waiting.append(job)
+    return waiting, tally
+
+
+def end(tally: Tally, manner: Manner, exit_code: int) -> None:
+    """Say what became of the run.
+
+    Raises:
+        typer.Exit: not all is well.
+    """
+    tally.tell(quiet=manner.quiet, json=manner.json)
+    if tally.failed or tally.not_taken:
+        exit_code = exit_code or 1
+    if exit_code:
+        raise typer.Exit(exit_code)
+
+
+def rehearse(jobs: Sequence[Job], tally: Tally, manner: Manner, *, makes_folder: bool) -> int:
+    """Say what a run would do, without doing it; returns the exit code it would have by that."""
+
+    tally.rehearsal = bool(jobs)
+
+    def work(job: Job) -> bool:
+        if isinstance(job.source, Path) and not job.source.exists():
+            raise EncodecCliError(f"{job.source}: no such file; check the name")
+        if isinstance(job.target, Path) and (job.target.parent.is_dir() or not makes_folder):
+            check_writable(job.target, force=manner.force)
+        if manner.json:
+            names = {"source": str(job.source), "target": str(job.target)}
+            print_json({**names, "dry_run": True})
+        elif not manner.quiet:
+            say(f"would make {arrow(str(job.source), str(job.target))}")
+        tally.done += 1
+        return True
+
+    return one_by_one(jobs, work, alone=not tally.many, tally=tally)
 
 
 def code_files(
     jobs: Sequence[FileJob[_T]],
     codec: "Codec",
     tell: Callable[[_T], bool],
+    tally: Tally,
+    manner: Manner,
     *,
     lm: "LanguageModel | None",
     threads: int,
-    alone: bool,
-    quiet: bool,
 ) -> int:
     """Do each job, whatever becomes of the others; returns the exit code.
 
-    `tell` reports a result, and returns whether all went well. `alone` says that the user named
-    one file. A language model's steps are not gathered: its files go one after the other.
+    `tell` reports a result, and returns whether all went well. A language model's steps are not
+    gathered: its files go one after the other.
     """
-    if len(jobs) < 2 or lm is not None:
+    if not jobs:
+        return 0
+    first = jobs[0].source
+    name = "stdin" if first == "-" else printable(first.name)
+    run = RunProgress(name, [_file_progress(job.source) for job in jobs])
+    numbers = {id(job): number for number, job in enumerate(jobs)}
 
-        def work(job: FileJob[_T]) -> bool:
-            with progress_bar(str(job.source), quiet=quiet) as progress:
-                result = job.run(codec, lm=lm, threads=threads, progress=progress)
-            return tell(result)
+    def told(outcome: Callable[[], _T | _Skipped], job: FileJob[_T]) -> int:
+        def work() -> bool:
+            result = outcome()
+            if not isinstance(result, _Skipped):
+                return tell(result)
+            _tell_skipped(result, tally, manner)
+            return True
 
-        return one_by_one(jobs, work, alone=alone)
+        code = settle(job.source, work, alone=not tally.many, tally=tally)
+        run.end(numbers[id(job)])
+        return code
 
+    with shown_progress(run, quiet=manner.quiet, lines=manner.progress):
+        if len(jobs) > 1 and lm is None:
+            return _at_once(jobs, codec, manner, threads, run, told)
+        exit_code = 0
+        for number, job in enumerate(jobs):
+            progress = partial(run.update, number)
+            do = partial(_do, codec, job, progress, manner=manner, lm=lm, threads=threads)
+            exit_code = max(exit_code, told(do, job))
+        return exit_code
+
+
+def _at_once(
+    jobs: Sequence[FileJob[_T]],
+    codec: "Codec",
+    manner: Manner,
+    threads: int,
+    run: RunProgress,
+    told: Callable[[Callable[[], "_T | _Skipped"], FileJob[_T]], int],
+) -> int:
     from encodec_cli.pipeline.running import run_jobs
 
-    def do(codec: "Codec", job: FileJob[_T], progress: Any) -> _T:
-        return job.run(codec, lm=None, threads=1, progress=progress)
+    def do(codec: "Codec", job: FileJob[_T], progress: Any) -> "_T | _Skipped":
+        return _do(codec, job, progress, manner=manner, lm=None, threads=1)
 
     exit_code = 0
-    for outcome in run_jobs(codec, jobs, do, threads=threads):
-        source = jobs[outcome.job].source
-        failed = settle(source, partial(_tell_outcome, tell, outcome), alone=alone)
-        exit_code = max(exit_code, failed)
+    for outcome in run_jobs(codec, jobs, do, threads=threads, watch=run.update):
+        exit_code = max(exit_code, told(outcome.result, jobs[outcome.job]))
     return exit_code
 
 
-def _tell_outcome(tell: Callable[[_T], bool], outcome: "Outcome[_T]") -> bool:
-    return tell(outcome.result())
+def _do(
+    codec: "Codec",
+    job: FileJob[_T],
+    progress: Any,
+    *,
+    manner: Manner,
+    lm: Any,
+    threads: int,
+) -> "_T | _Skipped":
+    """Do `job`, unless its file is there to be skipped, or is another run's to make."""
+    shared = manner.skip_existing and isinstance(job.target, Path)
+    if shared and isinstance(job.target, Path):
+        make_folder(job.target.parent)
+    with claimed(job.target) if shared and isinstance(job.target, Path) else nullcontext() as claim:
+        if claim in ("others", "done"):
+            return _Skipped(job.target, claim)
+        try:
+            return job.run(codec, lm=lm, threads=threads, progress=progress)
+        except OutputError:
+            if shared and isinstance(job.target, Path) and job.target.is_file():
+                return _Skipped(job.target, "done")  # made meanwhile, where there are no locks
+            raise
+
+
+def _tell_skipped(skipped: _Skipped, tally: Tally, manner: Manner) -> None:
+    tally.skipped += 1
+    if not manner.quiet:
+        why = "exists" if skipped.claim == "done" else "another run makes it"
+        say(f"{skipped.target}: {why}, skipped")
+
+
+def _file_progress(source: "Place") -> FileProgress:
+    kind = source.suffix.lower() if isinstance(source, Path) else ""
+    return FileProgress(kind, expected_seconds([source]))
 
 
 class _HasSource(Protocol):
@@ -78,24 +229,34 @@ class _HasSource(Protocol):
 _J = TypeVar("_J", bound=_HasSource)
 
 
-def one_by_one(jobs: Iterable[_J], work: Callable[[_J], bool], *, alone: bool) -> int:
+def one_by_one(
+    jobs: Iterable[_J], work: Callable[[_J], bool], *, alone: bool, tally: Tally | None = None
+) -> int:
     """Do each job, whatever becomes of the others; returns the exit code.
 
-    `work` returns whether all went well.
+    `work` returns whether all went well. `alone` says that the user named one file.
     """
-    return max((settle(job.source, partial(work, job), alone=alone) for job in jobs), default=0)
+    return max(
+        (settle(job.source, partial(work, job), alone=alone, tally=tally) for job in jobs),
+        default=0,
+    )
 
 
-def settle(source: "Place", work: Callable[[], bool], *, alone: bool) -> int:
-    """The exit code after `work`, which is about `source`; says what went wrong."""
+def settle(
+    source: "Place", work: Callable[[], bool], *, alone: bool, tally: Tally | None = None
+) -> int:
+    """The exit code after `work`, which is about `source`; says what went wrong, and counts it."""
     try:
         return 0 if work() else 1
     except EncodecCliError as error:
         warn(in_options(error), label="error", style="bold red")
         # Of many files, one that the options do not fit is a file that failed.
-        return error.exit_code if alone else 1
+        exit_code = error.exit_code if alone else 1
     except BrokenPipeError:
         raise
     except OSError as error:
         warn(f"{source}: {error.strerror or error}", label="error", style="bold red")
-        return 1
+        exit_code = 1
+    if tally is not None:
+        tally.failed += 1
+    return exit_code

@@ -4,7 +4,7 @@ from rich.table import Table
 
 from encodec_cli.cli.console import output, printable
 
-__all__ = ["channels_name", "facts_table", "print_facts"]
+__all__ = ["channels_name", "facts_table", "print_facts", "print_table"]
 
 
 def channels_name(channels: int) -> str:
@@ -22,6 +22,17 @@ def facts_table(columns: int = 2) -> Table:
 
 def print_facts(title: str, table: Table) -> None:
     """Print what the facts are about on a line of its own, then the facts."""
+    output().print(printable(title), style="bold", soft_wrap=True)
+    print_table(table)
+
+
+def print_table(table: Table) -> None:
+    """Print a table; where no terminal shows it, no line is longer than what it says."""
     console = output()
-    console.print(printable(title), style="bold", soft_wrap=True)
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.out(line.rstrip(), highlight=False)

@@ -13,13 +13,14 @@ from encodec_cli.cli.batch import (
     AUDIO_SUFFIXES,
     ECDC_SUFFIXES,
     Job,
+    Kinds,
     plan_jobs,
-    to_do,
 )
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, printable, progress_bar, say, warn
 from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
-from encodec_cli.cli.running import one_by_one
+from encodec_cli.cli.running import Manner, begin, end, one_by_one
+from encodec_cli.cli.summary import Tally
 from encodec_cli.cli.wording import in_options
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import EncodecCliError, UsageError
@@ -44,6 +45,7 @@ class TokenFormat(StrEnum):
 
 
 def tokens(
+    context: typer.Context,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -54,7 +56,7 @@ def tokens(
     ],
     to: Annotated[TokenFormat, typer.Option(help="File format; see docs/tokens.md.")],
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder for the outputs.")],
-    bandwidth: options.Bandwidth = None,
+    bandwidth: options.UsualBandwidth = None,
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
     config: options.ModelConfig = None,
@@ -64,11 +66,12 @@ def tokens(
         float | None,
         typer.Option(
             metavar="MB",
-            help="Codes in a shard (parquet, webdataset): MB at two bytes each.",
-            show_default=f"{_DEFAULT_SHARD_MB:g}",
+            help="Codes in a shard (parquet, webdataset): MB at two bytes each; "
+            f"{_DEFAULT_SHARD_MB:g} unless given.",
         ),
     ] = None,
     recursive: options.Recursive = False,
+    keep_suffix: options.KeepSuffix = False,
     skip_existing: options.SkipExisting = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
@@ -84,16 +87,20 @@ def tokens(
     --skip-existing goes on where a run was stopped. .ecdc inputs need no model.
     `decode` turns all of these back into audio.
     """
+    bandwidth, n_q = options.rate_choice(context, bandwidth, n_q)
     sharded = to in (TokenFormat.parquet, TokenFormat.webdataset)
     suffix = ".tar" if to is TokenFormat.webdataset else f".{to.value}"
-    _check_options(sharded, shard_size, force, skip_existing, bandwidth, n_q)
-    jobs = plan_jobs(
+    _check_options(sharded, shard_size, force, skip_existing)
+    plan = plan_jobs(
         inputs,
+        Kinds(AUDIO_SUFFIXES | ECDC_SUFFIXES, suffix, keep_suffix),
         output_dir=output_dir,
         recursive=recursive,
-        from_suffixes=AUDIO_SUFFIXES | ECDC_SUFFIXES,
-        to_suffix=suffix,
     )
+    manner = Manner(
+        force=force, skip_existing=skip_existing and not sharded, quiet=quiet, json=json
+    )
+    jobs, tally = begin(plan, manner)
     keys = _keys(jobs, output_dir)
 
     @cache
@@ -117,11 +124,12 @@ def tokens(
             )
             return stored.run(lm=language_model())
         codebooks = codec().config.choose_codebooks(bandwidth, n_q)
-        coding = CodesJob(job.source, keys[job], name, EncodeOptions(n_q=codebooks))
+        coding = CodesJob(job.source, keys[job], name, EncodeOptions(n_q=codebooks, tags=None))
         with progress_bar(str(job.source), quiet=quiet) as progress:
             return coding.run(codec(), threads=threads or usable_cores(), progress=progress)
 
     def report(job: Job, target: Path, item: "TokenItem") -> None:
+        tally.add(_seconds(item) or 0.0, 0)
         if json:
             print_json(_as_dict(job, target, item))
         elif not quiet:
@@ -130,7 +138,9 @@ def tokens(
 
     if sharded:
         most_bytes = round((_DEFAULT_SHARD_MB if shard_size is None else shard_size) * 1e6)
-        code = _run_sharded(jobs, keys, output_dir, suffix, most_bytes, skip_existing, make, report)
+        code = _run_sharded(
+            jobs, keys, output_dir, suffix, most_bytes, skip_existing, make, report, tally
+        )
     else:
         from encodec_cli.tokens import write_item
 
@@ -143,10 +153,8 @@ def tokens(
             report(job, job.target, item)
             return True
 
-        waiting = to_do(jobs, skip_existing=skip_existing, quiet=quiet)
-        code = one_by_one(waiting, work, alone=len(jobs) == 1)
-    if code:
-        raise typer.Exit(code)
+        code = one_by_one(jobs, work, alone=not tally.many, tally=tally)
+    end(tally, manner, code)
 
 
 def _check_options(
@@ -154,11 +162,7 @@ def _check_options(
     shard_size: float | None,
     force: bool,
     skip_existing: bool,
-    bandwidth: float | None,
-    n_q: int | None,
 ) -> None:
-    if bandwidth is not None and n_q is not None:
-        raise UsageError("give --bandwidth or --n-q, not both")
     if force and skip_existing:
         raise UsageError("give --force or --skip-existing, not both")
     if sharded and force:
@@ -209,6 +213,7 @@ def _run_sharded(
     resume: bool,
     make: Callable[[Job], "TokenItem"],
     report: Callable[[Job, Path, "TokenItem"], None],
+    tally: Tally,
 ) -> int:
     """Do each job that no shard has, whatever became of the others; returns the exit code."""
     from encodec_cli.tokens import ShardWriter
@@ -217,23 +222,22 @@ def _run_sharded(
     with ShardWriter(folder, suffix, most_bytes=most_bytes, resume=resume) as writer:
         todo = [job for job in jobs if keys[job] not in writer.keys]
         if len(todo) < len(jobs):
+            tally.skipped += len(jobs) - len(todo)
             say(f"{folder}: {len(jobs) - len(todo)} of {len(jobs)} inputs are in shards, skipped")
         for job in todo:
             try:
                 item = make(job)
             except EncodecCliError as error:
                 warn(in_options(error), label="error", style="bold red")
-                exit_code = error.exit_code if len(jobs) == 1 else 1
+                tally.failed += 1
+                exit_code = 1 if tally.many else error.exit_code
                 continue
             report(job, writer.add(item), item)  # a shard that cannot be written ends the run
     return exit_code
 
 
 def _as_dict(job: Job, target: Path, item: "TokenItem") -> dict[str, str | int | float | None]:
-    info = item.info
-    seconds = None
-    if info.num_samples is not None and info.sample_rate is not None:
-        seconds = round(info.num_samples / info.sample_rate, 4)
+    info, seconds = item.info, _seconds(item)
     return {
         "source": str(job.source),
         "target": str(target),
@@ -241,5 +245,12 @@ def _as_dict(job: Job, target: Path, item: "TokenItem") -> dict[str, str | int |
         "model": info.model,
         "codebooks": int(item.codes.shape[0]),
         "frames": int(item.codes.shape[1]),
-        "seconds": seconds,
+        "seconds": None if seconds is None else round(seconds, 4),
     }
+
+
+def _seconds(item: "TokenItem") -> float | None:
+    info = item.info
+    if info.num_samples is None or info.sample_rate is None:
+        return None
+    return info.num_samples / info.sample_rate

@@ -93,7 +93,7 @@ def train_entropy(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Keeps codes, state and log of the run.", show_default="OUTPUT.training"),
+        typer.Option(help="Keeps codes, state and log; OUTPUT.training unless given."),
     ] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,

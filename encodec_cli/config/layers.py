@@ -34,8 +34,10 @@ class Activation:
     params: dict[str, Any] = field(default_factory=dict)
 
     def shapes(self, name: str) -> Shapes:
-        """It has no weights."""
-        return {}
+        """Its weights, under the module's name; only PReLU has some."""
+        if self.name != "PReLU":
+            return {}
+        return {f"{name}.weight": (self.params.get("num_parameters", 1),)}
 
 
 @dataclass(frozen=True)
@@ -155,14 +157,14 @@ class ResidualBlock:
         return sum(conv.back for conv in self.convolutions)
 
     def names(self, name: str) -> list[str]:
-        """Of the modules of its convolutions, under its own name; activations have no weights."""
+        """Of the modules of its convolutions, under its own name."""
         return [f"{name}.block.{2 * i + 1}" for i in range(len(self.convolutions))]
 
     def shapes(self, name: str) -> Shapes:
         """Its weights, under the module's name."""
         found: Shapes = {}
-        for conv, place in zip(self.convolutions, self.names(name), strict=True):
-            found |= conv.shapes(place)
+        for i, (conv, place) in enumerate(zip(self.convolutions, self.names(name), strict=True)):
+            found |= self.activation.shapes(f"{name}.block.{2 * i}") | conv.shapes(place)
         return found | (self.shortcut.shapes(f"{name}.shortcut") if self.shortcut else {})
 
 

@@ -26,6 +26,9 @@ __all__ = ["Found", "RecordFinder"]
 _MAX_LOST = 1 << 16  # chunks
 _FREE_LOST_SECONDS = 60
 _MAX_UNKNOWN_BYTES = 1 << 21  # payload of a record kind that this version does not know
+# A damaged record seems to have any of 2^32 numbers: the more of them pass, the likelier is a miss.
+# So a record after a longer gap counts if the one behind it is intact as well.
+_SURELY_LOST = 2
 _SCAN_BYTES = 1 << 24  # how far one gap is searched
 _SHIFTED_CHUNKS = 16  # chunks looked for by an index that the bytes no longer agree with
 # Effort after damage, for a whole file: a start capital, and an income for every byte read, so
@@ -193,7 +196,18 @@ class RecordFinder:
         number = recover_index(record)
         if not index <= number <= index + self._may_miss():
             return None
-        return self._found(number, head, record)
+        found = self._found(number, head, record)
+        sure = found is None or found.end is not None or number <= index + _SURELY_LOST
+        return found if sure or self._is_at(ahead + head.size, number + 1) else None
+
+    def _is_at(self, ahead: int, index: int) -> bool:
+        """Whether record `index` is intact `ahead` bytes further."""
+        head = self._head(ahead, index)
+        if head is None:
+            return False
+        record = self._source.peek(head.size, ahead=ahead)
+        self._crc_bytes += len(record)
+        return len(record) == head.size and sealed(record, index)
 
     def _found(self, index: int, head: Head, record: bytes) -> Found | None:
         payload = record[head.start : head.start + head.payload]

@@ -14,7 +14,7 @@ from encodec_cli.container.stream import EcdcReader, EcdcWriter
 from encodec_cli.container.types import Chunk, DamagedChunk
 from encodec_cli.errors import ContainerError, UsageError
 
-__all__ = ["Summary", "peel", "summarize", "verify"]
+__all__ = ["Summary", "peel", "problems_in", "summarize", "verify"]
 
 
 @dataclass(frozen=True)
@@ -173,10 +173,21 @@ def verify(
     language-model codes only whether their size is possible.
     """
     try:
-        reader = EcdcReader(file, coder=coder, code_models=code_models, prove=True)
-        if reader.header.lm:
-            return list(_summarize_size(reader).problems)
-        there = coder is not None or find_coder(reader.header, code_models) is not None
-        return list(_summarize(reader, reader if there else reader.stored()).problems)
+        return problems_in(file, coder=coder, code_models=code_models)
     except ContainerError as error:
         return [str(error)]
+
+
+def problems_in(
+    file: BinaryIO, *, coder: ChunkCoder | None = None, code_models: Sequence[Path] = ()
+) -> list[str]:
+    """As `verify`, of what is an `.ecdc` file.
+
+    Raises:
+        ContainerError: not an `.ecdc` file, or its header is damaged.
+    """
+    reader = EcdcReader(file, coder=coder, code_models=code_models, prove=True)
+    if reader.header.lm:
+        return list(_summarize_size(reader).problems)
+    there = coder is not None or find_coder(reader.header, code_models) is not None
+    return list(_summarize(reader, reader if there else reader.stored()).problems)

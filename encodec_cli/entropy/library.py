@@ -11,7 +11,7 @@ from encodec_cli.io.bundled import checkpoints_folder
 
 __all__ = ["SUFFIX", "FoundModel", "beside", "code_model_named", "code_model_of", "load_code_model"]
 
-SUFFIX = ".codes.safetensors"
+SUFFIX = ".codes"
 """How the names of code models' files end."""
 _AT_ONCE = 4
 
@@ -37,7 +37,7 @@ def load_code_model(path: Path) -> CodeModel:
 
 
 def beside(model_file: Path) -> Path | None:
-    """The file of a code model that lies beside its audio model: `a.codes.safetensors`."""
+    """The file of a code model that lies beside its audio model: `a.codes`."""
     path = model_file.with_name(model_file.stem + SUFFIX)
     return path if path.is_file() else None
 

@@ -181,7 +181,9 @@ def through_model(
     n_q = model.config.codebooks_for(bandwidth)
     with tempfile.TemporaryDirectory(prefix="encodec-cli-") as folder:
         packed, decoded = Path(folder) / "audio.ecdc", Path(folder) / "audio.wav"
-        encoding = encode_file(model, reference.path, packed, EncodeOptions(n_q=n_q, search=search))
+        encoding = encode_file(
+            model, reference.path, packed, EncodeOptions(n_q=n_q, search=search, tags=None)
+        )
         decoding = decode_file(model, packed, decoded, DecodeOptions(encoding="float"))
         return Coded(
             codec=model.config.name if search is None else f"{model.config.name} search {search}",

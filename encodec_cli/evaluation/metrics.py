@@ -131,6 +131,4 @@ def _extra(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise UsageError(
-            f"this needs the package {name}; install the extra: pip install 'encodec-cli[eval]'"
-        ) from None
+        raise UsageError(f"this needs the package {name}; run: pip install {name}") from None

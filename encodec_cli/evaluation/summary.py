@@ -12,6 +12,7 @@ from encodec_cli.evaluation.evaluate import Row
 __all__ = ["Mean", "Summary", "mean_interval", "student_quantile", "summarize"]
 
 _CONFIDENCE = 0.95
+_LEAST_RECORDINGS = 5
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Mean:
 
     value: float
     half_width: float | None
-    """The interval reaches this far to either side; None for a single recording."""
+    """The interval reaches this far to either side; None for fewer than five recordings."""
     count: int
 
 
@@ -69,10 +70,13 @@ def _means(rows: Sequence[Row]) -> dict[str, Mean]:
 
 
 def mean_interval(values: Sequence[float]) -> Mean:
-    """The mean of `values`, as if drawn from one normal distribution, with its 95 % interval."""
+    """The mean of `values`, as if drawn from one normal distribution, with its 95 % interval.
+
+    Fewer than five say too little of how they spread: they get no interval.
+    """
     count = len(values)
-    if count == 1:
-        return Mean(values[0], None, 1)
+    if count < _LEAST_RECORDINGS:
+        return Mean(fmean(values), None, count)
     error = stdev(values) / math.sqrt(count)
     return Mean(fmean(values), student_quantile(0.5 + _CONFIDENCE / 2, count - 1) * error, count)
 

@@ -200,3 +200,6 @@ class CountingFile:
 
     def flush(self) -> None:
         self._file.flush()
+
+    def seekable(self) -> bool:
+        return self._file.seekable()

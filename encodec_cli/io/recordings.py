@@ -6,7 +6,7 @@ of what macOS leaves beside a file.
 
 from pathlib import Path
 
-__all__ = ["AUDIO_SUFFIXES", "is_recording"]
+__all__ = ["AUDIO_SUFFIXES", "is_recording", "reason_not_taken"]
 
 AUDIO_SUFFIXES = frozenset(
     {".8svx", ".aac", ".ac3", ".adts", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".awb"}
@@ -35,6 +35,14 @@ _IN_CHUNKS = {
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heif", b"mif1", b"msf1", b"crx ", b"jp2 ")
 
 
+_HEADERLESS = frozenset(
+    {".al", ".alaw", ".f32", ".f32le", ".g722", ".g723", ".g729", ".gsm", ".pcm", ".raw", ".s16"}
+    | {".s16le", ".sb", ".sln", ".sw", ".u8", ".ub", ".ul", ".ulaw", ".uw", ".vox"}
+)
+_PROTECTED = frozenset({".aa", ".aax", ".aaxc", ".m4p"})
+_DICTATED = frozenset({".ds2", ".dss", ".dvf", ".msv"})
+
+
 def is_recording(path: Path) -> bool:
     """Whether the file `path` is one to read: it has a suffix of audio, or begins like audio.
 
@@ -50,6 +58,22 @@ def is_recording(path: Path) -> bool:
     if head.startswith(_APPLE_DOUBLE) and path.name.startswith("._"):
         return False
     return by_suffix or _begins_like_audio(head)
+
+
+def reason_not_taken(path: Path) -> str | None:
+    """Why `path`, which `is_recording` does not count, may hold sound all the same; else None.
+
+    Such files have a suffix under which samples without a header, protected or dictated recordings
+    are kept. Scores (MIDI), lists of titles and project files hold no sound.
+    """
+    suffix = path.suffix.lower()
+    if path.name.startswith("._") or suffix not in _HEADERLESS | _PROTECTED | _DICTATED:
+        return None
+    if suffix in _HEADERLESS:
+        return "has no header to tell its rate; convert it to WAV first, e.g. with sox or ffmpeg"
+    if suffix in _PROTECTED:
+        return "is protected against copying; only the shop's program plays it"
+    return "is a format of dictation machines; convert it to WAV with its maker's program"
 
 
 def _begins_like_audio(head: bytes) -> bool:

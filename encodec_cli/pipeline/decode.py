@@ -6,7 +6,7 @@ Either end may be "-", a pipe. Everything runs in blocks of about a second.
 """
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from encodec_cli.audio import AudioFormat, Encoding, open_audio_writer
+from encodec_cli.audio.metadata import INFO_NAMES
 from encodec_cli.container import ChunkSource, DamagedChunk, EcdcReader, Legacy
 from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError, UsageError, parameter
@@ -40,7 +41,8 @@ class DecodeOptions:
     of failing. `start` and `duration`, in seconds, decode a part, see `sample_range`; only what it
     needs is read and checked, by the file's index if it has one. `legacy` names the program that
     wrote a file whose layout differs. `code_models` are files to look for a code model in, before
-    those of the package.
+    those of the package. `tags` are added to those stored, or replace them, and an empty text
+    removes one; None writes none.
     """
 
     bandwidth: float | None = None
@@ -55,6 +57,7 @@ class DecodeOptions:
     force: bool = False
     legacy: Legacy | None = None
     code_models: tuple[Path, ...] = ()
+    tags: Mapping[str, str] | None = field(default_factory=dict)
 
 
 def decode_file(
@@ -134,6 +137,7 @@ def decode_chunks(
             if not alone:
                 blocks = stack.enter_context(prefetched(blocks))
             gain = 1.0
+            tags = _tags(reader, options)
             if options.rescale:
                 blocks, gain = rescaled(blocks, codec.channels, stack)
             writer = stack.enter_context(
@@ -144,6 +148,7 @@ def decode_chunks(
                     audio_format=options.audio_format,
                     encoding=options.encoding,
                     force=options.force,
+                    tags=tags,
                 )
             )
             for block in blocks:
@@ -166,7 +171,16 @@ def decode_chunks(
         damage=tuple(codes.damage()),
         notes=tuple(decoded.notes),
         elapsed_seconds=time.monotonic() - started,
+        tags={name: text for name, text in tags.items() if name in INFO_NAMES and target != "-"},
+        tags_left_out=tuple(name for name in tags if name not in INFO_NAMES or target == "-"),
     )
+
+
+def _tags(reader: ChunkSource, options: DecodeOptions) -> dict[str, str]:
+    """What the audio file is to say of the recording."""
+    if options.tags is None:
+        return {}
+    return {k: text for k, text in {**reader.header.tags, **options.tags}.items() if text}
 
 
 def _output_rate(reader: ChunkSource, options: DecodeOptions) -> int:

@@ -7,13 +7,21 @@ live encoders make shorter.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from encodec_cli.audio import AudioReader, FloatBlock, open_audio, prepare_blocks
+from encodec_cli.audio import (
+    AudioReader,
+    FloatBlock,
+    MixMeter,
+    Tags,
+    open_audio,
+    prepare_blocks,
+    read_tags,
+)
 from encodec_cli.config.timing import block_frames_for
 from encodec_cli.container import EcdcWriter, Header
 from encodec_cli.container.coders import find_coder
@@ -35,9 +43,10 @@ class EncodeOptions:
 
     `n_q` codebooks; `search` is that of `stream_encoder`. `latency_ms` makes smaller chunks that
     leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the source's rate,
-    channels and length, and the weights' hash, only with `keep_source`. Format 2 makes codes
+    channels and length, tags, and the weights' hash, only with `keep_source`. Format 2 makes codes
     smaller with a code model, unless `code_models` is None: from one of these files, or one of the
-    package.
+    package. `tags` are added to those of the source, or replace them, and an empty text removes
+    one; None keeps none.
     """
 
     n_q: int
@@ -47,6 +56,7 @@ class EncodeOptions:
     keep_source: bool = False
     force: bool = False
     code_models: tuple[Path, ...] | None = ()
+    tags: Mapping[str, str] | None = field(default_factory=dict)
 
     @property
     def keeps_source(self) -> bool:
@@ -94,6 +104,11 @@ def encode_file(
         seconds=coded.samples / codec.sample_rate,
         bytes=counter.bytes,
         elapsed_seconds=time.monotonic() - started,
+        source_channels=coded.source_channels,
+        channels=codec.channels,
+        tags=dict(coded.header.tags),
+        tags_left_out=coded.tags_left_out,
+        notes=coded.notes(),
     )
 
 
@@ -104,6 +119,8 @@ class Encoding:
         header: of the file that the codes belong in; lengths unknown.
         chunks: the codes; to be iterated over once.
         samples: per channel at the model's rate, as far as `chunks` went.
+        source_channels: of the recording.
+        tags_left_out: names of its tags that the header does not have.
     """
 
     def __init__(
@@ -116,6 +133,9 @@ class Encoding:
     ) -> None:
         self.header = header
         self.samples = 0
+        self.source_channels = reader.channels
+        self.tags_left_out: tuple[str, ...] = ()
+        self._meter = MixMeter()
         self._codec = codec
         self._reader = reader
         self._progress = progress
@@ -127,13 +147,23 @@ class Encoding:
         """Samples per channel read from the source, at its rate."""
         return self._reader.frames_read
 
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the result, once `chunks` are used up."""
+        if not self._meter.cancels:
+            return ()
+        return (
+            "channels cancel each other in the mix, which is nearly silent; encode one of them",
+        )
+
     def _blocks(self) -> Iterator[FloatBlock]:
         reader, codec = self._reader, self._codec
         total = None if reader.num_frames is None else reader.num_frames / reader.sample_rate
         # Read in small parts of a block: it is to be coded when its last sample comes.
         part = max(1, self.header.chunk_frames // 8) * codec.config.hop_length
         part = max(1, part * reader.sample_rate // codec.sample_rate)
-        for block in prepare_blocks(reader, codec.sample_rate, codec.channels, part):
+        for block in prepare_blocks(
+            reader, codec.sample_rate, codec.channels, part, meter=self._meter
+        ):
             yield block
             self.samples += block.shape[1]
             if self._progress is not None:
@@ -169,6 +199,7 @@ def encoding(
             chunk_frames=chunk_frames,
             code_models=options.code_models,
         )
+        found = Tags() if options.tags is None else read_tags(source)
         if options.keeps_source:
             header = replace(
                 header,
@@ -176,11 +207,19 @@ def encoding(
                 model_sha256=codec.sha256,
                 source_sample_rate=reader.sample_rate,
                 source_channels=reader.channels,
+                tags=_merged(found.kept, options.tags),
             )
         coded = Encoding(codec, reader, encoder, header, progress)
+        lost = () if options.keeps_source else tuple(_merged(found.kept, options.tags))
+        coded.tags_left_out = (*lost, *found.left_out)
         if alone:
             yield coded
             return
         with prefetched(coded.latents) as latents:
             coded.chunks = map(encoder.quantize, latents)
             yield coded
+
+
+def _merged(found: Mapping[str, str], given: Mapping[str, str] | None) -> dict[str, str]:
+    """Tags of the source with those `given`; an empty text removes one."""
+    return {name: text for name, text in {**found, **(given or {})}.items() if text}

@@ -1,6 +1,6 @@
 """What there is to do with one file, as data that any thread or process can take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from encodec_cli.container import EcdcReader
@@ -11,6 +11,7 @@ from encodec_cli.model.codec import Codec
 from encodec_cli.pipeline.decode import DecodeOptions, decode_file
 from encodec_cli.pipeline.encode import EncodeOptions, encode_file, encoding
 from encodec_cli.pipeline.reports import DecodeReport, EncodeReport, Place, Progress
+from encodec_cli.pipeline.source import SourceFile, check_coded, check_decoded
 from encodec_cli.tokens import TokenItem, chunks_item, ecdc_item
 
 __all__ = ["CodesJob", "DecodeJob", "EncodeJob", "StoredCodesJob"]
@@ -18,12 +19,17 @@ __all__ = ["CodesJob", "DecodeJob", "EncodeJob", "StoredCodesJob"]
 
 @dataclass(frozen=True)
 class EncodeJob:
-    """Audio into an `.ecdc` file, in a folder that is made if `makes_folder`."""
+    """Audio into an `.ecdc` file, in a folder that is made if `makes_folder`.
+
+    The file keeps the source's time of modification. With `deletes_source` it is read back and
+    checked, and then the source is removed.
+    """
 
     source: Place
     target: Place
     options: EncodeOptions
     makes_folder: bool = False
+    deletes_source: bool = False
 
     def run(
         self,
@@ -33,10 +39,11 @@ class EncodeJob:
         threads: int = 1,
         progress: Progress | None = None,
     ) -> EncodeReport:
-        """Do it; see `encode_file`."""
+        """Do it; see `encode_file`, `check_coded`."""
         if self.makes_folder and isinstance(self.target, Path):
             make_folder(self.target.parent)
-        return encode_file(
+        source = SourceFile(self.source)
+        report = encode_file(
             codec,
             self.source,
             self.target,
@@ -45,16 +52,27 @@ class EncodeJob:
             threads=threads,
             progress=progress,
         )
+        source.give_time(self.target)
+        if not self.deletes_source or not isinstance(self.target, Path):
+            return report
+        check_coded(self.target, report, self.options.code_models)
+        source.delete(self.target)
+        return replace(report, source_deleted=True)
 
 
 @dataclass(frozen=True)
 class DecodeJob:
-    """An `.ecdc` file into audio, in a folder that is made if `makes_folder`."""
+    """An `.ecdc` file into audio, in a folder that is made if `makes_folder`.
+
+    The file keeps the source's time of modification. With `deletes_source` it is read back and
+    checked, and then the source is removed.
+    """
 
     source: Place
     target: Place
     options: DecodeOptions
     makes_folder: bool = False
+    deletes_source: bool = False
 
     def run(
         self,
@@ -64,10 +82,11 @@ class DecodeJob:
         threads: int = 1,
         progress: Progress | None = None,
     ) -> DecodeReport:
-        """Do it; see `decode_file`."""
+        """Do it; see `decode_file`, `check_decoded`."""
         if self.makes_folder and isinstance(self.target, Path):
             make_folder(self.target.parent)
-        return decode_file(
+        source = SourceFile(self.source)
+        report = decode_file(
             codec,
             self.source,
             self.target,
@@ -76,6 +95,12 @@ class DecodeJob:
             threads=threads,
             progress=progress,
         )
+        source.give_time(self.target)
+        if not self.deletes_source or not isinstance(self.target, Path):
+            return report
+        check_decoded(self.target, report)
+        source.delete(self.target)
+        return replace(report, source_deleted=True)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What became of a file that went through the pipeline."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,16 @@ class EncodeReport:
     bytes: int
     """Size of the `.ecdc` file."""
     elapsed_seconds: float
+    source_channels: int = 0
+    channels: int = 0
+    """Of the model, to which those of the source were mixed."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What the file says of the recording."""
+    tags_left_out: tuple[str, ...] = ()
+    """Names of tags of the source that were not kept."""
+    notes: tuple[str, ...] = ()
+    """What to know of the result."""
+    source_deleted: bool = False
 
     @property
     def kbps(self) -> float:
@@ -59,6 +69,11 @@ class DecodeReport:
     notes: tuple[str, ...]
     """What to know of the result, see `decoded_from`."""
     elapsed_seconds: float
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What the audio file says of the recording."""
+    tags_left_out: tuple[str, ...] = ()
+    """Names of stored tags that its format has no place for."""
+    source_deleted: bool = False
 
     @property
     def seconds(self) -> float:

@@ -14,12 +14,14 @@ from encodec_cli.model.codec import Codec
 from encodec_cli.pipeline.reports import Progress
 from encodec_cli.stream.batching import Outcome, run_together
 
-__all__ = ["Outcome", "Work", "run_jobs"]
+__all__ = ["Outcome", "Watch", "Work", "run_jobs"]
 
 _Job = TypeVar("_Job")
 _T = TypeVar("_T")
 Work = Callable[[Codec, _Job, Progress], _T]
 """Does a job with the codec it is given, and calls `Progress` with every block."""
+Watch = Callable[[int, float, float | None], None]
+"""Called from any thread with a job's number, and what `Progress` is called with."""
 
 
 class _Stopped(BaseException):
@@ -27,30 +29,48 @@ class _Stopped(BaseException):
 
 
 def run_jobs(
-    codec: Codec, jobs: Sequence[_Job], work: Work[_Job, _T], *, threads: int
+    codec: Codec,
+    jobs: Sequence[_Job],
+    work: Work[_Job, _T],
+    *,
+    threads: int,
+    watch: Watch | None = None,
 ) -> Iterator[Outcome[_T]]:
     """Do each job, whatever becomes of the others; yields what became of each, as they end.
+
+    `watch` learns how far each job is.
 
     An engine that gains from it steps the networks of many jobs together; else each thread does a
     job by itself. To close the iterator stops the jobs at their next block.
     """
     streams = codec.engine.streams
     if streams > 1:
-        together = [partial(_alone, work, job) for job in jobs]
+        together = [
+            partial(_alone, work, job, _progress(watch, number)) for number, job in enumerate(jobs)
+        ]
         return run_together(codec, together, streams=streams)
-    return _in_threads([partial(work, codec, job) for job in jobs], min(threads, len(jobs)))
+    calls = [partial(work, codec, job) for job in jobs]
+    return _in_threads(calls, min(threads, len(jobs)), watch)
 
 
-def _alone(work: Work[_Job, _T], job: _Job, codec: Codec) -> _T:
-    return work(codec, job, lambda done, total: None)
+def _alone(work: Work[_Job, _T], job: _Job, progress: Progress, codec: Codec) -> _T:
+    return work(codec, job, progress)
 
 
-def _in_threads(calls: Sequence[Callable[[Progress], _T]], threads: int) -> Iterator[Outcome[_T]]:
+def _progress(watch: Watch | None, number: int) -> Progress:
+    return partial(watch, number) if watch is not None else lambda done, total: None
+
+
+def _in_threads(
+    calls: Sequence[Callable[[Progress], _T]], threads: int, watch: Watch | None
+) -> Iterator[Outcome[_T]]:
     stopping = threading.Event()
 
-    def progress(done: float, total: float | None) -> None:
+    def progress(number: int, done: float, total: float | None) -> None:
         if stopping.is_set():
             raise _Stopped
+        if watch is not None:
+            watch(number, done, total)
 
     waiting = iter(enumerate(calls))
     running: dict[Future[_T], int] = {}
@@ -58,7 +78,8 @@ def _in_threads(calls: Sequence[Callable[[Progress], _T]], threads: int) -> Iter
         try:
             while True:
                 while len(running) < threads and (call := next(waiting, None)) is not None:
-                    running[pool.submit(call[1], progress)] = call[0]
+                    number, do = call
+                    running[pool.submit(do, partial(progress, number))] = number
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:

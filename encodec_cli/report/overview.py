@@ -23,7 +23,10 @@ def overview_html(recordings: Sequence[Sequence[Row]], model: str) -> str:
         summaries=_summaries(summaries, model),
         keys=_keys(groups_of(summaries)),
         curves="\n".join(map(_curve, draw_curves(recordings, summaries))),
-        note=_note(len(recordings)),
+        note=_note(
+            len(recordings),
+            intervals=any(m.half_width is not None for s in summaries for m in s.means.values()),
+        ),
     )
 
 
@@ -48,7 +51,10 @@ def _summaries(summaries: Sequence[Summary], model: str) -> str:
 
 
 def _summary_row(summary: Summary, names: Sequence[str], model: str) -> str:
-    label = version_label(summary.codec, summary.bandwidth, model)
+    kbps = summary.means.get("kbps")
+    label = version_label(
+        summary.codec, summary.bandwidth, model, kbps=None if kbps is None else kbps.value
+    )
     cells = [_mean(summary.means.get("kbps"), 2, interval=False)]
     cells += [_mean(summary.means.get(name), METRICS[name].digits) for name in names]
     return f'<tr><th scope="row">{escaped(label)}</th>{"".join(cells)}</tr>'
@@ -100,11 +106,9 @@ def _mean(mean: Mean | None, digits: int, *, interval: bool = True) -> str:
     return f"<td>{mean.value:.{digits}f}{error}</td>"
 
 
-def _note(recordings: int) -> str:
+def _note(recordings: int, *, intervals: bool) -> str:
     rates = "The rates are real: from the bytes of the files."
     if recordings == 1:
         return rates
-    return (
-        "Tables: mean ± half its 95 % interval (Student's t). Curves: thick the mean, thin each "
-        f"recording. {rates}"
-    )
+    table = " ± half its 95 % interval (Student's t)" if intervals else "s"
+    return f"Tables: mean{table}. Curves: thick the mean, thin each recording. {rates}"

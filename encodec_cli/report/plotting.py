@@ -51,7 +51,7 @@ def check_matplotlib() -> None:
         importlib.import_module("matplotlib")
     except ImportError:
         raise UsageError(
-            "report draws with matplotlib; install the extra: pip install 'encodec-cli[eval]'"
+            "report draws with matplotlib; which is not installed; run: pip install matplotlib"
         ) from None
 
 

@@ -46,10 +46,25 @@ class Recording:
     """In the order to show them."""
 
 
-def version_label(codec: str, bandwidth: float | None, model: str) -> str:
-    """What a version is called: its rate, and its codec if that is not `model`."""
-    rate = "unknown rate" if bandwidth is None else f"{bandwidth:g} kb/s"
+def version_label(
+    codec: str, bandwidth: float | None, model: str, *, kbps: float | None = None
+) -> str:
+    """What a version is called: its rate, and its codec if that is not `model`.
+
+    Another codec may take its rate for a wish: it is called by its real `kbps`, if that is known.
+    """
+    if bandwidth is None:
+        rate = "unknown rate"
+    elif codec == model or kbps is None:
+        rate = f"{bandwidth:g} kb/s"
+    else:
+        rate = f"{kbps:.1f} kb/s"
     return rate if codec == model else f"{codec} {rate}"
+
+
+def _label(row: Row, model: str) -> str:
+    kbps = None if row.bytes is None else row.kbps
+    return version_label(row.codec, row.bandwidth, model, kbps=kbps)
 
 
 def recording_html(recording: Recording, number: int, model: str) -> str:
@@ -58,7 +73,7 @@ def recording_html(recording: Recording, number: int, model: str) -> str:
     `model` is the codec that needs no mention.
     """
     rows = [result.row for result in recording.results]
-    labels = ["original", *(version_label(row.codec, row.bandwidth, model) for row in rows)]
+    labels = ["original", *(_label(row, model) for row in rows)]
     choices = (
         filled(
             "choice.html",

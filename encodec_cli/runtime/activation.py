@@ -1,17 +1,15 @@
 """Activations in few passes over memory, each over what the fastest cache holds."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from encodec_cli.config.layers import Activation
+from encodec_cli.runtime.scratch import Numbers
 
 __all__ = ["Activate", "activation_for", "has_activation"]
 
-_Numbers = NDArray[np.floating[Any]]
-Activate = Callable[[_Numbers, _Numbers], None]
+Activate = Callable[[Numbers, Numbers], None]
 """Writes the activation of its second argument to its first; both are contiguous."""
 
 _AT_A_TIME = 16384
@@ -28,7 +26,7 @@ def activation_for(plan: Activation) -> Activate:
     if one_pass is None:
         raise ValueError(f"no activation {plan.name} with {plan.params}")
 
-    def activate(out: _Numbers, x: _Numbers) -> None:
+    def activate(out: Numbers, x: Numbers) -> None:
         # Views: to copy would mean to write the result to memory that nobody reads.
         target, source = out.reshape(-1, copy=False), x.reshape(-1)
         for start in range(0, source.size, _AT_A_TIME):
@@ -51,7 +49,7 @@ def _pass(plan: Activation) -> Activate | None:
     return None
 
 
-def _tanh(out: _Numbers, x: _Numbers) -> None:
+def _tanh(out: Numbers, x: Numbers) -> None:
     np.tanh(x, out=out)
 
 
@@ -59,7 +57,7 @@ def _leaky(slope: float) -> Activate:
     """`x` where positive, else `slope * x`."""
     choose = np.maximum if slope <= 1 else np.minimum
 
-    def one_pass(out: _Numbers, x: _Numbers) -> None:
+    def one_pass(out: Numbers, x: Numbers) -> None:
         np.multiply(x, slope, out=out)
         choose(x, out, out=out)
 
@@ -70,7 +68,7 @@ def _elu(alpha: float) -> Activate:
     """`x` where positive, else `alpha * (exp(x) - 1)`."""
     zeros = np.zeros(_AT_A_TIME, np.float32)
 
-    def one_pass(out: _Numbers, x: _Numbers) -> None:
+    def one_pass(out: Numbers, x: Numbers) -> None:
         # numpy's expm1 takes 7 times as long as its exp. The error of exp(x) - 1 is that of
         # rounding 1, as in any sum of the next layer.
         np.minimum(x, zeros[: x.size], out=out)

@@ -11,19 +11,15 @@ padding of the right edge reflects, where that reaches further back.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from encodec_cli.config.codec import PadMode
 from encodec_cli.config.layers import Convolution
 from encodec_cli.runtime.activation import Activate
-from encodec_cli.runtime.scratch import Scratch
+from encodec_cli.runtime.scratch import Numbers, Scratch
 
 __all__ = ["Held", "Window", "Windows", "pad_edges"]
-
-_Numbers = NDArray[np.floating[Any]]
 
 
 @dataclass
@@ -34,7 +30,7 @@ class Held:
     more. Until `started`, they are all `samples` that came: too few to be reflected.
     """
 
-    rows: _Numbers | None = None
+    rows: Numbers | None = None
     passed: int = 0
     samples: int = 0
     started: bool = False
@@ -44,7 +40,7 @@ class Held:
 class Window:
     """Rows `[>= n, C]` of which the next `outputs` are made, from the first one on."""
 
-    rows: _Numbers
+    rows: Numbers
     outputs: int
 
 
@@ -68,7 +64,7 @@ class Windows:
         """How many can be made of so many padded rows."""
         return max(0, (rows - self._reach) // self._stride + 1)
 
-    def fill(self, x: _Numbers, held: Held, last: bool, scratch: Scratch) -> Window:
+    def fill(self, x: Numbers, held: Held, last: bool, scratch: Scratch) -> Window:
         """The window that the rows `x` `[n, C]` complete, then zeros; moves `held` on.
 
         It lies in the scratch memory "window".
@@ -101,7 +97,7 @@ class Windows:
         return window
 
 
-def pad_edges(buffer: _Numbers, left: int, right: int, mode: PadMode) -> None:
+def pad_edges(buffer: Numbers, left: int, right: int, mode: PadMode) -> None:
     """Fill the first `left` and the last `right` rows from the signal `[n, C]` between them.
 
     One too short to be reflected is first extended with zeros on the right, n >= 1.

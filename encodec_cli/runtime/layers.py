@@ -10,19 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from encodec_cli.config.layers import Convolution, ResidualBlock, TransposedConvolution
 from encodec_cli.runtime.activation import Activate, activation_for
 from encodec_cli.runtime.edges import Held, Windows
 from encodec_cli.runtime.norm import norm_for
 from encodec_cli.runtime.products import Products
-from encodec_cli.runtime.scratch import Scratch
+from encodec_cli.runtime.scratch import Numbers, Scratch
 
 __all__ = ["Conv", "Get", "OverlapState", "Residual", "ResidualState", "RowLayer", "Upsampling"]
 
-_Numbers = NDArray[np.floating[Any]]
-Get = Callable[[str], _Numbers]
+Get = Callable[[str], Numbers]
 """Gives the tensor of a name."""
 
 
@@ -32,7 +30,7 @@ class RowLayer(Protocol):
     def new_state(self) -> Any:
         """The state of a stream that has not begun."""
 
-    def step(self, x: _Numbers, state: Any, last: bool, scratch: Scratch) -> _Numbers:
+    def step(self, x: Numbers, state: Any, last: bool, scratch: Scratch) -> Numbers:
         """The rows that the next ones complete; they lie in `scratch`."""
 
 
@@ -54,7 +52,7 @@ class Conv:
     def new_state(self) -> Held:
         return Held()
 
-    def step(self, x: _Numbers, state: Held, last: bool, scratch: Scratch) -> _Numbers:
+    def step(self, x: Numbers, state: Held, last: bool, scratch: Scratch) -> Numbers:
         if self._pointwise:
             out = self._products.over(x, x.shape[0], self._out, scratch)
         else:
@@ -71,7 +69,7 @@ class ResidualState:
 
     branch: list[Held]
     shortcut: Held
-    waiting: _Numbers | None = None
+    waiting: Numbers | None = None
 
 
 class Residual:
@@ -94,7 +92,7 @@ class Residual:
     def new_state(self) -> ResidualState:
         return ResidualState([conv.new_state() for conv in self._branch], Held())
 
-    def step(self, x: _Numbers, state: ResidualState, last: bool, scratch: Scratch) -> _Numbers:
+    def step(self, x: Numbers, state: ResidualState, last: bool, scratch: Scratch) -> Numbers:
         through = x
         for conv, held in zip(self._branch, state.branch, strict=True):
             through = conv.step(through, held, last, scratch)
@@ -113,7 +111,7 @@ class Residual:
 class OverlapState:
     """The last rows `[m, C]` of one stream, activated, and how many came in all."""
 
-    rows: _Numbers | None = None
+    rows: Numbers | None = None
     count: int = field(default=0)
 
 
@@ -150,7 +148,7 @@ class Upsampling:
     def new_state(self) -> OverlapState:
         return OverlapState()
 
-    def step(self, x: _Numbers, state: OverlapState, last: bool, scratch: Scratch) -> _Numbers:
+    def step(self, x: Numbers, state: OverlapState, last: bool, scratch: Scratch) -> Numbers:
         plan, overlap, rows = self._plan, self._overlap, x.shape[0]
         before, state.count = state.count, state.count + rows
         # At the end come rows that only the last inputs reach; some norms see even those trimmed.

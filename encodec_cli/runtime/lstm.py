@@ -2,24 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from encodec_cli.config.layers import LSTM
+from encodec_cli.runtime.scratch import Numbers
 
 __all__ = ["LSTMState", "RecurrentLayer"]
-
-_Numbers = NDArray[np.floating[Any]]
 
 
 @dataclass
 class LSTMState:
     """Twice the hidden state, and the cells, of one stream after its last row, `[layers, C]`."""
 
-    hidden: _Numbers
-    cell: _Numbers
+    hidden: Numbers
+    cell: Numbers
 
 
 class RecurrentLayer:
@@ -34,7 +32,7 @@ class RecurrentLayer:
         2 c' = (tanh f + 1) c + (tanh i + 1) tanh g        2 h = (tanh o + 1) tanh c'
     """
 
-    def __init__(self, plan: LSTM, get: Callable[[str], _Numbers], module: str) -> None:
+    def __init__(self, plan: LSTM, get: Callable[[str], Numbers], module: str) -> None:
         self._plan = plan
         self._layers = [
             _Weights.of(*(get(f"{module}.lstm.{kind}_l{i}") for kind in _TENSORS), first=i == 0)
@@ -46,7 +44,7 @@ class RecurrentLayer:
         shape = (self._plan.layers, self._plan.width)
         return LSTMState(np.zeros(shape, dtype), np.zeros(shape, dtype))
 
-    def step(self, inputs: list[_Numbers], states: list[LSTMState]) -> list[_Numbers]:
+    def step(self, inputs: list[Numbers], states: list[LSTMState]) -> list[Numbers]:
         """Outputs `[n, C]` of each stream's next rows `[n, C]`; n may differ."""
         # Rows of one time lie together; the streams in falling order of length, so that those that
         # still go on are always the first.
@@ -81,12 +79,12 @@ _FEW_STREAMS = 4
 class _Weights:
     """Of one layer: inward `[C, 4 C]`, recurrent `[4 C, C]`, bias `[4 C]`; gates i, f, o, g."""
 
-    inward: _Numbers
-    recurrent: _Numbers
-    bias: _Numbers
+    inward: Numbers
+    recurrent: Numbers
+    bias: Numbers
 
     @classmethod
-    def of(cls, *tensors: _Numbers, first: bool) -> Self:
+    def of(cls, *tensors: Numbers, first: bool) -> Self:
         """From torch's, whose gates are i, f, g, o; the first layer's inputs are not doubled."""
         width = tensors[1].shape[1]
         halves = np.repeat(np.array([0.5, 0.5, 0.5, 1.0], tensors[0].dtype), width)
@@ -102,8 +100,8 @@ class _Weights:
 
 
 def _run(
-    weights: _Weights, x: _Numbers, hidden: _Numbers, cell: _Numbers, lengths: list[int]
-) -> _Numbers:
+    weights: _Weights, x: Numbers, hidden: Numbers, cell: Numbers, lengths: list[int]
+) -> Numbers:
     """Twice the outputs `[T, B, C]` of one layer; moves `hidden` and `cell` `[B, C]` on."""
     steps, batch, width = x.shape
     before = x.reshape(-1, width) @ weights.inward

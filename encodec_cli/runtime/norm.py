@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from encodec_cli.config.codec import Norm
+from encodec_cli.runtime.scratch import Numbers
 
 __all__ = ["Normalize", "has_norm", "norm_for"]
 
-_Numbers = NDArray[np.floating[Any]]
-Normalize = Callable[[_Numbers], None]
+Normalize = Callable[[Numbers], None]
 """Normalises rows `[n, C]` where they are."""
 
 _AT_A_TIME = 16384
@@ -25,7 +24,7 @@ def has_norm(norm: Norm, params: dict[str, Any]) -> bool:
 
 
 def norm_for(
-    norm: Norm, params: dict[str, Any], get: Callable[[str], _Numbers], name: str
+    norm: Norm, params: dict[str, Any], get: Callable[[str], Numbers], name: str
 ) -> Normalize | None:
     """The norm with its weights; None where it is part of the convolution's own.
 
@@ -46,11 +45,11 @@ def norm_for(
 class _OverTime:
     """Group norm with one group: mean and variance of all numbers of a signal."""
 
-    gain: _Numbers
-    shift: _Numbers
+    gain: Numbers
+    shift: Numbers
     eps: float
 
-    def __call__(self, x: _Numbers) -> None:
+    def __call__(self, x: Numbers) -> None:
         flat = x.reshape(-1)
         if not flat.size:
             return
@@ -69,18 +68,18 @@ class _OverTime:
 class _OverChannels:
     """Layer norm: mean and variance of each row."""
 
-    gain: _Numbers
-    shift: _Numbers
+    gain: Numbers
+    shift: Numbers
     eps: float
 
-    def __call__(self, x: _Numbers) -> None:
+    def __call__(self, x: Numbers) -> None:
         np.subtract(x, x.mean(axis=1, keepdims=True), out=x)
         power = np.mean(x * x, axis=1, keepdims=True)
         np.divide(x, np.sqrt(power + self.eps), out=x)
         _affine(x, self.gain, self.shift)
 
 
-def _affine(x: _Numbers, scale: _Numbers, shift: _Numbers) -> None:
+def _affine(x: Numbers, scale: Numbers, shift: Numbers) -> None:
     """Rows `[n, C]` times `scale` plus `shift`, while they are in the cache."""
     rows = max(1, _AT_A_TIME // x.shape[1])
     for start in range(0, x.shape[0], rows):

@@ -13,22 +13,14 @@ product, 3 instead of 4:
 Source: Winograd, Arithmetic Complexity of Computations, 1980 (fast FIR, F(2, 2)).
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
 
-from encodec_cli.runtime.scratch import Scratch
+from encodec_cli.runtime.scratch import Numbers, Scratch
 
 __all__ = ["Products"]
 
-_Numbers = NDArray[np.floating[Any]]
 
-_FEW_OUTPUTS = 4
-"""Up to so many channels make a thin product: several rows are then made at once."""
-_TOGETHER = 40
-"""Numbers that such a product gives for each of its rows."""
 _NARROW = 128
 """Width of a window up to which it is copied, for one product instead of several thin ones."""
 _WIDE = 64 * 64
@@ -40,11 +32,11 @@ _MANY_FRAMES = 64
 class Products:
     """A kernel `[k, C, N]` whose outputs are `stride` rows apart and its taps `dilation`."""
 
-    def __init__(self, kernel: _Numbers, bias: _Numbers, stride: int, dilation: int) -> None:
+    def __init__(self, kernel: Numbers, bias: Numbers, stride: int, dilation: int) -> None:
         taps, channels, self._outputs = kernel.shape
-        self._together = 1
-        if self._outputs <= _FEW_OUTPUTS and stride * dilation == 1 and taps > 1:
-            self._together = max(2, _TOGETHER // self._outputs)
+        dense = stride * dilation == 1 and taps > 1
+        self._together = _rows_together(channels, self._outputs) if dense else 1
+        if self._together > 1:
             kernel, bias = _several_rows(kernel, bias, self._together)
             taps = len(kernel)
         self._bias = bias
@@ -57,7 +49,7 @@ class Products:
         self._offsets = [i * dilation for i in range(len(self._taps))]
         # Frames that are read beyond those of the outputs.
         self._spare = -(-taps // self._step) - 1 if self._copied else self._offsets[-1]
-        self._sum: _Numbers | None = None
+        self._sum: Numbers | None = None
         if len(self._taps) == 2 and dilation == 1 and not self._copied:
             first, second = self._taps
             if first.shape == second.shape and first.size >= _WIDE:
@@ -69,7 +61,7 @@ class Products:
         frames = -(-outputs // self._together)
         return (frames + self._spare) * self._step
 
-    def over(self, rows: _Numbers, outputs: int, name: str, scratch: Scratch) -> _Numbers:
+    def over(self, rows: Numbers, outputs: int, name: str, scratch: Scratch) -> Numbers:
         """`[rows_for(outputs), C] -> [outputs, N]` in the scratch memory `name`."""
         count = -(-outputs // self._together)
         width = self._step * self._channels
@@ -84,7 +76,7 @@ class Products:
                 self._tap_by_tap(frames, out, scratch)
         return out.reshape(-1, self._outputs)[:outputs]
 
-    def _copy(self, rows: _Numbers, out: _Numbers, scratch: Scratch) -> None:
+    def _copy(self, rows: Numbers, out: Numbers, scratch: Scratch) -> None:
         [matrix] = self._taps
         windows = scratch.take("copies", out.shape[0], matrix.shape[0], out.dtype)
         number = rows.strides[1]
@@ -93,7 +85,7 @@ class Products:
         np.matmul(windows, matrix, out=out)
         np.add(out, self._bias, out=out)
 
-    def _tap_by_tap(self, frames: _Numbers, out: _Numbers, scratch: Scratch) -> None:
+    def _tap_by_tap(self, frames: Numbers, out: Numbers, scratch: Scratch) -> None:
         count = out.shape[0]
         part = scratch.take("tap", count, out.shape[1], out.dtype) if len(self._taps) > 1 else out
         for i, (offset, tap) in enumerate(zip(self._offsets, self._taps, strict=True)):
@@ -101,7 +93,7 @@ class Products:
             np.matmul(frames[offset : offset + count, : tap.shape[0]], tap, out=part if i else out)
             np.add(out, part if i else self._bias, out=out)
 
-    def _in_pairs(self, frames: _Numbers, both: _Numbers, out: _Numbers, scratch: Scratch) -> None:
+    def _in_pairs(self, frames: Numbers, both: Numbers, out: Numbers, scratch: Scratch) -> None:
         first, second = self._taps
         count = out.shape[0]
         pairs, odd = divmod(count, 2)
@@ -118,7 +110,17 @@ class Products:
         np.add(middle[: pairs - odd], part[: pairs - odd], out=out[1::2])
 
 
-def _several_rows(kernel: _Numbers, bias: _Numbers, together: int) -> tuple[_Numbers, _Numbers]:
+def _rows_together(channels: int, outputs: int) -> int:
+    """Rows that are best made at once: where there are few channels, products are too thin.
+
+    The larger kernel is mostly zeros, so more is not always better (measured).
+    """
+    if outputs <= 4:
+        return max(2, (32 if channels <= 8 else 8) // outputs)
+    return 4 if channels <= 2 else 1
+
+
+def _several_rows(kernel: Numbers, bias: Numbers, together: int) -> tuple[Numbers, Numbers]:
     """A kernel as one that makes `together` rows at once, each one row on."""
     taps, channels, outputs = kernel.shape
     wide = np.zeros((taps + together - 1, channels, together, outputs), kernel.dtype)

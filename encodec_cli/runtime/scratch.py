@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["Scratch"]
+__all__ = ["Numbers", "Scratch"]
 
-_Numbers = NDArray[np.floating[Any]]
+Numbers = NDArray[np.floating[Any]]
+"""Weights and intermediate results; fp32, but in tests."""
 
 
 class Scratch(threading.local):
@@ -19,9 +20,9 @@ class Scratch(threading.local):
     """
 
     def __init__(self) -> None:
-        self._buffers: dict[str, _Numbers] = {}
+        self._buffers: dict[str, Numbers] = {}
 
-    def take(self, name: str, rows: int, width: int, dtype: DTypeLike) -> _Numbers:
+    def take(self, name: str, rows: int, width: int, dtype: DTypeLike) -> Numbers:
         """Memory `[rows, width]` that holds anything; the last user of `name` loses it."""
         size = rows * width
         buffer = self._buffers.get(name)

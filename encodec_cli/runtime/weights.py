@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.config.tensors import check_shapes
 from encodec_cli.errors import CheckpointError
+from encodec_cli.runtime.scratch import Numbers
 
 __all__ = ["Weights"]
 
@@ -43,14 +43,14 @@ class Weights:
                     f"{path}: {name}: holds {value.get_dtype()}, not fp32 or fp16 numbers"
                 )
 
-    def __call__(self, name: str) -> NDArray[np.floating[Any]]:
+    def __call__(self, name: str) -> Numbers:
         """The tensor `name` in fp32.
 
         Raises:
             CheckpointError: it holds numbers that are not finite.
         """
         with self._lock:
-            value: NDArray[np.floating[Any]] = self._file.get_tensor(name).astype(np.float32)
+            value: Numbers = self._file.get_tensor(name).astype(np.float32)
         if not np.isfinite(value).all():
             raise CheckpointError(f"{self._path}: {name}: holds numbers that are not finite")
         return value

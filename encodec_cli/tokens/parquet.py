@@ -41,7 +41,7 @@ def import_pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise UsageError(
-            "Parquet files need pyarrow; install it: pip install 'encodec-cli[tokens]'"
+            "Parquet files need pyarrow, which is not installed; run: pip install pyarrow"
         ) from error
     return pyarrow
 

@@ -118,6 +118,76 @@ def version1_records(rng: random.Random, data: bytes) -> bytes:
     return bytes(out) + rest[-8:]
 
 
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at `data[at:]` and the position after it."""
+    value = shift = 0
+    while True:
+        value |= (data[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if data[at - 1] < 0x80:
+            return value, at
+
+
+def _as_varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def version2_header(rng: random.Random, data: bytes) -> bytes:
+    """The body of a version 2 file's header changed, its length and checksum right."""
+    length, start = _varint(data, 5)
+    body, rest = data[start : start + length], data[start + length + 4 :]
+    if rng.random() < 0.5:  # a number in place of another
+        at = rng.randrange(len(body))
+        body = body[:at] + _as_varint(abs(rng.choice(_SIZES + _HUGE[:6]))) + body[at + 1 :]
+    else:
+        body = anywhere(rng, body)
+    head = data[:5] + _as_varint(len(body)) + body
+    return head + struct.pack(">I", zlib.crc32(head)) + rest
+
+
+def version2_records(rng: random.Random, data: bytes) -> bytes:
+    """Records of a version 2 file changed, moved and repeated, their checksums right."""
+    length, start = _varint(data, 5)
+    head, rest = data[: start + length + 4], data[start + length + 4 :]
+    records: list[tuple[int, int | None, bytes]] = []  # kind, frames if short, payload
+    position = 0
+    while position + 5 < len(rest):
+        size, at = _varint(rest, position)
+        frames = None
+        if size & 4:
+            frames, at = _varint(rest, at)
+        records.append((size & 3, frames, rest[at : at + (size >> 3)]))
+        position = at + (size >> 3) + 4
+    for _ in range(rng.choice((1, 2, 5))):
+        at = rng.randrange(len(records))
+        kind, frames, payload = records[at]
+        how = rng.randrange(6)
+        if how == 0:
+            records[at] = kind, frames, anywhere(rng, payload)
+        elif how == 1:
+            records[at:at] = [records[at]] * rng.choice((1, 3, 40))
+        elif how == 2 and len(records) > 1:
+            del records[at]
+        elif how == 3:
+            records[at] = rng.randrange(4), frames, payload
+        elif how == 4:
+            records[at] = kind, rng.choice((None, 0, 1, 3, 79, 4095, 1 << 40)), payload
+        else:
+            records[at] = kind, frames, payload[: rng.choice((0, 1, 2))]
+    step = rng.choice((1, 1, 1, 2, 1000))
+    out = bytearray(head)
+    for number, (kind, frames, payload) in enumerate(records):
+        index = number * step if rng.random() < 0.95 else rng.choice(_SIZES)
+        record = _as_varint(len(payload) << 3 | (frames is not None) << 2 | kind)
+        record += (b"" if frames is None else _as_varint(frames)) + payload
+        out += record + struct.pack(">I", zlib.crc32(record, index))
+    return bytes(out) + rest[-4:]
+
+
 def version0_header(rng: random.Random, data: bytes) -> bytes:
     (length,) = struct.unpack(">I", data[5:9])
     text = json.dumps(json_value(rng, json.loads(data[9 : 9 + length]))).encode()

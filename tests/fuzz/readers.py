@@ -15,7 +15,15 @@ import soundfile
 TESTS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS)]
 
-from ecdc_samples import file_bytes, make_ecdc, segment_header, small_header, streamed_bytes
+from ecdc_samples import (
+    CODER,
+    file_bytes,
+    make_ecdc,
+    segment_header,
+    small_header,
+    streamed_bytes,
+    v2_header,
+)
 from fuzz import mutate
 from fuzz.mutate import Mutator, anywhere, several
 
@@ -38,9 +46,9 @@ def _read_ecdc(path: Path) -> None:
     from encodec_cli.errors import ContainerError
 
     with path.open("rb") as file:
-        verify(file)
+        verify(file, coder=CODER)
         file.seek(0)
-        reader = EcdcReader(file)
+        reader = EcdcReader(file, coder=CODER)
         index = reader.index
         try:
             for _ in reader:
@@ -64,6 +72,26 @@ def _version1() -> list[bytes]:
         file_bytes(make_ecdc(kept, 9000)),
         file_bytes(make_ecdc(segment_header(), 150_000)),
         file_bytes(make_ecdc(wide, 5000 * 320)),
+    ]
+
+
+def _version2() -> list[bytes]:
+    plain = make_ecdc(v2_header(), 40 * 320)
+    kept = v2_header(
+        codebooks=8,
+        has_scale=True,
+        tags={"title": "x"},
+        source_sample_rate=44_100,
+        source_channels=2,
+        model_sha256="a" * 64,
+    )
+    return [
+        file_bytes(plain),
+        streamed_bytes(plain),
+        file_bytes(make_ecdc(v2_header(coded=False), 9000)),
+        file_bytes(make_ecdc(kept, 9000)),
+        streamed_bytes(make_ecdc(v2_header(codebooks=8, chunk_frames=80), 100_000)),
+        file_bytes(make_ecdc(segment_header(version=2, code_model=CODER.sha256), 150_000)),
     ]
 
 
@@ -190,6 +218,13 @@ READERS = {
         ".ecdc",
         _version1,
         several(anywhere, mutate.version1_header, mutate.version1_records),
+        _read_ecdc,
+        1200,
+    ),
+    "v2": Reader(
+        ".ecdc",
+        _version2,
+        several(anywhere, mutate.version2_header, mutate.version2_records),
         _read_ecdc,
         1200,
     ),

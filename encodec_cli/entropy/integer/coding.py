@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from encodec_cli.entropy.integer.network import Floats, IntegerNetwork
+from encodec_cli.entropy.integer.network import Floats, IntegerNetwork, Scratch
 from encodec_cli.entropy.integer.range_coder import RangeDecoders, encode_run
 from encodec_cli.entropy.integer.state import ContextState
 
@@ -111,6 +111,7 @@ def _frequencies(
 ) -> Iterator[tuple[slice, int, NDArray[np.uint32]]]:
     """Some rows of codes `[M, K]`, a codebook, and its frequencies `[m, bins]` there; all once."""
     channels = network.sizes.channels
+    scratch = Scratch(min(_ROWS, len(codes)), network.sizes.bins)
     for start in range(0, len(codes), _ROWS):
         part = slice(start, min(start + _ROWS, len(codes)))
         known = network.known(part.stop - start)
@@ -119,7 +120,7 @@ def _frequencies(
         sums = network.no_sums(len(known))
         for k, book in enumerate(network.books[: codes.shape[1]]):
             network.inputs(sums, out=inputs)
-            yield part, k, book.frequencies(known)
+            yield part, k, book.frequencies(known, scratch)
             sums += book.table[codes[part, k]]
 
 
@@ -131,7 +132,7 @@ def _below_and_total(
     starts = np.empty(2 * count, np.intp)
     starts[0::2] = np.arange(count) * bins
     starts[1::2] = starts[0::2] + codes
-    parts = np.add.reduceat(frequencies.ravel(), starts, dtype=np.int64)
+    parts = np.add.reduceat(frequencies.ravel(), starts, dtype=np.uint32).astype(np.int64)
     # Of an empty part, before code 0, reduceat gives its first number.
     below = np.where(codes == 0, 0, parts[0::2])
     return below, below + parts[1::2]
@@ -145,6 +146,7 @@ def _decode(
     codes = np.zeros((len(runs), codebooks, int(frames.max(initial=0))), np.uint16)
     decoders, state = RangeDecoders(runs), ContextState(network.context, tag, len(runs))
     known, sums = network.known(len(runs)), network.no_sums(len(runs))
+    scratch = Scratch(len(runs), network.sizes.bins)
     for frame in range(codes.shape[2]):
         lanes = int(np.searchsorted(-frames, -frame, side="left"))
         known, sums = known[:lanes], sums[:lanes]
@@ -155,18 +157,23 @@ def _decode(
         sums[:] = network.no_sums(1)
         for k, book in enumerate(network.books[:codebooks]):
             network.inputs(sums, out=inputs)
-            found = _decode_codes(decoders, book.frequencies(known))
+            frequencies = book.frequencies(known, scratch)
+            found = _decode_codes(decoders, frequencies, scratch)
             codes[:lanes, k, frame] = found
             sums += book.table[found]
     return codes
 
 
-def _decode_codes(decoders: RangeDecoders, frequencies: NDArray[np.uint32]) -> NDArray[np.intp]:
+def _decode_codes(
+    decoders: RangeDecoders, frequencies: NDArray[np.uint32], scratch: Scratch
+) -> NDArray[np.intp]:
     """The next code `[B]` of each run, with its frequencies `[B, bins]`."""
     count, bins = frequencies.shape
     # One sum over all lanes, and one search in it.
     flat = frequencies.ravel()
-    bounds = np.cumsum(flat, dtype=np.uint64)
+    bounds = scratch.bounds[: len(flat)]
+    np.copyto(bounds, flat)
+    np.add.accumulate(bounds, out=bounds)
     ends = bounds[bins - 1 :: bins]
     starts = np.zeros(count, np.uint64)
     starts[1:] = ends[:-1]

@@ -22,6 +22,7 @@ __all__ = [
     "IntegerNetwork",
     "Layer",
     "Limits",
+    "Scratch",
     "Shift",
     "with_one",
 ]
@@ -104,12 +105,30 @@ class Book:
         self.table = (table * 0.5 ** int(arrays["inputs.shift"][0])).astype(np.float32)
         """What each code adds to the inputs of the next, `[bins, I]`, in their steps."""
 
-    def frequencies(self, known: Floats) -> NDArray[np.uint32]:
-        """Frequencies of all codes, `[M, bins]`, of rows `[M, C + I + 1]`: context, inputs, 1."""
-        below: Floats = self._out.limited(self._mix.rectified(known)) @ self._rows
-        below -= below.min(axis=1, keepdims=True)
-        found: NDArray[np.uint32] = FREQUENCIES.take(below.astype(np.intp), mode="clip")
-        return found
+    def frequencies(self, known: Floats, scratch: "Scratch") -> NDArray[np.uint32]:
+        """Frequencies of all codes, `[M, bins]`, of rows `[M, C + I + 1]`: context, inputs, 1.
+
+        They lie in `scratch`, until the next call.
+        """
+        rows = slice(len(known))
+        below, index = scratch.below[rows], scratch.index[rows]
+        np.matmul(self._out.limited(self._mix.rectified(known)), self._rows, out=below)
+        np.subtract(below, below.min(axis=1, keepdims=True), out=below)
+        # By way of int32, which processors convert to several at a time.
+        np.copyto(scratch.rounded[rows], below, casting="unsafe")
+        np.copyto(index, scratch.rounded[rows])
+        return FREQUENCIES.take(index, mode="clip", out=scratch.frequencies[rows])
+
+
+class Scratch:
+    """Memory for up to `rows` rows of `bins` numbers: getting new memory takes time."""
+
+    def __init__(self, rows: int, bins: int) -> None:
+        self.below = np.empty((rows, bins), np.float32)
+        self.rounded = np.empty((rows, bins), np.int32)
+        self.index = np.empty((rows, bins), np.intp)
+        self.frequencies = np.empty((rows, bins), np.uint32)
+        self.bounds = np.empty(rows * bins, np.uint64)
 
 
 class ContextNetwork:
@@ -169,4 +188,6 @@ class IntegerNetwork:
 
 def with_one(x: Floats) -> Floats:
     """`x` `[M, I]` with a last column of ones."""
-    return np.pad(x, ((0, 0), (0, 1)), constant_values=1)
+    wider = np.ones((x.shape[0], x.shape[1] + 1), np.float32)
+    wider[:, :-1] = x
+    return wider

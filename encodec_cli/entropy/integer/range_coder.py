@@ -34,41 +34,39 @@ def encode_run(below: Sequence[int], frequencies: Sequence[int], totals: Sequenc
     Each frequency is at least 1; totals are below 2 ** 32, and at least below + frequency.
     """
     low, width = 0, 1 << _TOP
-    out = bytearray()
+    digits = []
     for start, frequency, total in zip(below, frequencies, totals, strict=True):
         step = width // total
         low += step * start
         width = step * frequency
         while width < _BOTTOM:
-            if low > _MASK:
-                _carry(out)
-                low &= _MASK
-            out += (low >> _TOP - _UNIT).to_bytes(_UNIT // 8, "big")
+            # Past 2 ** 56 it is the digits before that are one too small.
+            digits.append(low >> _TOP - _UNIT)
             low = low << _UNIT & _MASK
             width <<= _UNIT
-    return _finish(out, low, width)
+    number = _shortest(low, width) << -_TOP % _UNIT
+    for shift in range(_TOP - _UNIT - _TOP % -_UNIT, -1, -_UNIT):
+        digits.append(number >> shift)
+        number &= (1 << shift) - 1
+    return _carried(digits).rstrip(b"\0")
 
 
-def _finish(out: bytearray, low: int, width: int) -> bytes:
-    """`out`, and a number within [low, low + width) that ends in most zeros."""
-    for zeros in range(_TOP, -1, -8):
+def _shortest(low: int, width: int) -> int:
+    """A number within [low, low + width) that ends in most zero bytes."""
+    for zeros in range(_TOP, 0, -8):
         number = -(-low >> zeros) << zeros
         if number < low + width:
-            break
-    if number > _MASK:
-        _carry(out)
-        number &= _MASK
-    out += number.to_bytes(_TOP // 8, "big")
-    return bytes(out).rstrip(b"\0")
+            return number
+    return low
 
 
-def _carry(out: bytearray) -> None:
-    """Add one to the number that `out` holds."""
-    at = len(out) - 1
-    while out[at] == 0xFF:
-        out[at] = 0
-        at -= 1
-    out[at] += 1
+def _carried(digits: list[int]) -> bytes:
+    """The bytes of digits to base 2 ** 16 that may exceed it by what belongs to those before."""
+    found = np.array(digits, np.int64)
+    while len(over := np.flatnonzero(found >> _UNIT)):
+        found[over] -= 1 << _UNIT
+        found[over - 1] += 1
+    return found.astype(">u2").tobytes()
 
 
 class RangeDecoders:

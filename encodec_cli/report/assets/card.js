@@ -8,7 +8,7 @@ class Card {
     this.element = element;
     this.name = element.querySelector("h3").textContent;
     this.sounds = [...element.querySelectorAll("audio")];
-    this.labels = [...element.querySelectorAll(".version")].map((v) => v.getAttribute("aria-label"));
+    this.labels = [...element.querySelectorAll(".version")].map((v) => v.dataset.label);
     this.radios = [...element.querySelectorAll(".choices input")];
     this.transport = new Transport(element);
     this.transport.onposition = (at) => element.style.setProperty("--at", at);
