@@ -138,7 +138,6 @@ ModelConfig = Annotated[
         metavar="YAML",
         help="What another program's weights do not tell: rate, causal or not, padding, segments.",
         rich_help_panel=CODING,
-        rich_help_panel=CODING,
     ),
 ]
 LanguageModel = Annotated[
