@@ -1,6 +1,7 @@
 """`decode`: `.ecdc`, or what `tokens` wrote, into audio."""
 
 import dataclasses
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
