@@ -3,8 +3,8 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from cli_samples import RATE, run, write_audio
@@ -91,10 +91,12 @@ def test_refusals_come_before_the_work(tmp_path: Path, mono: Path) -> None:
     assert names(page) == ["a.wav"]
 
 
-def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, mono: Path) -> None:
+def test_without_matplotlib_it_says_what_to_install(
+    tmp_path: Path, mono: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = write_audio(tmp_path / "a.wav", 6000)
-    with mock.patch.dict("sys.modules", {"matplotlib": None}):
-        result = run("report", source, "-o", tmp_path / "p.html", "-m", mono)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run("report", source, "-o", tmp_path / "p.html", "-m", mono)
     result.refused(2, "matplotlib", "run: pip install matplotlib")
     assert not (tmp_path / "p.html").exists()
 

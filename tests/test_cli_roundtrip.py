@@ -3,13 +3,13 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 import soundfile
-from cli_samples import RATE, run, write_audio
+from cli_samples import RATE, REPOSITORY, run, write_audio
 from rich.console import Console
 
 from encodec_cli.cli.spectrogram import PICTURE_ROWS, picture_pair, picture_width
@@ -103,10 +103,13 @@ def test_json_says_in_words_what_it_says_in_numbers(tmp_path: Path, mono: Path) 
     assert report["clipped"] == 0
 
 
-def test_without_the_extra_it_works_and_says_so_once(tmp_path: Path, mono: Path) -> None:
+def test_without_the_extra_it_works_and_says_so_once(
+    tmp_path: Path, mono: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = write_audio(tmp_path / "a.wav", 36_000)
-    with mock.patch.dict("sys.modules", {"pesq": None, "pystoi": None}):
-        result = run("roundtrip", source, "-m", mono).ok()
+    monkeypatch.setitem(sys.modules, "pesq", None)
+    monkeypatch.setitem(sys.modules, "pystoi", None)
+    result = run("roundtrip", source, "-m", mono).ok()
     assert result.stderr.count("run: pip install ") == 1
     assert len(result.stderr.splitlines()) == 1
     assert "SI-SDR" in result.text
@@ -142,17 +145,21 @@ def test_words(name: str, value: float, word: str | None) -> None:
 
 
 def test_every_step_is_documented() -> None:
-    """docs/judging.md has each word beside its threshold."""
-    from encodec_cli.evaluation import verdict as module
-
-    page = (Path(__file__).parent.parent / "docs" / "judging.md").read_text(encoding="utf-8")
-    for name, steps in module._STEPS.items():
-        row = next(
-            line for line in page.splitlines() if line.startswith(f"| {METRICS[name].label}")
-        )
-        cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
-        assert cells[:-1] == [f"{word} ({step:g})" for step, word in steps]
-        assert cells[-1] == module._WORST[name]
+    """docs/judging.md has each word beside its limit, and what is said beyond the last one."""
+    page = (REPOSITORY / "docs" / "judging.md").read_text(encoding="utf-8")
+    names = {metric.label: name for name, metric in METRICS.items()}
+    documented = set()
+    for label, bound, cells in re.findall(
+        r"^\| ([^|,(]+?)(?: \(dB\))?, at (least|most) \|(.*)\|$", page, re.MULTILINE
+    ):
+        name, beyond = names[label], -1e-6 if bound == "least" else 1e-6
+        *steps, worst = [cell.strip() for cell in cells.split("|") if cell.strip()]
+        words, limits = zip(*(step.removesuffix(")").split(" (") for step in steps), strict=True)
+        for i, limit in enumerate(map(float, limits)):
+            assert verdict(name, limit) == words[i]
+            assert verdict(name, limit + beyond) == (*words, worst)[i + 1]
+        documented.add(name)
+    assert documented == {name for name in METRICS if verdict(name, 0.0)} - {"level_db"}
 
 
 # Pictures
