@@ -276,6 +276,7 @@ def test_shards_have_the_size_asked_for(to: str, coded: Path, tmp_path: Path) ->
     assert files(out) == [f"tokens-0000{i}{SUFFIX[to]}" for i in range(3)]
     *lines, last = [json.loads(line) for line in result.text.splitlines()]
     assert last.keys() == {"summary"}
+    assert last["summary"]["done"] == 5
     assert [(line["key"], Path(line["target"]).stem[-1]) for line in lines] == [
         ("a", "0"),
         ("b", "0"),
