@@ -326,7 +326,7 @@ def test_undelay_is_the_inverse_of_delaying() -> None:
 @pytest.mark.parametrize(
     ("codes", "words"),
     [
-        ([[1, 9], [9, 9]], "codebook 1, column 1 holds special token 9"),
+        ([[1, 2, 9], [9, 9, 3]], "codebook 1, column 1 holds special token 9"),
         ([[1, 2], [5, 3]], "not a delay pattern: codebook 1, column 0 holds code 5"),
         ([[1], [9]], "1 columns of codes: a delay pattern of 2 codebooks"),
         ([[9, 9], [9, 9]], "0 columns of codes"),
