@@ -193,13 +193,6 @@ def decode(
     kinds = Kinds(ECDC_SUFFIXES | TOKEN_SUFFIXES, suffix, keep_suffix)
     plan = plan_jobs(inputs, kinds, output_dir=output_dir, recursive=recursive)
     jobs = plan.jobs
-    check_targets(
-        jobs,
-        force=force,
-        skip_existing=skip_existing,
-        makes_folders=output_dir is not None,
-        json=json,
-    )
     for job in jobs:
         choose_format(
             job.target,
@@ -214,6 +207,13 @@ def decode(
         if given is not None and not all(map(_holds_tokens, jobs)):
             raise UsageError(f"{option}: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
     _refuse_pickles(jobs)
+    check_targets(
+        jobs,
+        force=force,
+        skip_existing=skip_existing,
+        makes_folders=output_dir is not None,
+        json=json,
+    )
     if delete_input:
         check_deletion(jobs, lm=None)
         if start or duration or any(map(_holds_tokens, jobs)):
