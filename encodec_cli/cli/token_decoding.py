@@ -124,7 +124,7 @@ class TokenDecoder:
         reading = Reading(
             books=quantizer.n_q * (2 if stereo else 1),
             bins=quantizer.bins,
-            layout=settings.layout and settings.layout.value,
+            layout=None if settings.layout is None else settings.layout.value,
             offset=settings.offset,
         )
         try:

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -108,7 +108,8 @@ def faults_in(cls: type[Any], data: Any) -> list[str]:
         return ["not a mapping of keys"]
     fields = {f.name: f for f in dataclasses.fields(cls)}
     hints = typing.get_type_hints(cls)
-    faults = [_fault(lambda k=key: check_keys({k: None}, set(fields), "")) for key in data]
+    known = ", ".join(sorted(fields))
+    faults = [f"unknown key {shown(key)}; known: {known}" for key in data if key not in fields]
     required = [name for name, f in fields.items() if _is_required(f)]
     faults += [f"{name}: missing" for name in required if name not in data]
     good: dict[str, Any] = {}
@@ -116,33 +117,39 @@ def faults_in(cls: type[Any], data: Any) -> list[str]:
         if name not in fields:
             continue
         if dataclasses.is_dataclass(hints[name]):
-            inner = faults_in(hints[name], value)  # type: ignore[arg-type]
+            inner = faults_in(hints[name], value)
             faults += [f"{name}: {fault}" for fault in inner]
             if not inner:
-                good[name] = from_nested(hints[name], value, name)  # type: ignore[arg-type]
+                good[name] = from_nested(hints[name], value, name)
             continue
         try:
             good[name] = _coerce(value, hints[name])
         except TypeError as error:
             faults.append(f"{name}: {shown(value)} is not {error}")
-    # Ranges are checked as a dataclass is made: of each value by itself, then of all together.
     needed = {name: good.get(name) for name in required}
-    alone = [_fault(lambda n=name: cls(**needed | {n: good[n]})) for name in good]
-    if not any(alone) and good.keys() >= set(required):
-        alone = [_fault(lambda: cls(**good))]
-    faults += alone
-    return list(dict.fromkeys(fault for fault in faults if fault))
+    return [*faults, *_faults_of_values(cls, needed, good)]
 
 
-def _fault(make: Callable[[], Any]) -> str:
-    """What `make` complains of; "" if of nothing."""
-    try:
-        make()
-    except ConfigError as error:
-        return str(error).removeprefix(": ")
-    except (TypeError, AttributeError):
-        pass  # of a value that is missing, which is said already
-    return ""
+def _faults_of_values(cls: type[Any], needed: dict[str, Any], good: dict[str, Any]) -> list[str]:
+    """What `cls` itself complains of: a value, whose default is then taken instead, and so on.
+
+    Complaints start with the name of the field. `needed` are those without defaults.
+    """
+    faults: list[str] = []
+    values = {**needed, **good}
+    while True:
+        try:
+            cls(**values)
+        except ConfigError as error:
+            faults.append(str(error))
+            name = faults[-1].partition(":")[0]
+            if name not in values or name in needed:
+                return faults
+            del values[name]
+        except (TypeError, AttributeError):
+            return faults  # of a value that is missing, which is said already
+        else:
+            return faults
 
 
 def _is_required(entry: "dataclasses.Field[Any]") -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from encodec_cli.audio import open_audio
 from encodec_cli.errors import AudioError, ConfigError, UsageError, parameter
 from encodec_cli.io.files import atomic_output, make_folder
-from encodec_cli.train.starter import starter_recipe
+from encodec_cli.train.starter import DEFAULT_STEPS, starter_recipe
 
 __all__ = ["prepare_run"]
 
@@ -54,8 +54,8 @@ def prepare_run(
     for name, some in lists.items():
         with atomic_output(run / f"{name}.csv", force=True) as file:
             file.write(_as_csv(some))
-    paths = [str(run), *(str(run / f"{name}.csv") for name in lists)]
-    text = starter_recipe(*paths, *([] if steps is None else [steps]))
+    paths = (str(run), str(run / "recordings.csv"), str(run / "validation.csv"))
+    text = starter_recipe(*paths, steps=steps or DEFAULT_STEPS)
     with atomic_output(recipe) as file:
         file.write(text.encode())
     return recipe

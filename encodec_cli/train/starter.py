@@ -2,8 +2,9 @@
 
 import json
 
-__all__ = ["STARTER", "starter_recipe"]
+__all__ = ["DEFAULT_STEPS", "STARTER", "starter_recipe"]
 
+DEFAULT_STEPS = 1000
 _TEMPLATE = """\
 # A recipe for encodec-cli train. docs/recipe.md lists every key; those left out have defaults.
 # It goes on from the bundled model, with its networks. To train from nothing, leave out
@@ -40,7 +41,7 @@ loss:                          # each loss's share of the gradient
 """
 
 
-def starter_recipe(output: str, manifest: str, validation: str, steps: int = 1000) -> str:
+def starter_recipe(output: str, manifest: str, validation: str, steps: int) -> str:
     """The recipe for lists of recordings at these paths; `steps` of 8 seconds of audio."""
     return _TEMPLATE.format(
         output=_scalar(output),
@@ -57,5 +58,5 @@ def _scalar(text: str) -> str:
     return json.dumps(text)
 
 
-STARTER = starter_recipe("runs/own", "recordings.csv", "validation.csv")
+STARTER = starter_recipe("runs/own", "recordings.csv", "validation.csv", DEFAULT_STEPS)
 """What `train --init` prints."""
