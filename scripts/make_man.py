@@ -19,6 +19,11 @@ __all__ = ["man_page"]
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "man" / "encodec-cli.1"
 NAME = "encodec-cli"
 ENVIRONMENT = {
+    "ENCODEC_CLI_MODEL": "The model; as --model.",
+    "ENCODEC_CLI_BANDWIDTH": "Rate in kb/s of what is encoded; as --bandwidth.",
+    "ENCODEC_CLI_DEVICE": "Where networks run; as --device.",
+    "ENCODEC_CLI_THREADS": "CPU threads; as --threads.",
+    "NO_COLOR": "If set, nothing is coloured.",
     "ENCODEC_CLI_CACHE": "Folder for pulled models, instead of one in the user's cache.",
     "ENCODEC_CLI_MIRROR": "Address that models pull downloads from; as --mirror.",
     "ENCODEC_CLI_OFFLINE": "If 1, models pull never uses the network; as --offline.",

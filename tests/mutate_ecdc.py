@@ -1,4 +1,4 @@
-"""Change files of formats 1 and 2 at random:  python tests/mutate_ecdc.py 1000000
+"""Change files of formats 1 and 2 at random:  python tests/mutate_ecdc.py 1000000 [SEED]
 
 Each changed file is noticed, by readers of files and of pipes; nothing but errors of ours is
 raised; a chunk that is given out has the codes and the scale that were written. The tests take a
@@ -65,9 +65,9 @@ def summary_problems(file: Pipe) -> list[str]:
         return [str(error)]
 
 
-def main(count: int) -> None:
+def main(count: int, seed: int = 1) -> None:
     files = {name: streamed_bytes(ecdc, 9999) for name, ecdc in SAMPLES.items()}
-    generator, told = random.Random(1), time.monotonic()
+    generator, told = random.Random(seed), time.monotonic()
     for number in range(count):
         name = generator.choice(list(files))
         check_mutation(name, files[name], generator)
@@ -78,4 +78,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

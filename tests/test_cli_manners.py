@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -371,6 +372,43 @@ def test_info_says_what_other_files_are(tmp_path: Path, mono: Path, coded: Path)
         ("z.pt", "a file of torch.save (.pt, .th)"),
     ):
         run("info", tmp_path / name).refused(1, str(tmp_path / name), "not an .ecdc", *words)
+
+
+# Terminals
+
+
+def test_lines_stand_above_the_bar(tmp_path: Path, mono: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        write_audio(tmp_path / "in" / name, 2 * RATE)
+    result = run(
+        *("encode", tmp_path / "in", "-r", "-m", mono),
+        terminal=("stderr",),
+        environment={"COLUMNS": "200", "NO_COLOR": "1"},
+    ).ok()
+    for name in ("a.wav", "b.wav"):
+        # Where a line of the bar stands, it is wiped first.
+        line = re.escape(f"{tmp_path}/in/{name} -> ")
+        assert re.search(rf"(?:\x1b\[\?25l|\x1b\[2K|\n){line}", result.stderr)
+    assert "of 2 files  [" in result.stderr
+    assert "\x1b[3" not in result.stderr
+
+
+def test_a_terminal_that_cannot_move_text_gets_plain_lines(tmp_path: Path, mono: Path) -> None:
+    source = write_audio(tmp_path / "a.wav", RATE)
+    result = run("encode", source, "-m", mono, terminal=("stderr",), environment={"TERM": "dumb"})
+    assert "\x1b" not in result.ok().stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_wrong_option_is_said_before_a_target_that_is_there(tmp_path: Path, mono: Path) -> None:
+    source = write_audio(tmp_path / "a.wav", 1000)
+    run("encode", source, "-m", mono).ok()
+    run("encode", source, "--latency", "50", "--format", "v0").refused(2, "--latency")
+    coded = tmp_path / "a.ecdc"
+    run("decode", coded, source, "--sample-rate", "12").refused(2, "--sample-rate 12")
+    run("decode", coded, source, "--encoding", "float", "--audio-format", "flac").refused(
+        2, "float"
+    )
 
 
 # Help

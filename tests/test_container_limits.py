@@ -25,7 +25,7 @@ def raw_payload_bytes(header: Header, frames: int) -> int:
 
 def ending(header: Header, num_samples: int, sizes: list[int]) -> bytes:
     """End record and tail of chunks that take so many bytes."""
-    framing = V1Framing(header, payloads_for(header)[KIND_RAW])
+    framing = V1Framing(header, payloads_for(header))
     end = framing.record(KIND_END, 0, end_payload(num_samples, None, sizes), len(sizes))
     return end + framing.tail(len(end))
 

@@ -80,14 +80,26 @@ def count(number: int, noun: str) -> str:
 
 def say(text: str) -> None:
     """One line of information on stderr."""
-    _stderr().print(printable(text))
+    with _one_line() as console:
+        console.print(printable(text))
 
 
 def warn(text: str, *, label: str = "warning", style: str = "yellow") -> None:
     """One line on stderr that starts with what kind of trouble it is."""
+    with _one_line() as console:
+        console.print(f"encodec-cli: {label}: ", style=style, end="")
+        console.print(printable(text))
+
+
+@contextmanager
+def _one_line() -> Iterator[Console]:
+    """A console whose text goes to stderr as it is then: while a bar is shown, above the bar."""
     console = _stderr()
-    console.print(f"encodec-cli: {label}: ", style=style, end="")
-    console.print(printable(text))
+    with console.capture() as captured:
+        yield console
+    if sys.stderr is not None:
+        sys.stderr.write(captured.get())
+        sys.stderr.flush()
 
 
 def print_json(value: Any) -> None:

@@ -121,14 +121,6 @@ def encode(
     )
     kinds = Kinds(AUDIO_SUFFIXES, ".ecdc", keep_suffix)
     plan = plan_jobs(inputs, kinds, output_dir=output_dir, recursive=recursive)
-    makes_folders = output_dir is not None
-    check_targets(
-        plan.jobs,
-        force=force,
-        skip_existing=skip_existing,
-        makes_folders=makes_folders,
-        json=json,
-    )
     for option, given in (("--lm", lm is not None), ("--keep-source", keep_source)):
         if given and container is not ContainerFormat.v0:
             raise UsageError(f"{option}: belongs to format 0; add --format v0")
@@ -140,6 +132,14 @@ def encode(
         raise UsageError("--latency: format 0 is written when its end is known; leave out one")
     if tags and container is ContainerFormat.v0 and not keep_source:
         raise UsageError("--tag: format 0 has tags only with --keep-source; add it")
+    makes_folders = output_dir is not None
+    check_targets(
+        plan.jobs,
+        force=force,
+        skip_existing=skip_existing,
+        makes_folders=makes_folders,
+        json=json,
+    )
     if delete_input:
         check_deletion(plan.jobs, lm=lm)
     waiting, tally = begin(plan, manner)

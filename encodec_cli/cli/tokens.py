@@ -102,6 +102,7 @@ def tokens(
     )
     jobs, tally = begin(plan, manner)
     keys = _keys(jobs, output_dir)
+    numbers = {job: number for number, job in enumerate(jobs, start=1)}
 
     @cache
     def codec() -> "Codec":
@@ -125,7 +126,8 @@ def tokens(
             return stored.run(lm=language_model())
         codebooks = codec().config.choose_codebooks(bandwidth, n_q)
         coding = CodesJob(job.source, keys[job], name, EncodeOptions(n_q=codebooks, tags=None))
-        with progress_bar(str(job.source), quiet=quiet) as progress:
+        label = f"{numbers[job]} of {len(jobs)}: {job.source.name}"
+        with progress_bar(label, quiet=quiet) as progress:
             return coding.run(codec(), threads=threads or usable_cores(), progress=progress)
 
     def report(job: Job, target: Path, item: "TokenItem") -> None:

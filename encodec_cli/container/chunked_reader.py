@@ -6,13 +6,13 @@ A pipe's chunks are decoded one by one, each as soon as it is there.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.payload import ChunkCoder, Payload, StoredChunk, payloads_for
 from encodec_cli.container.record_reader import MAX_PROBLEMS, RecordReader
-from encodec_cli.container.records import KIND_RAW, Framing
+from encodec_cli.container.records import Framing
 from encodec_cli.container.types import Chunk, ChunkIndex, DamagedChunk, place
 from encodec_cli.container.wire import ByteSource
 from encodec_cli.errors import ContainerError
@@ -23,7 +23,7 @@ _FIRST_LANES = 4
 _MOST_LANES = 32
 
 FindCoder = Callable[[Header], ChunkCoder]
-MakeFraming = Callable[[Header, Payload], Framing]
+MakeFraming = Callable[[Header, Mapping[int, Payload]], Framing]
 
 
 class ChunkedReader:
@@ -49,7 +49,7 @@ class ChunkedReader:
         self._prove = prove
         self._payloads = payloads_for(header)
         self._coder_missing = header.code_model is not None
-        spelt = framing(header, self._payloads[KIND_RAW])
+        spelt = framing(header, self._payloads)
         self._records = RecordReader(source, header, spelt, self._payloads)
         self._restart()
 

@@ -93,10 +93,11 @@ def find_coder(header: Header, files: Sequence[Path] = ()) -> ChunkCoder | None:
     Raises:
         CheckpointError: a file cannot be read.
     """
-    from encodec_cli.entropy.library import code_model_named
-
     if header.code_model is None:
         return None
+
+    from encodec_cli.entropy.library import code_model_named
+
     found = code_model_named(header.code_model[:16], files)
     return None if found is None else found.model
 

@@ -19,7 +19,6 @@ from encodec_cli.container.coders import check_coder, require_coder
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.payload import ChunkCoder, StoredChunk, payloads_for
-from encodec_cli.container.records import KIND_RAW
 from encodec_cli.container.sniff import read_prefix
 from encodec_cli.container.types import Chunk, ChunkIndex, DamagedChunk, Reader, Writer
 from encodec_cli.container.v0 import V0Reader, V0Writer
@@ -233,7 +232,7 @@ class EcdcWriter:
         write_all(file, build(header))
         file.flush()
         self._writer = ChunkedWriter(
-            file, header, framing(header, payloads[KIND_RAW]), payloads, lanes=1 if live else LANES
+            file, header, framing(header, payloads), payloads, lanes=1 if live else LANES
         )
 
     def write(self, chunk: CodeChunk) -> None:

@@ -9,7 +9,7 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cached_property
 from typing import Any
@@ -99,9 +99,9 @@ class V1Framing:
     head_bytes = 8
     tail_bytes = 8
 
-    def __init__(self, header: Header, raw: Payload) -> None:
+    def __init__(self, header: Header, payloads: Mapping[int, Payload]) -> None:
         self._header = header
-        self._raw = raw
+        self._raw = payloads[KIND_RAW]
 
     def parse_head(self, data: bytes) -> Head | None:
         """See `Framing.parse_head`."""

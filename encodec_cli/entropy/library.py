@@ -1,9 +1,11 @@
 """Where code models are: in files that were named, beside their audio model, in the package."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
 
 from encodec_cli.entropy.integer.model import CodeModel
 from encodec_cli.errors import CheckpointError
@@ -48,7 +50,11 @@ def code_model_named(digits: str, files: Sequence[Path] = ()) -> FoundModel | No
     Raises:
         CheckpointError: a file cannot be read.
     """
-    return _first(lambda model: model.sha256.startswith(digits), files)
+    for path in _candidates(files):
+        model = load_code_model(path)
+        if model.sha256.startswith(digits):
+            return FoundModel(path, model)
+    return None
 
 
 def code_model_of(model_sha256: str, files: Sequence[Path] = ()) -> FoundModel | None:
@@ -57,15 +63,26 @@ def code_model_of(model_sha256: str, files: Sequence[Path] = ()) -> FoundModel |
     Raises:
         CheckpointError: a file cannot be read.
     """
-    return _first(lambda model: model.model_sha256 == model_sha256, files)
-
-
-def _first(fits: Callable[[CodeModel], bool], files: Sequence[Path]) -> FoundModel | None:
-    for path in (*files, *sorted(checkpoints_folder().glob(f"*{SUFFIX}"))):
-        model = load_code_model(path)
-        if fits(model):
-            return FoundModel(path, model)
+    for path in _candidates(files):
+        # Most are of other audio models, which their metadata tell.
+        if _audio_model(path) in (None, model_sha256):
+            model = load_code_model(path)
+            if model.model_sha256 == model_sha256:
+                return FoundModel(path, model)
     return None
+
+
+def _candidates(files: Sequence[Path]) -> list[Path]:
+    return [*files, *sorted(checkpoints_folder().glob(f"*{SUFFIX}"))]
+
+
+def _audio_model(path: Path) -> str | None:
+    """The hash of the audio model that a file says it is for; None if it cannot be read."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return str((file.metadata() or {}).get("model"))
+    except (SafetensorError, OSError):
+        return None
 
 
 @lru_cache(maxsize=_AT_ONCE)
