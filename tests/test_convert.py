@@ -67,7 +67,7 @@ def test_the_layout_made_here_is_metas(state: dict[str, Tensor]) -> None:
 def test_metas_models_are_told_apart(name: str, tmp_path: Path) -> None:
     path = save_state(meta_model(name), tmp_path / "any_name.th")
     assert identify(path) == "torch"
-    foreign = read_foreign(path, "torch")
+    foreign = read_foreign(path, "torch", {})
     card, folded = foreign.card, foreign.state
     assert not any(key.endswith(("_g", "_v")) for key in folded)
     assert (card.name, card.dtype, card.identity) == (name, "F32", file_sha256(path))

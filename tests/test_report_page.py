@@ -147,7 +147,9 @@ def test_a_chart_for_each_metric_takes_the_colours_of_the_page(page: Page) -> No
     one, two = page(recording()).source, page(recording(), recording()).source
     for text, curves in ((one, 1), (two, 3)):
         charts = re.findall(
-            r"<figcaption>(.*?)<span>.*?</figcaption>\s*(<svg.*?</svg>)", text, re.S
+            r'<figcaption>(.*?)<span>.*?</figcaption>\s*<div role="img"[^>]*>(<svg.*?</svg>)',
+            text,
+            re.S,
         )
         assert [name for name, _ in charts] == ["PESQ-WB", "SI-SDR", "level"]
         for _, svg in charts:

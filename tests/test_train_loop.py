@@ -149,13 +149,13 @@ def test_killed_runs_go_on_to_the_same_bits(
     """Killed before and after the quantizer, k-means, the adversary and a validation."""
     straight = finish(make(configured(recipe), recipe))
     # A save after every step, so that a run goes on where it died ...
-    often = configured(recipe, output=str(tmp_path / "often"), save_every_seconds=-1.0)
+    often = configured(recipe, output=str(tmp_path / "often"), save_every_seconds=0.0)
     for step in (4, 5, 8):
         killed_at(step, often, recipe, monkeypatch)
     resumed = finish(make(often, recipe))
     # ... and saves long before its death, so that steps are taken twice.
     seldom = configured(recipe, output=str(tmp_path / "seldom"))
-    killed_at(3, replace(seldom, save_every_seconds=-1.0), recipe, monkeypatch)
+    killed_at(3, replace(seldom, save_every_seconds=0.0), recipe, monkeypatch)
     killed_at(10, seldom, recipe, monkeypatch)
     assert (
         json.loads((tmp_path / "seldom" / "log.jsonl").read_text().splitlines()[-1])["step"] == 10

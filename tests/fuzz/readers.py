@@ -162,7 +162,7 @@ def _models() -> list[bytes]:
 def _read_torch(path: Path) -> None:
     from encodec_cli.checkpoints.foreign.foreign import read_foreign
 
-    read_foreign(path, "torch")
+    read_foreign(path, "torch", {})
 
 
 def _torch_files() -> list[bytes]:
