@@ -87,6 +87,12 @@ def test_json_of_encode_and_decode_is_one_complete_line(tmp_path: Path, mono: Pa
         "seconds": 1.0,
         "bytes": size,
         "kbps": size * 8 / 1000,
+        "source_channels": 1,
+        "channels": 1,
+        "tags": {},
+        "tags_left_out": [],
+        "notes": [],
+        "source_deleted": False,
     }
     result = run("decode", target, tmp_path / "b.flac", "-m", mono, "--json", "--n-q", "3").ok()
     decoded = json.loads(result.text)
@@ -103,6 +109,9 @@ def test_json_of_encode_and_decode_is_one_complete_line(tmp_path: Path, mono: Pa
         "gain": 1.0,
         "damage": [],
         "notes": [],
+        "tags": {},
+        "tags_left_out": [],
+        "source_deleted": False,
         "seconds": 1.0,
     }
 

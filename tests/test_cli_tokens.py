@@ -237,7 +237,7 @@ def test_the_delay_pattern_is_undone(
     result = run("decode", tmp_path / "delayed.npz", "-m", mono, "-f")
     result.refused(1, "delayed.npz: code", "--pattern delay")
     result = run("decode", tmp_path / "plain.npz", "-m", mono, "-f", "--pattern", "delay")
-    result.refused(1, "plain.npz: not a delay pattern: codebook 0, column")
+    result.refused(1, "plain.npz: not a delay pattern: codebook 1, column 0")
 
 
 def test_pattern_is_for_token_files(coded: Path, tmp_path: Path) -> None:
@@ -276,6 +276,7 @@ def test_shards_have_the_size_asked_for(to: str, coded: Path, tmp_path: Path) ->
     assert files(out) == [f"tokens-0000{i}{SUFFIX[to]}" for i in range(3)]
     *lines, last = [json.loads(line) for line in result.text.splitlines()]
     assert last.keys() == {"summary"}
+    assert last["summary"]["done"] == 5
     assert [(line["key"], Path(line["target"]).stem[-1]) for line in lines] == [
         ("a", "0"),
         ("b", "0"),
@@ -436,7 +437,7 @@ def test_another_models_tokens_are_refused(
 
 def test_a_bad_row_does_not_stop_the_rest(coded: Path, tmp_path: Path, mono: Path) -> None:
     """Keys that would leave the folder, missing codes, codes out of range, a key twice."""
-    good = np.zeros((2, 5), np.uint16)
+    good = np.zeros((2, 12), np.uint16)
     path = tmp_path / "s.tar"
     with tarfile.open(path, "w") as tar:
 

@@ -233,7 +233,7 @@ def test_other_models_are_refused_by_their_keys(tmp_path: Path, content: Any) ->
     path = tmp_path / "lm.th"
     torch.save(content, path)
     with pytest.raises(
-        CheckpointError, match=r"not Meta's EnCodec .* first keys are (none|emb\.0\.weight)"
+        CheckpointError, match=r"not Meta's EnCodec nor of .* first keys are (none|emb\.0\.weight)"
     ):
         load_module(path)
 

@@ -20,6 +20,7 @@ from encodec_cli.cli.batch import TOKEN_SUFFIXES
 from encodec_cli.container import Header
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
 from encodec_cli.tokens import (
+    READ_SUFFIXES,
     SHARD_SUFFIXES,
     SINGLE_SUFFIXES,
     BadItem,
@@ -32,7 +33,7 @@ from encodec_cli.tokens import (
 )
 from encodec_cli.tokens.files import open_shard, read_keys
 
-SUFFIXES = sorted(TOKEN_SUFFIXES)
+SUFFIXES = sorted(SINGLE_SUFFIXES | SHARD_SUFFIXES)
 INFO = TokenInfo(
     source="talks/été.wav",
     model="tiny",
@@ -81,7 +82,7 @@ def assert_same(got: TokenItem | BadItem, expected: TokenItem) -> None:
 
 
 def test_the_command_line_knows_every_suffix() -> None:
-    assert TOKEN_SUFFIXES == SINGLE_SUFFIXES | SHARD_SUFFIXES
+    assert TOKEN_SUFFIXES == READ_SUFFIXES
 
 
 @pytest.mark.parametrize("scales", [False, True])
@@ -181,10 +182,10 @@ OBJECTS = "{'descr': '|O', 'fortran_order': False, 'shape': (1, 1)}\n"
         ({"codes": npy_header(OBJECTS) + pickle.dumps([Exploit()])}, "codes: object of shape"),
         ({"codes": npy_header("(" * 3000)}, "codes: not a plain .npy array"),
         ({"codes": npy_header("{" + "'a': 1, " * 5000 + "}\n")}, "codes: not a plain .npy array"),
-        ({"codes": npy(CODES.astype(float))}, "codes: float64 of shape"),
-        ({"codes": npy(CODES[0])}, r"codes of shape \[3\]"),
+        ({"codes": npy(CODES + 0.5)}, "codes: float64 numbers that are not whole"),
+        ({"codes": npy(np.stack([CODES, CODES]))}, r"codes of shape \[2, 2, 3\]"),
         ({"codes": npy(CODES[:, :0])}, r"codes of shape \[2, 0\]"),
-        ({"codes": npy(np.zeros((129, 2), np.uint16))}, r"codes of shape \[129, 2\]"),
+        ({"codes": npy(np.zeros((129, 129), np.uint16))}, r"codes of shape \[129, 129\]"),
         ({"codes": npy(CODES) + b"more"}, "codes: truncated, or longer"),
         ({"codes": npy(CODES), "n_q": npy(np.array(3))}, "n_q says 3"),
         ({"codes": npy(CODES), "hop": npy(np.array(0))}, "hop: not a whole number from 1"),
@@ -237,9 +238,9 @@ def test_hostile_safetensors(data: bytes, words: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dtype", "shape", "size", "words"),
     [
-        ("F32", [2, 3], 24, "codes: F32 numbers, not whole ones"),
+        ("BOOL", [2, 3], 6, "codes: BOOL numbers, not plain ones"),
         ("U16", [2, 10**12], 12, "not a readable safetensors file"),
-        ("U16", [6], 12, r"codes of shape \[6\]"),
+        ("U16", [2, 2, 3], 24, r"codes of shape \[2, 2, 3\]"),
     ],
 )
 def test_safetensors_of_other_codes(
@@ -260,7 +261,7 @@ def test_safetensors_of_other_codes(
         ({"codes": [[[1, None]]]}, "codes: null"),
         ({"codes": [[]]}, "codes:"),
         ({"codes": [[[1]]], "key": ["../up"]}, "not a plain relative path"),
-        ({"codes": [[[1]]], "n_q": [2]}, "n_q does not fit"),
+        ({"codes": [[[1]]], "n_q": [2]}, "n_q says 2"),
         ({"codes": [[[1]]], "hop": [-3]}, "hop: not a whole number"),
     ],
 )
@@ -325,8 +326,8 @@ def test_undelay_is_the_inverse_of_delaying() -> None:
 @pytest.mark.parametrize(
     ("codes", "words"),
     [
-        ([[1, 9], [9, 9]], "codebook 1, column 1 holds special token 9"),
-        ([[1, 2], [9, 3]], "not a delay pattern: codebook 0, column 1 holds code 2"),
+        ([[1, 2, 9], [9, 9, 3]], "codebook 1, column 1 holds special token 9"),
+        ([[1, 2], [5, 3]], "not a delay pattern: codebook 1, column 0 holds code 5"),
         ([[1], [9]], "1 columns of codes: a delay pattern of 2 codebooks"),
         ([[9, 9], [9, 9]], "0 columns of codes"),
     ],

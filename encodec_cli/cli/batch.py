@@ -28,7 +28,7 @@ __all__ = [
 Place = Path | Literal["-"]
 
 ECDC_SUFFIXES = frozenset({".ecdc"})
-TOKEN_SUFFIXES = frozenset({".npz", ".parquet", ".safetensors", ".tar"})
+TOKEN_SUFFIXES = frozenset({".jsonl", ".npy", ".npz", ".parquet", ".safetensors", ".tar"})
 _STANDARD_INPUT = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 _STANDARD_OUTPUT = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 

@@ -1,6 +1,7 @@
 """`decode`: `.ecdc`, or what `tokens` wrote, into audio."""
 
 import dataclasses
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -23,7 +24,7 @@ from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.running import Manner, begin, code_files, end, one_by_one, rehearse
 from encodec_cli.cli.timecode import parse_time
-from encodec_cli.cli.token_decoding import PatternName, TokenDecoder, TokenSettings
+from encodec_cli.cli.token_decoding import LayoutName, PatternName, TokenDecoder, TokenSettings
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
 from encodec_cli.io.cores import usable_cores
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from encodec_cli.pipeline.reports import DecodeReport
 
 __all__ = ["decode"]
+
+
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle")
 
 
 class LegacyProgram(StrEnum):
@@ -135,6 +139,24 @@ def decode(
             rich_help_panel=options.CODING,
         ),
     ] = None,
+    layout: Annotated[
+        LayoutName | None,
+        typer.Option(
+            help="Token files: codebooks by frames, or frames by codebooks.",
+            rich_help_panel=options.CODING,
+        ),
+    ] = None,
+    offset: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1 << 40,
+            metavar="N",
+            help="Token files with numbers per codebook: the first one's.",
+            show_default="0",
+            rich_help_panel=options.CODING,
+        ),
+    ] = None,
     tag: options.TagList = None,
     no_tags: options.NoTags = False,
     delete_input: options.DeleteInput = False,
@@ -181,8 +203,10 @@ def decode(
     since, length = parse_time(start, "--start"), parse_time(duration, "--duration")
     if bandwidth is not None and n_q is not None:
         raise UsageError("give --bandwidth or --n-q, not both")
-    if pattern is not None and not all(map(_holds_tokens, jobs)):
-        raise UsageError(f"--pattern: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
+    for option, given in (("--pattern", pattern), ("--layout", layout), ("--offset", offset)):
+        if given is not None and not all(map(_holds_tokens, jobs)):
+            raise UsageError(f"{option}: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
+    _refuse_pickles(jobs)
     check_targets(
         jobs,
         force=force,
@@ -231,6 +255,8 @@ def decode(
     threads = threads or usable_cores()
     settings = TokenSettings(
         pattern=pattern,
+        layout=layout,
+        offset=offset or 0,
         output_dir=output_dir,
         suffix=suffix,
         skip_existing=skip_existing,
@@ -259,6 +285,21 @@ def decode(
 
 def _holds_tokens(job: Job) -> bool:
     return isinstance(job.source, Path) and job.source.suffix.lower() in TOKEN_SUFFIXES
+
+
+def _refuse_pickles(jobs: Sequence[Job]) -> None:
+    """Say of files of torch.save what they are, and how to make them readable.
+
+    Raises:
+        UsageError: one is named.
+    """
+    for job in jobs:
+        if isinstance(job.source, Path) and job.source.suffix.lower() in _PICKLES:
+            raise UsageError(
+                f"{job.source}: a pickle by its suffix, which could run code and is not read; "
+                'where you trust it: python -c "import sys, numpy, torch; numpy.save(sys.argv[2], '
+                'torch.load(sys.argv[1], weights_only=True))" FILE.pt FILE.npy'
+            )
 
 
 def _tell(report: "DecodeReport", *, many: bool, json: bool, quiet: bool) -> bool:

@@ -13,16 +13,25 @@ from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
 from encodec_cli.io.files import check_inside, make_folder
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from encodec_cli.model.codec import Codec
     from encodec_cli.pipeline.decode import DecodeOptions
     from encodec_cli.pipeline.reports import DecodeReport, Place
     from encodec_cli.tokens import TokenItem
 
-__all__ = ["PatternName", "TokenDecoder", "TokenSettings"]
+__all__ = ["LayoutName", "PatternName", "TokenDecoder", "TokenSettings"]
 
 
 class PatternName(StrEnum):
     delay = "delay"
+    stereo_delay = "stereo-delay"
+
+
+class LayoutName(StrEnum):
+    kt = "KT"
+    tk = "TK"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +39,8 @@ class TokenSettings:
     """How items are read and where their audio goes; `tell` says what became of each."""
 
     pattern: PatternName | None
+    layout: LayoutName | None
+    offset: int
     output_dir: Path | None
     suffix: str
     skip_existing: bool
@@ -53,16 +64,16 @@ class TokenDecoder:
         Raises:
             EncodecCliError: the file cannot be read, or its only item cannot be decoded.
         """
-        from encodec_cli.tokens import SHARD_SUFFIXES, BadItem, read_items
+        from encodec_cli.tokens import MANY_SUFFIXES, BadItem, read_items
 
         assert isinstance(job.source, Path)
-        if job.source.suffix.lower() in SHARD_SUFFIXES:
+        if job.source.suffix.lower() in MANY_SUFFIXES:
             return self._decode_shard(job.source)
         [item] = read_items(job.source)
         assert not isinstance(item, BadItem)
         if self._settings.output_dir is not None and isinstance(job.target, Path):
             make_folder(job.target.parent)
-        return self._settings.tell(self._decode_item(item, str(job.source), job.target))
+        return self._decode_item(item, str(job.source), job.target)
 
     def _decode_shard(self, source: Path) -> bool:
         from encodec_cli.tokens import BadItem, read_items
@@ -86,22 +97,60 @@ class TokenDecoder:
                     continue
                 check_inside(target, settings.output_dir)
                 make_folder(target.parent)
-                good &= settings.tell(self._decode_item(item, name, target))
+                good &= self._decode_item(item, name, target)
             except EncodecCliError as error:
                 warn(in_options(error), label="error", style="bold red")
                 good = False
         return good
 
-    def _decode_item(self, item: "TokenItem", name: str, target: "Place") -> "DecodeReport":
+    def _decode_item(self, item: "TokenItem", name: str, target: "Place") -> bool:
+        good = True
+        for part, place in self._parts(item, name, target):
+            good &= self._settings.tell(self._decode_part(part, name, place))
+        return good
+
+    def _parts(
+        self, item: "TokenItem", name: str, target: "Place"
+    ) -> list[tuple["TokenItem", "Place"]]:
+        """The item with its codes as [K, T], or both sides of a stereo pattern; and their targets.
+
+        Raises:
+            ContainerError, UsageError: codes that cannot be arranged; `name` is named.
+        """
+        from encodec_cli.tokens import Reading, arranged, undelay, undelay_stereo
+
+        settings, quantizer = self._settings, self._codec.config.quantizer
+        stereo = settings.pattern is PatternName.stereo_delay
+        reading = Reading(
+            books=quantizer.n_q * (2 if stereo else 1),
+            bins=quantizer.bins,
+            layout=None if settings.layout is None else settings.layout.value,
+            offset=settings.offset,
+        )
+        try:
+            codes = arranged(item, reading)
+            if settings.pattern is PatternName.delay:
+                codes = undelay(codes, quantizer.bins)
+            if not stereo:
+                return [(_with_codes(item, codes), target)]
+            if not isinstance(target, Path):
+                raise UsageError("--pattern stereo-delay: makes two files; name an output file")
+            sides = zip(("left", "right"), undelay_stereo(codes, quantizer.bins), strict=True)
+            return [
+                (_with_codes(item, own), target.with_name(f"{target.stem}.{side}{target.suffix}"))
+                for side, own in sides
+            ]
+        except (ContainerError, UsageError) as error:
+            raise error.about(name) from error
+
+    def _decode_part(self, item: "TokenItem", name: str, target: "Place") -> "DecodeReport":
         from encodec_cli.container import MemorySource
         from encodec_cli.pipeline.decode import decode_chunks
         from encodec_cli.stream.headers import header_for
-        from encodec_cli.tokens import item_ecdc, undelay
+        from encodec_cli.tokens import item_ecdc
 
         codec = self._codec
         try:
-            if self._settings.pattern is PatternName.delay:
-                item = replace(item, codes=undelay(item.codes, codec.config.quantizer.bins))
             source = MemorySource(item_ecdc(item, header_for(codec, item.codes.shape[0])))
         except (ContainerError, UsageError) as error:
             raise error.about(name) from error
@@ -115,3 +164,7 @@ class TokenDecoder:
                 threads=self._settings.threads,
                 progress=progress,
             )
+
+
+def _with_codes(item: "TokenItem", codes: "NDArray[np.integer]") -> "TokenItem":
+    return replace(item, codes=codes, arrangement="known")

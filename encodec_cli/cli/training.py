@@ -7,6 +7,7 @@ import typer
 
 from encodec_cli.cli import options
 from encodec_cli.cli.completion import complete_models
+from encodec_cli.cli.console import warn
 from encodec_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,19 +17,63 @@ __all__ = ["train", "train_entropy"]
 
 
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A training recipe, YAML.")],
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="A training recipe, YAML.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|MANIFEST", help="Without a recipe: recordings for the bundled model."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="With --data: folder of the run.")
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1 << 40, help="With --data: 8 s of audio each.", show_default="1000"
+        ),
+    ] = None,
+    init: Annotated[
+        bool, typer.Option("--init", help="Print a recipe with comments, to begin with.")
+    ] = False,
     device: options.Device = "auto",
     threads: options.Threads = None,
 ) -> None:
     """Train a model, or go on with a run that was stopped.
 
-    Starting the same recipe again resumes it at the step it had saved.
+    RECIPE says everything; --data FOLDER --output RUN goes on from the bundled model,
+    with recordings of your own and a recipe that it writes into RUN.
+    Starting the same again resumes the run at the step it had saved.
     """
+    if [config is not None, data is not None, init].count(True) != 1:
+        raise UsageError("give a recipe, or --data FOLDER --output RUN, or --init")
+    if (data is None) != (output is None) or (steps is not None and data is None):
+        raise UsageError("--data, --output: give both; --steps is for them")
+
+    if init:
+        from encodec_cli.train.starter import STARTER
+
+        typer.echo(STARTER, nl=False)
+        return
+
     from encodec_cli.train.config import load_train_config
     from encodec_cli.train.loop import train as run
 
+    if data is not None and output is not None:
+        config = _prepared(data, output, steps)
+    assert config is not None
     recipe = load_train_config(config)
     run(recipe, config, device=_device(device, threads))
+
+
+def _prepared(data: str, output: Path, steps: int | None) -> Path:
+    """The recipe for the recordings of `data`, in the run's folder `output`."""
+    from encodec_cli.cli.recordings import find_recordings
+    from encodec_cli.train.own_data import prepare_run
+
+    return prepare_run(find_recordings([data], recursive=True), output, steps, warn)
 
 
 def train_entropy(

@@ -17,7 +17,10 @@ __all__ = [
     "check_choices",
     "check_keys",
     "check_range",
+    "describe_type",
+    "faults_in",
     "from_mapping",
+    "from_nested",
     "read_yaml",
 ]
 
@@ -57,13 +60,8 @@ def from_mapping(cls: type[_Dataclass], data: Mapping[str, Any], where: str) -> 
     """
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     check_keys(data, set(fields), where)
-    required = (
-        name
-        for name, f in fields.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    )
-    for name in required:
-        if name not in data:
+    for name, entry in fields.items():
+        if _is_required(entry) and name not in data:
             raise ConfigError(f"{where}: {name}: missing")
     hints = typing.get_type_hints(cls)
     values = {}
@@ -76,6 +74,87 @@ def from_mapping(cls: type[_Dataclass], data: Mapping[str, Any], where: str) -> 
         return cls(**values)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def from_nested(cls: type[_Dataclass], data: Mapping[str, Any], where: str) -> _Dataclass:
+    """`from_mapping` of a dataclass with fields that are dataclasses, given as mappings.
+
+    Raises:
+        ConfigError: see `faults_in`; all of them in one message.
+    """
+    faults = faults_in(cls, data)
+    if len(faults) == 1:
+        raise ConfigError(f"{where}: {faults[0]}")
+    if faults:
+        words = "; ".join(fault.split("; known: ")[0] for fault in faults)
+        raise ConfigError(f"{where}: {len(faults)} faults: {words}")
+    hints = typing.get_type_hints(cls)
+    values = {
+        name: from_nested(hints[name], value, f"{where}: {name}")
+        if dataclasses.is_dataclass(hints[name])
+        else value
+        for name, value in data.items()
+    }
+    return from_mapping(cls, values, where)
+
+
+def faults_in(cls: type[Any], data: Any) -> list[str]:
+    """All that is wrong with the mapping `data` for the dataclass `cls`, a line for each fault.
+
+    Unknown keys, missing ones, values of another type or out of range, in nested dataclasses too;
+    then what is wrong with the values together.
+    """
+    if not isinstance(data, Mapping):
+        return ["not a mapping of keys"]
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    known = ", ".join(sorted(fields))
+    faults = [f"unknown key {shown(key)}; known: {known}" for key in data if key not in fields]
+    required = [name for name, f in fields.items() if _is_required(f)]
+    faults += [f"{name}: missing" for name in required if name not in data]
+    good: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in fields:
+            continue
+        if dataclasses.is_dataclass(hints[name]):
+            inner = faults_in(hints[name], value)
+            faults += [f"{name}: {fault}" for fault in inner]
+            if not inner:
+                good[name] = from_nested(hints[name], value, name)
+            continue
+        try:
+            good[name] = _coerce(value, hints[name])
+        except TypeError as error:
+            faults.append(f"{name}: {shown(value)} is not {error}")
+    needed = {name: good.get(name) for name in required}
+    return [*faults, *_faults_of_values(cls, needed, good)]
+
+
+def _faults_of_values(cls: type[Any], needed: dict[str, Any], good: dict[str, Any]) -> list[str]:
+    """What `cls` itself complains of: a value, whose default is then taken instead, and so on.
+
+    Complaints start with the name of the field. `needed` are those without defaults.
+    """
+    faults: list[str] = []
+    values = {**needed, **good}
+    while True:
+        try:
+            cls(**values)
+        except ConfigError as error:
+            faults.append(str(error))
+            name = faults[-1].partition(":")[0]
+            if name not in values or name in needed:
+                return faults
+            del values[name]
+        except (TypeError, AttributeError):
+            return faults  # of a value that is missing, which is said already
+        else:
+            return faults
+
+
+def _is_required(entry: "dataclasses.Field[Any]") -> bool:
+    missing = dataclasses.MISSING
+    return entry.default is missing and entry.default_factory is missing
 
 
 def check_keys(data: Mapping[str, Any], allowed: set[str], where: str) -> None:
@@ -140,7 +219,7 @@ def _coerce(value: Any, hint: Any) -> Any:
                 return _coerce(value, option)
             except TypeError:
                 continue
-        raise TypeError(_describe(hint))
+        raise TypeError(describe_type(hint))
     if origin is Literal:
         if value in arguments:
             return value
@@ -165,17 +244,18 @@ def _coerce(value: Any, hint: Any) -> Any:
             return None
     elif isinstance(value, hint):
         return value
-    raise TypeError(_describe(hint))
+    raise TypeError(describe_type(hint))
 
 
-def _describe(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
+    """The type `hint` in words: "a whole number or null"."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_describe(option) for option in arguments)
+        return " or ".join(describe_type(option) for option in arguments)
     if origin is Literal:
         return "one of " + ", ".join(arguments)
     if origin is tuple:
-        return f"a list of {_describe(arguments[0])}"
+        return f"a list of {describe_type(arguments[0])}"
     if origin is dict:
         return "a mapping"
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}

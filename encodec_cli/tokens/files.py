@@ -7,12 +7,16 @@ from typing import BinaryIO, Protocol
 
 from encodec_cli.errors import ContainerError
 from encodec_cli.tokens.item import BadItem, TokenItem
+from encodec_cli.tokens.jsonl import read_jsonl
+from encodec_cli.tokens.npy import read_npy
 from encodec_cli.tokens.npz import read_npz, write_npz
 from encodec_cli.tokens.parquet import ParquetShard, parquet_keys, read_parquet
 from encodec_cli.tokens.tar import TarShard, read_tar, tar_keys
 from encodec_cli.tokens.tensors import read_safetensors, write_safetensors
 
 __all__ = [
+    "MANY_SUFFIXES",
+    "READ_SUFFIXES",
     "SHARD_SUFFIXES",
     "SINGLE_SUFFIXES",
     "Shard",
@@ -41,6 +45,9 @@ SINGLE_SUFFIXES = frozenset(_SINGLE)
 """Files of one recording."""
 SHARD_SUFFIXES = frozenset({".parquet", ".tar"})
 """Files of many."""
+READ_SUFFIXES = SINGLE_SUFFIXES | SHARD_SUFFIXES | {".npy", ".jsonl"}
+"""Files that are read; `.npy` has one recording, `.jsonl` many."""
+MANY_SUFFIXES = SHARD_SUFFIXES | {".jsonl"}
 
 
 def write_item(file: BinaryIO, item: TokenItem, suffix: str) -> None:
@@ -68,6 +75,10 @@ def read_items(path: Path) -> Iterator[TokenItem | BadItem]:
     try:
         if suffix in _SINGLE:
             yield _SINGLE[suffix][1](path)
+        elif suffix == ".npy":
+            yield read_npy(path)
+        elif suffix == ".jsonl":
+            yield from read_jsonl(path)
         elif suffix == ".parquet":
             yield from read_parquet(path)
         else:

@@ -1,16 +1,18 @@
 """One recording as codes, with its metadata: the same in every file format."""
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError
+from encodec_cli.io.text import shown
 
 __all__ = [
     "INFO_FIELDS",
@@ -20,6 +22,9 @@ __all__ = [
     "TokenItem",
     "check_codes_shape",
     "check_key",
+    "loose_item",
+    "plain_shape",
+    "whole_numbers",
 ]
 
 MAX_CODES = 1 << 28
@@ -27,6 +32,7 @@ MAX_CODES = 1 << 28
 _MAX_CODEBOOKS = 128
 _MAX_TEXT = 4096
 _MAX_NUMBER = 1 << 48
+_MAX_AXES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +122,8 @@ class TokenItem:
         codes: whole numbers [K, T], uint16 when written here; row 0 is the coarsest codebook.
         scales: float32 [segments], or None for codecs without.
         info: what else is known.
+        arrangement: "known" if the codes surely are [K, T], "open" if they could be [T, K], "flat"
+            if they came without a shape, here as [1, N]; `arrange` settles the last two.
 
     Raises:
         ContainerError: a key that is no plain relative path, codes of another shape or type.
@@ -125,6 +133,7 @@ class TokenItem:
     codes: NDArray[np.integer]
     scales: NDArray[np.float32] | None = None
     info: TokenInfo = TokenInfo()
+    arrangement: Literal["known", "open", "flat"] = "known"
 
     def __post_init__(self) -> None:
         check_key(self.key)
@@ -134,7 +143,8 @@ class TokenItem:
                 f"codes must be whole numbers [K, T] and not empty, got {codes.dtype} "
                 f"{list(codes.shape)}"
             )
-        check_codes_shape(codes.shape)
+        if self.arrangement == "known":
+            check_codes_shape(codes.shape)
         scales = self.scales
         if scales is not None and (scales.dtype.kind != "f" or scales.ndim != 1):
             raise ContainerError(
@@ -157,6 +167,69 @@ class BadItem:
 
     key: str
     reason: str
+
+
+def loose_item(
+    key: str,
+    codes: "NDArray[Any]",
+    scales: NDArray[np.float32] | None,
+    info: TokenInfo,
+    n_q: Any = None,
+) -> TokenItem:
+    """An item of a file whose `codes` have any shape that `plain_shape` takes.
+
+    `n_q` is what the file says of K; only with it the codes surely are [K, T].
+
+    Raises:
+        ContainerError: numbers that are not whole; K is not `n_q`.
+    """
+    codes = whole_numbers(codes.reshape(plain_shape(codes.shape)))
+    if codes.ndim == 1:
+        return TokenItem(key, codes[None], scales, info, "flat")
+    if n_q is None:
+        return TokenItem(key, codes, scales, info, "open")
+    if n_q != codes.shape[0]:
+        raise ContainerError(f"n_q says {shown(n_q, 20)}, but codes have shape {list(codes.shape)}")
+    return TokenItem(key, codes, scales, info)
+
+
+def plain_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """`shape` without axes of one, down to two axes, [K, T] or [T, K]; one axis stays alone.
+
+    Raises:
+        ContainerError: a batch of recordings, or more codes than any recording needs.
+    """
+    plain = list(shape)
+    while len(plain) > 2 and 1 in plain:
+        plain.remove(1)
+    if not 1 <= len(plain) <= 2 or len(shape) > _MAX_AXES:
+        raise ContainerError(
+            f"codes of shape {list(shape)[:_MAX_AXES]}: give [K, T], one recording by itself"
+        )
+    if min(plain) < 1 or math.prod(plain) > MAX_CODES:
+        raise ContainerError(
+            f"codes of shape {list(shape)}: give 1 to {MAX_CODES} codes per recording"
+        )
+    if len(plain) == 2 and min(plain) > _MAX_CODEBOOKS:
+        raise ContainerError(f"codes of shape {list(shape)}: give [K, T], K up to {_MAX_CODEBOOKS}")
+    return tuple(plain)
+
+
+def whole_numbers(codes: "NDArray[Any]") -> NDArray[np.integer]:
+    """`codes` as integers.
+
+    Raises:
+        ContainerError: they are no numbers, or not whole.
+    """
+    if codes.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            whole = codes.astype(np.int64)
+        if not (np.abs(codes) < _MAX_NUMBER).all() or (whole != codes).any():
+            raise ContainerError(f"codes: {codes.dtype} numbers that are not whole")
+        return whole
+    if codes.dtype.kind not in "iu":
+        raise ContainerError(f"codes: {codes.dtype}, not whole numbers")
+    return codes
 
 
 def check_codes_shape(shape: tuple[int, ...]) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any
 
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.text import shown
-from encodec_cli.tokens.item import check_codes_shape
+from encodec_cli.tokens.item import TokenInfo, TokenItem, loose_item, plain_shape
 
-__all__ = ["array_bytes", "read_array"]
+__all__ = ["array_bytes", "read_array", "read_npy"]
 
 _MAX_HEADER_BYTES = 4096
 _MAX_TEXT_BYTES = 1 << 16
@@ -40,8 +41,8 @@ def array_bytes(array: NDArray[Any]) -> bytes:
 def read_array(file: IO[bytes], name: str) -> NDArray[Any]:
     """Read array `name` from an open `.npy` file, to its end.
 
-    `codes` must be whole numbers [K, T], `scales` floats [segments], all else a single number or
-    text. Nothing is allocated before that has been checked.
+    `codes` must be numbers of a shape that `plain_shape` takes, `scales` floats [segments],
+    all else a single number or text. Nothing is allocated before that has been checked.
 
     Raises:
         ContainerError: damaged, of another type, or larger than any recording needs.
@@ -67,13 +68,23 @@ def read_array(file: IO[bytes], name: str) -> NDArray[Any]:
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
+def read_npy(path: Path) -> TokenItem:
+    """Codes alone, as `numpy.save` writes them.
+
+    Raises:
+        ContainerError: see `read_array`.
+    """
+    with path.open("rb") as file:
+        return loose_item(path.stem, read_array(file, "codes"), None, TokenInfo())
+
+
 def _check(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     # A header may hold True for a number, which counts as 1 but does not print as one.
     if not all(type(n) is int and n >= 0 for n in shape):
         raise ContainerError(f"{name}: shape {shown(shape)}: not whole numbers")
     if name == "codes":
-        fits = dtype.kind in "iu"
-        check_codes_shape(shape)
+        fits = dtype.kind in "iuf"
+        plain_shape(shape)
     elif name == "scales":
         fits = dtype.kind == "f" and len(shape) == 1 and shape[0] <= _MAX_SCALES
     else:

@@ -17,7 +17,8 @@ from encodec_cli.tokens.item import (
     BadItem,
     TokenInfo,
     TokenItem,
-    check_codes_shape,
+    loose_item,
+    plain_shape,
 )
 from encodec_cli.tokens.parquet_footer import count_values
 
@@ -217,9 +218,8 @@ def _item(values: dict[str, Any], key: str) -> TokenItem | BadItem:
         codes = _codes(values.pop("codes"))
         scales = values.pop("scales", None)
         plain = {name: value.as_py() for name, value in values.items()}
-        if plain.pop("n_q", None) not in (None, codes.shape[0]):
-            raise ContainerError(f"n_q does not fit codes of shape {list(codes.shape)}")
-        return TokenItem(key, codes, _scales(scales), TokenInfo.from_mapping(plain))
+        n_q = plain.pop("n_q", None)
+        return loose_item(key, codes, _scales(scales), TokenInfo.from_mapping(plain), n_q)
     except ContainerError as error:
         return BadItem(key, str(error))
 
@@ -234,7 +234,7 @@ def _codes(value: Any) -> NDArray[np.integer]:
     lengths = rows.value_lengths().to_pylist()
     if len(set(lengths)) != 1 or lengths[0] is None:
         raise ContainerError("codes: the codebooks differ in length")
-    check_codes_shape((len(lengths), lengths[0]))
+    plain_shape((len(lengths), lengths[0]))
     flat = rows.flatten()
     if flat.null_count:
         raise ContainerError("codes: null")

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from encodec_cli.errors import ContainerError
-from encodec_cli.tokens.item import MAX_CODES, BadItem, TokenInfo, TokenItem
+from encodec_cli.tokens.item import MAX_CODES, BadItem, TokenInfo, TokenItem, loose_item
 from encodec_cli.tokens.npy import array_bytes, read_array
 from encodec_cli.tokens.tar_members import tar_members
 
@@ -94,9 +94,8 @@ def _item(key: str, parts: dict[str, Any]) -> TokenItem | BadItem:
             raise ContainerError("has no codes.npy")
         metadata = parts.get("json", {})
         codes = parts["codes"]
-        item = TokenItem(key, codes, parts.get("scales"), TokenInfo.from_mapping(metadata))
-        if metadata.get("n_q", codes.shape[0]) != codes.shape[0]:
-            raise ContainerError(f"n_q of its json does not fit codes {list(codes.shape)}")
+        info = TokenInfo.from_mapping(metadata)
+        item = loose_item(key, codes, parts.get("scales"), info, metadata.get("n_q"))
     except ContainerError as error:
         return BadItem(key, str(error))
     return item

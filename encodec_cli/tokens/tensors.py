@@ -10,7 +10,7 @@ from safetensors.numpy import save
 from encodec_cli.checkpoints.safetensors_bytes import sorted_metadata
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.text import printable
-from encodec_cli.tokens.item import TokenInfo, TokenItem, check_codes_shape
+from encodec_cli.tokens.item import TokenInfo, TokenItem, loose_item, plain_shape
 
 __all__ = ["read_safetensors", "write_safetensors"]
 
@@ -39,8 +39,8 @@ def read_safetensors(path: Path) -> TokenItem:
             if "codes" not in names:
                 what = "a model" if names else "empty"
                 raise ContainerError(f"holds no tensor named codes; is it {what}?")
-            _check(file, "codes", _INTEGERS, "whole ones")
-            check_codes_shape(tuple(file.get_slice("codes").get_shape()))
+            _check(file, "codes", _INTEGERS + _FLOATS, "plain ones")
+            plain_shape(tuple(file.get_slice("codes").get_shape()))
             codes, scales = file.get_tensor("codes"), None
             if "scales" in names:
                 _check(file, "scales", _FLOATS, "fractions")
@@ -49,11 +49,11 @@ def read_safetensors(path: Path) -> TokenItem:
     except (SafetensorError, TypeError, OverflowError) as error:
         line = " ".join(str(error).split())[:120]
         raise ContainerError(f"not a readable safetensors file: {line}") from error
-    if metadata.get("n_q", str(codes.shape[0])) != str(codes.shape[0]):
-        raise ContainerError(
-            f"n_q says {metadata['n_q'][:20]}, but codes have shape {list(codes.shape)}"
-        )
-    return TokenItem(path.stem, codes, scales, TokenInfo.from_mapping(metadata))
+    said = metadata.get("n_q")
+    n_q: int | str | None = said
+    if said is not None and said.isascii() and said.isdigit() and len(said) < 10:
+        n_q = int(said)
+    return loose_item(path.stem, codes, scales, TokenInfo.from_mapping(metadata), n_q)
 
 
 def _check(file: Any, name: str, dtypes: tuple[str, ...], what: str) -> None:

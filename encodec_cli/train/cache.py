@@ -7,7 +7,7 @@ index.json    where each recording is; its presence says that all is there
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encodec_cli.audio import read_mono
+from encodec_cli.audio import open_audio, read_mono
 from encodec_cli.errors import AudioError, ConfigError
 from encodec_cli.io.manifest import read_manifest_rows
 from encodec_cli.train.config import DataConfig
@@ -41,13 +41,26 @@ def read_manifest(path: Path) -> list[Recording]:
     """Rows of a manifest.
 
     Raises:
-        ConfigError: missing, or without the columns file, kind, source_rate.
+        ConfigError: missing, or without the columns file and kind; without source_rate, a file that
+            cannot be read.
     """
-    rows = read_manifest_rows(path, ("file", "kind", "source_rate"))
+    rows = read_manifest_rows(path, ("file", "kind"))
     try:
-        return [Recording(row["file"], row["kind"], int(row["source_rate"])) for row in rows]
+        return [
+            Recording(row["file"], row["kind"], int(row.get("source_rate") or _rate(path, row)))
+            for row in rows
+        ]
     except ValueError as error:
         raise ConfigError(f"{path}: not a manifest; source_rate is in Hz: {error}") from error
+
+
+def _rate(manifest: Path, row: Mapping[str, str]) -> int:
+    """Hz, of the file itself."""
+    try:
+        with open_audio(manifest.parent / row["file"]) as audio:
+            return audio.sample_rate
+    except AudioError as error:
+        raise ConfigError(f"{manifest}: {error}") from error
 
 
 def build_cache(config: DataConfig, sample_rate: int, progress: Callable[[int, int], None]) -> Path:

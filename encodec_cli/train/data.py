@@ -56,7 +56,10 @@ class Corpus:
         audio = torch.from_file(str(folder / "audio.i16"), size=samples, dtype=torch.int16)
         self._energy = _cumulative_energy(audio)
         self._audio = audio.to(device)
-        kinds = {kind: weight for kind, weight in config.weights.items() if weight > 0}
+        lengths: dict[str, float] = {}
+        for recording in recordings:
+            lengths[recording.kind] = lengths.get(recording.kind, 0) + recording.samples
+        kinds = {k: share for k, share in (config.weights or lengths).items() if share > 0}
         self._kinds = [self._kind(kind, recordings) for kind in kinds]
         self._ends = _distribution(list(kinds.values()))
 

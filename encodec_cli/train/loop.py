@@ -2,15 +2,18 @@
 
 A run is a folder: `state.pt` (everything needed to go on, written every few minutes and at the
 end), `log.jsonl` (one line per report or validation), `model.safetensors` (averaged weights, ready
-for `--model`). Starting the same recipe again goes on from `state.pt`; because each step draws
+for `--model`), and `model-HASH.safetensors`: what a run that goes on found there, for files that
+were coded with it. Starting the same recipe again goes on from `state.pt`; because each step draws
 its randomness from (seed, step) alone, a killed run takes the same steps as one left alone.
 """
 
 import json
+import os
 import pickle
+import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from encodec_cli.checkpoints.card import file_sha256, find_model
 from encodec_cli.checkpoints.modules import load_model_file, save_model
+from encodec_cli.config.bundled import configs_folder
 from encodec_cli.config.codec import load_codec_config
 from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
+from encodec_cli.io.text import shown
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.train.cache import read_manifest
 from encodec_cli.train.config import TrainConfig
@@ -36,6 +42,11 @@ from encodec_cli.train.validate import validate
 __all__ = ["Trainer", "train"]
 
 _REPORT_EVERY = 50
+# May change from one start to the next: how long, where to, and what is said about it.
+_FREE = (
+    *("steps", "decay", "output", "name", "licence", "training_data", "validate_every"),
+    *("save_every_seconds", "data.validation", "data.cache", "precision"),
+)
 
 
 def train(
@@ -51,6 +62,8 @@ def train(
     console = console or Console(stderr=True)
     read_manifest(Path(config.data.validation))  # fail now rather than at the first validation
     trainer = Trainer(config, recipe, torch.device(device))
+    for line in trainer.notes:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -88,12 +101,12 @@ class Trainer:
 
         # Networks. The seed fixes the initial weights, steps reseed for themselves.
         torch.manual_seed(config.seed)
-        codec = load_codec_config(recipe.parent / config.model)
+        codec = load_codec_config(_codec_path(recipe, config.model))
         if config.name is not None:
             codec = replace(codec, name=config.name)
         self.model = CompressionModel(codec)
         if config.warm_start:
-            _warm_start(self.model, [Path(p) for p in config.warm_start])
+            _warm_start(self.model, [find_model(p) for p in config.warm_start])
         self.model.to(device)
         self.average = {k: v.clone() for k, v in _floats(self.model).items()}
         self.take = TrainingStep(self.model, config, device)
@@ -102,10 +115,13 @@ class Trainer:
         self.seconds_trained = 0.0
         self.quality: dict[str, Any] = {}
         """The last validation; it goes into the checkpoint."""
+        self.notes: list[str] = []
+        """What a run that goes on should know, a line each."""
         state = self.folder / "state.pt"
         if state.exists():
             self._load(state)
             self._shorten_log()
+            self._keep_weights()
 
     def run(self, corpus: Corpus) -> Iterator[dict[str, Any]]:
         """Take the remaining steps; yields what is also logged, every few steps.
@@ -245,6 +261,32 @@ class Trainer:
             temporary.write_text("".join(kept), encoding="utf-8")
             temporary.replace(path)
 
+    def _keep_weights(self) -> None:
+        """Give the weights that going on will replace a name of their own: files may need them."""
+        if self.step >= self.config.steps or not self.checkpoint.is_file():
+            return
+        kept = self.folder / f"model-{file_sha256(self.checkpoint)[:12]}.safetensors"
+        if kept.exists():
+            return
+        try:
+            os.link(self.checkpoint, kept)  # saving replaces the name, not the file
+        except OSError:  # file systems without links
+            temporary = self.folder / "model.safetensors.kept.partial"
+            shutil.copyfile(self.checkpoint, temporary)
+            temporary.replace(kept)
+        self.notes.append(f"{kept}: the weights so far, which files coded with them need")
+
+    def _note_changes(self, before: Any) -> None:
+        """Say which keys have changed that a run's course depends on."""
+        if not isinstance(before, dict):
+            return
+        for key, now in _course(self.config).items():
+            if key in before and before[key] != now:
+                self.notes.append(
+                    f"warning: {key} was {shown(before[key])} until step {self.step}, now it is "
+                    f"{shown(now)}; this is not the run that either would have made alone"
+                )
+
     def save(self) -> None:
         """Write `state.pt` and `model.safetensors`, each complete or not at all.
 
@@ -256,6 +298,7 @@ class Trainer:
             "step": self.step,
             "seconds_trained": self.seconds_trained,
             "quality": self.quality,
+            "course": _course(self.config),
             "model": self.model.state_dict(),
             "average": self.average,
             **self.take.state_dict(),
@@ -289,6 +332,7 @@ class Trainer:
             self.step = int(state["step"])
             self.seconds_trained = float(state["seconds_trained"])
             self.quality = dict(state.get("quality", {}))
+            self._note_changes(state.get("course"))
         except (
             *(RuntimeError, KeyError, ValueError, TypeError, AttributeError),
             *(OSError, EOFError, pickle.UnpicklingError),
@@ -297,6 +341,22 @@ class Trainer:
             raise CheckpointError(
                 f"{path}: does not fit this recipe; name another output folder ({line})"
             ) from error
+
+
+def _codec_path(recipe: Path, model: str) -> Path:
+    """The config of the networks: a file beside the recipe, or that of a bundled model's name."""
+    beside, bundled = recipe.parent / model, configs_folder() / f"{model}.yaml"
+    is_name = Path(model).name == model and bundled.is_file()
+    return bundled if is_name and not beside.is_file() else beside
+
+
+def _course(config: TrainConfig) -> dict[str, Any]:
+    """The keys that decide each step, flat, in plain values."""
+    flat: dict[str, Any] = {}
+    for name, value in json.loads(json.dumps(asdict(config))).items():
+        inner = value if isinstance(value, dict) else {"": value}
+        flat |= {f"{name}.{key}".rstrip("."): v for key, v in inner.items()}
+    return {key: value for key, value in flat.items() if key not in _FREE}
 
 
 def _logged_step(line: str) -> int:

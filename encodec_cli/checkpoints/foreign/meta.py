@@ -58,7 +58,7 @@ def read_meta(state: Mapping[str, Tensor], path: Path, told: Told) -> MetaModel:
         raise CheckpointError(
             f"{path}: {describe_tensors(state)}"
             if describe_tensors(state)
-            else f"{path}: not a checkpoint of EnCodec's networks; its first keys are "
+            else f"{path}: not Meta's EnCodec nor of its networks; its first keys are "
             f"{', '.join(printable(name)[:60] for name in sorted(state)[:3]) or 'none'}"
         )
     folded = rename_meta_state(state)
