@@ -19,7 +19,7 @@ from encodec_cli.errors import ContainerError
 
 __all__ = ["ChunkedReader"]
 
-_FIRST_LANES = 4
+_FIRST_LANES = 16  # cost hardly more than four
 _MOST_LANES = 32
 
 FindCoder = Callable[[Header], ChunkCoder]
