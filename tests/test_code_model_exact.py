@@ -21,7 +21,7 @@ from encodec_cli.entropy.integer.model import CodeModel
 from encodec_cli.entropy.integer.sizes import Sizes
 
 RANDOM = "3cf83a12daeedfc2ef71e8b33fae4224c6d1e0ec71ae9f3abf84987617e36842"
-BUNDLED = "BUNDLED_HASH"
+BUNDLED = "23cbf6d0a51ebda967e8bf2ef5d312117506fe4058c60dfd39f0108e22c26f29"
 TESTS = Path(__file__).resolve().parent
 
 
