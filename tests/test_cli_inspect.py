@@ -242,6 +242,7 @@ def test_models_show_json(mono: Path) -> None:
         "training_data": "none",
         "metrics": {},
         "code_model": None,
+        "assumed": None,
     }
     text = run("models", "show", mono).ok().text
     assert report["sha256"] in text
@@ -307,6 +308,9 @@ def test_convert_refuses(tmp_path: Path, mono: Path) -> None:
     run("models", "convert", mono, target).refused(1, "use --force")
     assert target.read_bytes() == b"old"
     run("models", "convert", mono, target, "-f").ok()
-    save_file(load_file(mono), tmp_path / "foreign.safetensors")
-    result = run("models", "convert", tmp_path / "foreign.safetensors", target, "-f")
-    result.refused(1, "not a model of encodec-cli")
+    converted = target.read_bytes()
+    foreign = tmp_path / "foreign.safetensors"
+    bias = load_file(mono)["decoder.model.0.conv.conv.bias"]
+    save_file({"layers.0.bias": bias}, foreign)
+    run("models", "convert", foreign, target, "-f").refused(1, "not a model of encodec-cli")
+    assert target.read_bytes() == converted
