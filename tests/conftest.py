@@ -1,8 +1,12 @@
 """One thread, the same random numbers in every test, and two small models as files."""
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+
+# As the command line does it: with more threads BLAS rounds otherwise.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

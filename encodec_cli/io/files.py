@@ -181,8 +181,20 @@ def standard_output() -> Iterator[BinaryIO]:
         raise OutputError("stdout: is closed; pipe or redirect it, or name a file")
     if sys.stdout.isatty():
         raise OutputError("stdout: is a terminal; pipe or redirect it, or name a file")
-    yield sys.stdout.buffer
-    sys.stdout.buffer.flush()
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except OSError:
+        _drop_unwritable()
+        raise
+
+
+def _drop_unwritable() -> None:
+    """Forget what standard output holds and cannot write; at the end it would fail once more."""
+    try:
+        sys.stdout.buffer.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class CountingFile:
