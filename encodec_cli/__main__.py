@@ -22,6 +22,7 @@ from encodec_cli.cli.console import warn
 from encodec_cli.cli.process import Stopped, StopSignals, open_descriptors
 from encodec_cli.cli.wording import in_options
 from encodec_cli.errors import EncodecCliError
+from encodec_cli.io.files import drop_unwritable
 
 __all__ = ["main"]
 
@@ -61,13 +62,12 @@ def _run() -> object:
         return error.exit_code
     except MemoryError:
         warn("out of memory", label="error", style="bold red")
-    except BrokenPipeError:
-        # Whoever read our output has left. Point stdout elsewhere, or the interpreter would
-        # complain about the bytes it cannot flush any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has left
+        drop_unwritable()
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         warn(f"{place}{error.strerror or error}", label="error", style="bold red")
+        drop_unwritable()
     return 1
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "atomic_output",
     "check_inside",
     "check_writable",
+    "drop_unwritable",
     "make_folder",
     "open_input",
     "standard_output",
@@ -185,14 +186,16 @@ def standard_output() -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     except OSError:
-        _drop_unwritable()
+        drop_unwritable()
         raise
 
 
-def _drop_unwritable() -> None:
+def drop_unwritable() -> None:
     """Forget what standard output holds and cannot write; at the end it would fail once more."""
+    if sys.stdout is None or sys.stdout.closed:
+        return
     try:
-        sys.stdout.buffer.flush()
+        sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
