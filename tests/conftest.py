@@ -19,6 +19,7 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def same_random_numbers() -> Iterator[None]:
     """Seed every generator for the test; give each back as it was."""
+    torch.set_num_threads(1)  # commands that ran in this process have set their own
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(1)
     np.random.seed(1)
