@@ -15,9 +15,9 @@ from encodec_cli.checkpoints.load import load_model
 from encodec_cli.errors import UsageError
 from encodec_cli.model.codec import Codec
 from encodec_cli.pipeline.encode import EncodeOptions
-from encodec_cli.pipeline.jobs import CodesJob
 from encodec_cli.pipeline.reports import Progress
 from encodec_cli.pipeline.running import run_jobs
+from encodec_cli.pipeline.token_jobs import CodesJob
 
 
 class SomeStreams:

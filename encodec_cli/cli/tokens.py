@@ -115,7 +115,7 @@ def tokens(
 
     def make(job: Job) -> "TokenItem":
         from encodec_cli.pipeline.encode import EncodeOptions
-        from encodec_cli.pipeline.jobs import CodesJob, StoredCodesJob
+        from encodec_cli.pipeline.token_jobs import CodesJob, StoredCodesJob
 
         assert isinstance(job.source, Path)
         name = _source_name(job, output_dir)
