@@ -4,12 +4,9 @@ from typing import Protocol
 
 from encodec_cli.audio.samples import FloatBlock
 from encodec_cli.errors import AudioError
+from encodec_cli.io.limits import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
 
-__all__ = ["MAX_CHANNELS", "MAX_RATE_HZ", "MIN_RATE_HZ", "SampleSource", "check_layout"]
-
-MIN_RATE_HZ = 1_000
-MAX_RATE_HZ = 768_000
-MAX_CHANNELS = 64
+__all__ = ["SampleSource", "check_layout"]
 
 
 class SampleSource(Protocol):

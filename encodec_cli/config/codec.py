@@ -30,6 +30,7 @@ from encodec_cli.config.sizes import MOST_NUMBERS, check_seanet_size
 from encodec_cli.errors import ConfigError, UsageError, parameter
 from encodec_cli.io.limits import (
     MAX_CHANNELS,
+    MAX_CHUNK_FRAMES,
     MAX_CHUNK_SAMPLES,
     MAX_HOP,
     MAX_RATE_HZ,
@@ -411,11 +412,11 @@ class CodecConfig:
 
         Of whole signals it is the least multiple of 8 that lasts a second or longer, so that no
         codebook of a full chunk needs fill bits: 80 at 75 Hz, 152 at 150 Hz. Files hold at most
-        4096 frames in a chunk.
+        `MAX_CHUNK_FRAMES` in a chunk.
         """
         if self.segment_samples is not None:
             return self.frames(self.segment_samples)
-        return min(4096, 8 * -(-self.sample_rate // (8 * self.hop_length)))
+        return min(MAX_CHUNK_FRAMES, 8 * -(-self.sample_rate // (8 * self.hop_length)))
 
     @property
     def segment_samples(self) -> int | None:

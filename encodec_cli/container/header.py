@@ -27,12 +27,18 @@ from dataclasses import dataclass, field, fields
 
 from encodec_cli.container.known_models import META_MODELS
 from encodec_cli.errors import ContainerError, UsageError
-from encodec_cli.io.limits import MAX_CHANNELS, MAX_CHUNK_SAMPLES, MAX_HOP, MAX_RATE_HZ, MIN_RATE_HZ
+from encodec_cli.io.limits import (
+    MAX_CHANNELS,
+    MAX_CHUNK_FRAMES,
+    MAX_CHUNK_SAMPLES,
+    MAX_HOP,
+    MAX_RATE_HZ,
+    MIN_RATE_HZ,
+)
 from encodec_cli.io.text import shown
 
 __all__ = ["MAX_SAMPLES", "Header", "v0_header"]
 
-MAX_CHUNK_FRAMES = 4096
 MAX_CODEBOOKS = 128
 MAX_SAMPLES = 1 << 48
 _KEPT = ("model_sha256", "source_sample_rate", "source_channels", "source_num_samples", "tags")

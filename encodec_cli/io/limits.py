@@ -9,6 +9,7 @@ from encodec_cli.errors import ContainerError
 
 __all__ = [
     "MAX_CHANNELS",
+    "MAX_CHUNK_FRAMES",
     "MAX_CHUNK_SAMPLES",
     "MAX_HOP",
     "MAX_RATE_HZ",
@@ -22,6 +23,8 @@ MAX_RATE_HZ = 768_000
 """Sample rates of recordings, of what is decoded, and of models."""
 MAX_CHANNELS = 64
 """Channels of recordings and of models."""
+MAX_CHUNK_FRAMES = 4096
+"""Frames in one chunk of codes."""
 MAX_HOP = 1 << 20
 """Samples in one frame."""
 MAX_CHUNK_SAMPLES = 1 << 24
