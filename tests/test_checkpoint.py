@@ -264,6 +264,11 @@ def test_other_safetensors_are_refused(tmp_path: Path) -> None:
         load_module(path)
 
 
+def test_a_file_of_another_format_has_no_card(path: Path) -> None:
+    with pytest.raises(CheckpointError, match="but not a model of encodec-cli"):
+        read_card(edit(path, format="other"))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

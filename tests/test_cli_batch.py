@@ -194,7 +194,9 @@ def test_folders_need_recursive(tmp_path: Path, mono: Path, album: Path) -> None
 
 def test_a_folder_without_recordings(tmp_path: Path, mono: Path) -> None:
     run("encode", tmp_path, "-r", "-m", mono).refused(2, ".wav", "files found")
-    run("decode", tmp_path, "-r", "-m", mono).refused(2, "no .ecdc, ", "files found")
+    run("decode", tmp_path, "-r", "-m", mono).refused(
+        2, "no .ecdc, .jsonl, .npy, .npz, ", "files found"
+    )
 
 
 def test_standard_input_is_not_one_of_many(tmp_path: Path, mono: Path) -> None:

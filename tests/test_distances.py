@@ -19,7 +19,7 @@ ALL = pytest.mark.parametrize("distance", [mel_distance, dac_mel_distance, dac_s
 @ALL
 def test_it_is_a_distance(distance: Distance) -> None:
     x, y = torch.randn(12_000), 0.3 * torch.randn(12_000)
-    assert distance(x, x, RATE) == pytest.approx(0, abs=1e-6)  # MKL rounds by alignment
+    assert distance(x, x, RATE) == 0
     assert distance(x, y, RATE) == pytest.approx(distance(y, x, RATE))
     assert distance(x, y, RATE) > distance(x, 0.5 * x, RATE) > distance(x, 0.99 * x, RATE) > 0
 
@@ -27,7 +27,7 @@ def test_it_is_a_distance(distance: Distance) -> None:
 @ALL
 def test_signals_shorter_than_a_window(distance: Distance) -> None:
     x = torch.randn(700)
-    assert distance(x, x, RATE) == pytest.approx(0, abs=1e-6)  # MKL rounds by alignment
+    assert distance(x, x, RATE) == 0
     assert math.isfinite(distance(x[:1], 0 * x[:1], RATE))
 
 

@@ -429,7 +429,7 @@ def test_train_command_makes_a_model_that_codes(recipe: Path, tmp_path: Path) ->
     [
         ({"stepz": 1}, 1, "recipe.yaml: unknown key 'stepz'"),
         ({"model": "gone.yaml"}, 1, "gone.yaml: cannot read"),
-        ({"warm_start": ["gone.safetensors"]}, 1, "gone.safetensors"),
+        ({"warm_start": ["gone.safetensors"]}, 1, "gone.safetensors': no such file"),
         ({"data": "nothing"}, 1, "data: not a mapping"),
     ],
 )

@@ -16,6 +16,8 @@ from fuzz import worker
 from fuzz.readers import READERS
 from fuzz.run import corpus, run_worker
 
+from encodec_cli.errors import EncodecCliError
+
 pytestmark = [
     pytest.mark.fuzz,
     pytest.mark.slow,
@@ -40,6 +42,13 @@ def test_the_fuzzer_sees_what_goes_wrong(tmp_path: Path, monkeypatch: pytest.Mon
     def fails(path: Path) -> None:
         raise ValueError("no error of ours")
 
+    class Foreign(EncodecCliError):
+        def __str__(self) -> str:
+            return "one\ntwo"
+
+    def two_lines(path: Path) -> None:
+        raise Foreign("one")
+
     def endless(path: Path) -> None:
         while True:
             pass
@@ -52,6 +61,7 @@ def test_the_fuzzer_sees_what_goes_wrong(tmp_path: Path, monkeypatch: pytest.Mon
     try:
         for read, words in (
             (fails, "ValueError: no error of ours"),
+            (two_lines, "a message of several lines"),
             (endless, "more than 0.05 s"),
             (lambda path: None, None),
         ):
