@@ -33,8 +33,11 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "model": ("config", "engine", "io", "nn", "runtime"),
     "stream": ("audio", "config", "container", "model", "runtime"),
     "checkpoints": ("config", "container", "engine", "io", "model", "runtime"),
+    "corpus": ("io",),
     "tokens": ("checkpoints", "container", "io"),
-    "pipeline": ("audio", "config", "container", "entropy", "io", "model", "stream", "tokens"),
+    "pipeline": (
+        *("audio", "config", "container", "corpus", "entropy", "io", "model", "stream", "tokens"),
+    ),
     "evaluation": ("audio", "dsp", "model", "pipeline", "stream"),
     "report": ("audio", "dsp", "evaluation", "io", "model"),
     "train": (
@@ -43,7 +46,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "diagnosis": ("checkpoints", "config", "dsp"),
     "cli": (
-        *("audio", "checkpoints", "config", "container", "diagnosis", "dsp", "engine"),
+        *("audio", "checkpoints", "config", "container", "corpus", "diagnosis", "dsp", "engine"),
         *("evaluation", "io", "model", "pipeline", "report", "stream", "tokens", "train"),
     ),
 }
@@ -52,7 +55,8 @@ ROOT_FILES = {"__init__.py", "__main__.py", "errors.py"}
 # Folders and files that are imported without torch, so that commands on a CPU start fast.
 WITHOUT_TORCH = (
     *("__init__.py", "__main__.py", "errors.py"),
-    *("audio/", "cli/", "config/", "container/", "diagnosis/", "entropy/", "io/", "pipeline/"),
+    *("audio/", "cli/", "config/", "container/", "corpus/", "diagnosis/"),
+    *("entropy/", "io/", "pipeline/"),
     *("runtime/", "stream/", "tokens/", "model/__init__.py", "model/codec.py", "model/device.py"),
     *("checkpoints/__init__.py", "checkpoints/card.py", "checkpoints/download.py"),
     *("checkpoints/load.py", "checkpoints/published.py", "checkpoints/safetensors_bytes.py"),

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal, Self
 
@@ -124,6 +124,8 @@ class TokenItem:
         info: what else is known.
         arrangement: "known" if the codes surely are [K, T], "open" if they could be [T, K], "flat"
             if they came without a shape, here as [1, N]; `arrange` settles the last two.
+        columns: what else the corpus says of the recording (`text`, `speaker` ...): values as JSON
+            has them.
 
     Raises:
         ContainerError: a key that is no plain relative path, codes of another shape or type.
@@ -134,6 +136,7 @@ class TokenItem:
     scales: NDArray[np.float32] | None = None
     info: TokenInfo = TokenInfo()
     arrangement: Literal["known", "open", "flat"] = "known"
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_key(self.key)
