@@ -1,0 +1,111 @@
+"""How strongly bits are weighed, group of chunks by group, so that a file has its rate.
+
+What a group takes too much or too little is the next ones' to make up for. The last one is
+searched until the file has the rate.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice, pairwise
+
+from encodec_cli.container.codes import CodeChunk
+from encodec_cli.pipeline.target_rate import Coded, RatePlan
+from encodec_cli.stream.encoder import ChunkLatents
+
+__all__ = ["chunks_at_rate"]
+
+_NEAR = 0.003
+"""Share of a file's bytes that its last group may miss."""
+_PASSABLE = 0.04
+"""Share of its own bytes that any other group may miss."""
+_TOGETHER = 16
+"""Chunks of a group: they are searched side by side."""
+_FILE_BYTES = 18
+"""Of an end record beside its index, about."""
+_FARTHEST = 9.2
+"""Of `strength ** 0.8`: a strength of 16."""
+_MOST_TRIES = 8
+
+_Search = Callable[[Sequence[ChunkLatents], float], list[CodeChunk]]
+_Cost = Callable[[Sequence[CodeChunk]], int]
+
+
+def chunks_at_rate(coded: Coded, plan: RatePlan, cost: _Cost, spent: int) -> Iterator[CodeChunk]:
+    """The codes of all chunks, in such a way that the file gets the bytes of `plan`.
+
+    `cost` tells the bytes that chunks take in the file, which has `spent` already.
+    """
+    search = partial(coded.quantize_priced, plan.coder)
+    chunks = len(plan.expected)
+    left, expected = plan.budget - _FILE_BYTES - spent, float(plan.expected.sum())
+    fit = _Fit(plan.codebooks, search, cost)
+    groups = -(-chunks // _TOGETHER)
+    bounds = [chunks * i // groups for i in range(groups + 1)] if groups else []
+    for start, end in pairwise(bounds):
+        own = float(plan.expected[start:end].sum())
+        wanted = left * own / expected
+        miss = _NEAR * plan.budget if end == chunks else _PASSABLE * abs(wanted)
+        group = list(islice(coded.latents, end - start))
+        if not group:
+            return  # the recording was cut meanwhile
+        found, size = fit(group, own, wanted, miss)
+        left -= size
+        expected -= own
+        yield from found
+    for chunk in coded.latents:  # none, unless the recording grew meanwhile
+        yield from search([chunk], 0.0)
+
+
+class _Fit:
+    """Searches groups of chunks with such a strength that they take as many bytes as wanted.
+
+    The logarithm of bytes falls nearly in proportion to `strength ** 0.8`: how fast, and from
+    where, is known roughly at first, and better from try to try.
+    """
+
+    def __init__(self, codebooks: int, search: _Search, cost: _Cost) -> None:
+        self._search, self._cost = search, cost
+        self._level = 0.0
+        self._slope = 0.24 * codebooks**-0.6  # of the bundled model
+
+    def __call__(
+        self, group: Sequence[ChunkLatents], expected: float, wanted: float, miss: float
+    ) -> tuple[list[CodeChunk], int]:
+        """Codes, and the bytes that they take: as `wanted`, or at most `miss` off, if that can be.
+
+        The plain search is expected to take `expected`.
+        """
+        aim = math.log(max(wanted, 1) / expected)
+        tries: dict[float, float] = {}
+        best: tuple[list[CodeChunk], int] | None = None
+        for _ in range(_MOST_TRIES):
+            x = self._next(tries, aim)
+            if x in tries:
+                break
+            codes = self._search(group, x**1.25)
+            size = self._cost(codes)
+            tries[x] = math.log(size / expected)
+            self._level = tries[x] + self._slope * x
+            if best is None or abs(size - wanted) < abs(best[1] - wanted):
+                best = codes, size
+            if abs(size - wanted) <= miss:
+                break
+        assert best is not None
+        return best
+
+    def _next(self, tries: dict[float, float], aim: float) -> float:
+        """Where the logarithm should be `aim`, after what `tries` gave."""
+        large = max((x for x, y in tries.items() if y > aim), default=None)
+        small = min((x for x, y in tries.items() if y <= aim), default=None)
+        if large is not None and small is not None and large < small:
+            share = (tries[large] - aim) / (tries[large] - tries[small])
+            self._slope = (tries[large] - tries[small]) / (small - large)
+            return large + min(max(share, 0.1), 0.9) * (small - large)
+        # Further each time, should the slope be less than was thought.
+        further: float = 1.5 ** max(0, len(tries) - 1)
+        nearest = large if small is None else small
+        x = 0.0 if nearest is None else nearest
+        y = self._level if nearest is None else tries[x]
+        x += further * (y - aim) / self._slope
+        return min(max(x, 0.0), _FARTHEST)
