@@ -15,7 +15,7 @@ from encodec_cli.stream.encoder import ChunkLatents
 
 __all__ = ["chunks_at_rate"]
 
-_NEAR = 0.003
+_NEAR = 0.005
 """Share of a file's bytes that its last group may miss."""
 _PASSABLE = 0.04
 """Share of its own bytes that any other group may miss."""
@@ -67,7 +67,7 @@ class _Fit:
     def __init__(self, codebooks: int, search: _Search, cost: _Cost) -> None:
         self._search, self._cost = search, cost
         self._level = 0.0
-        self._slope = 0.24 * codebooks**-0.6  # of the bundled model
+        self._slope = 0.24 * math.pow(codebooks, -0.6)  # of the bundled model
 
     def __call__(
         self, group: Sequence[ChunkLatents], expected: float, wanted: float, miss: float
@@ -96,16 +96,17 @@ class _Fit:
 
     def _next(self, tries: dict[float, float], aim: float) -> float:
         """Where the logarithm should be `aim`, after what `tries` gave."""
-        large = max((x for x, y in tries.items() if y > aim), default=None)
-        small = min((x for x, y in tries.items() if y <= aim), default=None)
-        if large is not None and small is not None and large < small:
-            share = (tries[large] - aim) / (tries[large] - tries[small])
-            self._slope = (tries[large] - tries[small]) / (small - large)
-            return large + min(max(share, 0.1), 0.9) * (small - large)
-        # Further each time, should the slope be less than was thought.
-        further: float = 1.5 ** max(0, len(tries) - 1)
-        nearest = large if small is None else small
-        x = 0.0 if nearest is None else nearest
-        y = self._level if nearest is None else tries[x]
-        x += further * (y - aim) / self._slope
+        by_miss = sorted(tries, key=lambda x: abs(tries[x] - aim))
+        x, y = (by_miss[0], tries[by_miss[0]]) if tries else (0.0, self._level)
+        above = [x for x in by_miss if tries[x] > aim]
+        below = [x for x in by_miss if tries[x] <= aim]
+        around = above[:1] + below[:1] if above and below else by_miss[:2]
+        if len(around) == 2:
+            one, other = around
+            slope = (tries[one] - tries[other]) / (other - one)
+            self._slope = min(max(slope, self._slope / 4), self._slope * 4)
+        x += (y - aim) / self._slope
+        if above and below:
+            start, end = sorted(around)
+            x = min(max(x, start + 0.1 * (end - start)), end - 0.1 * (end - start))
         return min(max(x, 0.0), _FARTHEST)
