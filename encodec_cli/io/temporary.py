@@ -12,8 +12,6 @@ Files of another kernel are removed only a week after they were last written to.
 import fcntl
 import os
 import re
-import secrets
-import socket
 import time
 import zlib
 from functools import cache
@@ -30,7 +28,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 def temporary_name(target: Path) -> Path:
     """A new name for a temporary file beside `target`."""
     return target.parent / (
-        f".{target.name[:_MOST_STEM]}.{_kernel()}-{secrets.token_hex(6)}.partial"
+        f".{target.name[:_MOST_STEM]}.{_kernel()}-{os.urandom(6).hex()}.partial"
     )
 
 
@@ -91,5 +89,5 @@ def _kernel() -> str:
     try:
         identity = _BOOT_ID.read_text()
     except OSError:
-        identity = socket.gethostname()
+        identity = os.uname().nodename
     return f"{zlib.crc32(identity.encode()):08x}"
