@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,14 @@ def test_nothing_is_left_after(tmp_path: Path, error: type[BaseException]) -> No
             fail(target)
     assert list(tmp_path.iterdir()) == [old]
     assert old.read_bytes() == b"old"
+
+
+def test_nobody_else_opens_a_private_file_while_it_is_made(tmp_path: Path) -> None:
+    like, target = tmp_path / "like", tmp_path / "target"
+    like.touch(0o640)
+    with atomic_output(target, like=like) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077 == 0
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
 
 
 def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class Coded:
     codec: str
     """Name of the model or program."""
     bandwidth: float | None
-    """kb/s that were asked for; None if unknown."""
+    """kb/s: of a model those of its codes, else what was asked for; None if unknown."""
     bytes: int | None
     """Size; None if unknown."""
     audio: FloatBlock
@@ -88,7 +88,7 @@ class Row:
     kind: str | None
     codec: str
     bandwidth: float | None
-    """kb/s that were asked for."""
+    """That of `Coded`."""
     seconds: float
     """Length of the audio."""
     bytes: int | None
@@ -173,6 +173,8 @@ def through_model(
 ) -> Coded:
     """Code the file of `reference` at `bandwidth` kb/s into an `.ecdc` file, and decode that.
 
+    Rates between two of the model's become the lower one.
+
     `search` is that of `stream_encoder`; the name of the codec tells if it was given.
 
     Raises:
@@ -187,7 +189,7 @@ def through_model(
         decoding = decode_file(model, packed, decoded, DecodeOptions(encoding="float"))
         return Coded(
             codec=model.config.name if search is None else f"{model.config.name} search {search}",
-            bandwidth=bandwidth,
+            bandwidth=model.config.bandwidth_kbps(n_q),
             bytes=encoding.bytes,
             audio=read_whole(decoded, model.sample_rate, model.channels),
             encode_seconds=encoding.elapsed_seconds,

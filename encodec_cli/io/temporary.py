@@ -34,14 +34,16 @@ def temporary_name(target: Path) -> Path:
     )
 
 
-def create_locked(path: Path) -> tuple[int, int]:
+def create_locked(path: Path, mode: int = 0o666) -> tuple[int, int]:
     """Create the file `path`; a descriptor to write to, and one that holds its lock until closed.
+
+    `mode` are its permissions, less what the umask takes.
 
     Raises:
         OSError: it exists, or cannot be made there.
     """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:  # a file system without locks, where nobody removes what others left

@@ -42,7 +42,8 @@ class DecodeOptions:
     needs is read and checked, by the file's index if it has one. `legacy` names the program that
     wrote a file whose layout differs. `code_models` are files to look for a code model in, before
     those of the package. `tags` are added to those stored, or replace them, and an empty text
-    removes one; None writes none.
+    removes one; None writes none. `like` is a file whose permissions the output gets, the source
+    if there is one.
     """
 
     bandwidth: float | None = None
@@ -58,6 +59,7 @@ class DecodeOptions:
     legacy: Legacy | None = None
     code_models: tuple[Path, ...] = ()
     tags: Mapping[str, str] | None = field(default_factory=dict)
+    like: Path | None = None
 
 
 def decode_file(
@@ -80,6 +82,8 @@ def decode_file(
             `options.conceal`.
     """
     name = "stdin" if source == "-" else str(source)
+    if options.like is None and isinstance(source, Path):
+        options = replace(options, like=source)
     with open_input(source) as file:
         reader = _opened(file, name, options, lm)
         return decode_chunks(
@@ -149,6 +153,7 @@ def decode_chunks(
                     encoding=options.encoding,
                     force=options.force,
                     tags=tags,
+                    like=options.like,
                 )
             )
             for block in blocks:
