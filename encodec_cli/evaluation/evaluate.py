@@ -9,7 +9,6 @@ Every recording goes through a real `.ecdc` file, whose bytes are counted. `summ
 and intervals of the rows; other codecs are in `other_codecs`.
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from encodec_cli.audio import FloatBlock, quantize, read_whole
 from encodec_cli.evaluation.alignment import align
 from encodec_cli.evaluation.metric_names import METRICS
 from encodec_cli.evaluation.metrics import measure
+from encodec_cli.io.temporary import temporary_folder
 from encodec_cli.model.codec import Codec
 from encodec_cli.pipeline.decode import DecodeOptions, decode_file
 from encodec_cli.pipeline.encode import EncodeOptions, encode_file
@@ -181,8 +181,8 @@ def through_model(
         EncodecCliError: see `encode_file`, `CodecConfig.codebooks_for`.
     """
     n_q = model.config.codebooks_for(bandwidth)
-    with tempfile.TemporaryDirectory(prefix="encodec-cli-") as folder:
-        packed, decoded = Path(folder) / "audio.ecdc", Path(folder) / "audio.wav"
+    with temporary_folder() as folder:
+        packed, decoded = folder / "audio.ecdc", folder / "audio.wav"
         encoding = encode_file(
             model, reference.path, packed, EncodeOptions(n_q=n_q, search=search, tags=None)
         )
