@@ -13,7 +13,6 @@ from typing import BinaryIO, Literal, Self, cast
 
 import numpy as np
 
-from encodec_cli.audio.choose import choose_source
 from encodec_cli.audio.samples import FloatBlock, first_unusable
 from encodec_cli.audio.source import SampleSource, check_layout
 from encodec_cli.audio.wav_header import looks_like_wav, read_wav_header
@@ -156,6 +155,9 @@ def _open_source(
     file = stream if recorder is None else recorder.whole_stream(resources)
     if header is not None:
         check_data_fits(name, header, os.fstat(file.fileno()).st_size - header.data_start)
+    # Imported for what is no plain WAV file: that starts without the readers of all the rest.
+    from encodec_cli.audio.choose import choose_source
+
     source = choose_source(file, name, header)
     resources.callback(source.close)
     return source

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from encodec_cli.config.plain_yaml import MOST_YAML_BYTES, parse_yaml
 from encodec_cli.errors import ConfigError
 from encodec_cli.io.text import shown
 
@@ -38,6 +37,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: missing, unreadable, not YAML, or not a mapping.
     """
+    from encodec_cli.config.plain_yaml import MOST_YAML_BYTES, parse_yaml
+
     try:
         with path.open("rb") as file:
             text = file.read(MOST_YAML_BYTES + 1).decode()

@@ -13,10 +13,6 @@ Files of another kernel are removed only a week after they were last written to.
 import fcntl
 import os
 import re
-import secrets
-import shutil
-import socket
-import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -41,7 +37,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 def temporary_name(target: Path) -> Path:
     """A new name for a temporary file beside `target`."""
     return target.parent / (
-        f".{target.name[:_MOST_STEM]}.{_kernel()}-{secrets.token_hex(6)}.partial"
+        f".{target.name[:_MOST_STEM]}.{_kernel()}-{os.urandom(6).hex()}.partial"
     )
 
 
@@ -73,6 +69,8 @@ def temporary_folder(parent: Path | None = None, stem: str = "encodec-cli") -> I
     Raises:
         OSError: it cannot be made.
     """
+    import tempfile  # here, as shutil below: most commands make no folder
+
     parent = parent or Path(tempfile.gettempdir())
     remove_leftovers_once(parent)
     path = temporary_name(parent / stem).with_suffix(".partial.d")
@@ -82,7 +80,7 @@ def temporary_folder(parent: Path | None = None, stem: str = "encodec-cli") -> I
         yield path
     finally:
         try:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove_folder(path)
         finally:
             if lock >= 0:
                 os.close(lock)
@@ -139,9 +137,15 @@ def _remove_if_free(path: Path, *, is_folder: bool) -> None:
         if not is_folder:
             path.unlink()
         elif status.st_uid == os.geteuid():
-            shutil.rmtree(path, ignore_errors=True)
+            _remove_folder(path)
     finally:
         os.close(descriptor)
+
+
+def _remove_folder(path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @cache
@@ -150,5 +154,5 @@ def _kernel() -> str:
     try:
         identity = _BOOT_ID.read_text()
     except OSError:
-        identity = socket.gethostname()
+        identity = os.uname().nodename
     return f"{zlib.crc32(identity.encode()):08x}"
