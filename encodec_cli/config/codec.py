@@ -228,6 +228,14 @@ class CodecConfig:
             )
         return n_q
 
+    def rate_below(self, bandwidth_kbps: float) -> float:
+        """The largest rate in kb/s that the model has up to `bandwidth_kbps`.
+
+        Raises:
+            UsageError: below one codebook or above all of them.
+        """
+        return self.bandwidth_kbps(self.codebooks_for(bandwidth_kbps))
+
     def choose_codebooks(self, bandwidth: float | None = None, n_q: int | None = None) -> int:
         """Codebooks for a bandwidth in kb/s or a number; for what is nearest to 6 kb/s if neither.
 
