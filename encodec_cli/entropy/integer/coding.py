@@ -116,7 +116,7 @@ def _encode(network: IntegerNetwork, chunks: list[Codes]) -> list[bytes]:
 def _context(network: IntegerNetwork, codes: NDArray[np.intp]) -> Floats:
     """Context `[B, T, C]` of the frames before each of codes `[B, T, K]`."""
     sums = network.no_sums(*codes.shape[:2])
-    for k, book in enumerate(network.books[: codes.shape[2]]):
+    for k, book in enumerate(network.books(codes.shape[2])):
         sums += book.table[codes[..., k]]
     inputs = network.inputs(sums, out=sums)
     return network.context(inputs, network.sizes.tag(codes.shape[2]))
@@ -134,7 +134,7 @@ def _frequencies(
         known[:, :channels] = context[part]
         inputs = known[:, channels:-1]
         sums = network.no_sums(len(known))
-        for k, book in enumerate(network.books[: codes.shape[1]]):
+        for k, book in enumerate(network.books(codes.shape[1])):
             network.inputs(sums, out=inputs)
             yield part, k, book.frequencies(known, scratch)
             sums += book.table[codes[part, k]]
@@ -171,7 +171,7 @@ def _decode(
             network.inputs(sums, out=inputs)
         known[:, :channels] = state.step(inputs)
         sums[:] = network.no_sums(1)
-        for k, book in enumerate(network.books[:codebooks]):
+        for k, book in enumerate(network.books(codebooks)):
             network.inputs(sums, out=inputs)
             frequencies = book.frequencies(known, scratch)
             found = _decode_codes(decoders, frequencies, scratch)
@@ -193,7 +193,7 @@ def _decode_alone(network: IntegerNetwork, run: bytes, codebooks: int, frames: i
             network.inputs(sums, out=inputs)
         known[:channels] = state.step(inputs)
         sums[:] = start
-        for k, book in enumerate(network.books[:codebooks]):
+        for k, book in enumerate(network.books(codebooks)):
             network.inputs(sums, out=inputs)
             np.add.accumulate(book.frequencies(known, scratch), out=bounds)
             target = np.uint32(decoder.target(bounds.item(-1)))

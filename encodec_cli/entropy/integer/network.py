@@ -6,6 +6,7 @@ down. All numbers are multiples of that power whose sums stay below 2 ** 24 of i
 (`weights.check_arrays`): float32 is exact, and no order of additions matters.
 """
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -186,10 +187,18 @@ class IntegerNetwork:
     def __init__(self, arrays: Arrays, sizes: Sizes) -> None:
         self.sizes = sizes
         self.context = ContextNetwork(arrays, sizes)
-        self.books = [Book(arrays, k) for k in range(sizes.codebooks)]
-
+        self._arrays = arrays
+        self._books: list[Book] = []
+        self._making = threading.Lock()
         self._start = Shift(arrays["inputs.shift"][0], sizes.inputs).half
         self._limits = Limits(sizes.inputs)
+
+    def books(self, codebooks: int) -> list[Book]:
+        """The first `codebooks`, each made when it is first asked for."""
+        with self._making:
+            for k in range(len(self._books), codebooks):
+                self._books.append(Book(self._arrays, k))
+            return self._books[:codebooks]
 
     def no_sums(self, *shape: int) -> Floats:
         """Sums `[..., I]` of no tables, with the half that rounds them."""
