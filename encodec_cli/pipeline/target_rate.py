@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.config.codec import CodecConfig
+from encodec_cli.container import Header
 from encodec_cli.container.codes import CodeChunk
+from encodec_cli.container.v2_header import build_header
 from encodec_cli.entropy.integer.model import CodeModel
 from encodec_cli.entropy.library import code_model_named
 from encodec_cli.errors import UsageError, parameter
@@ -35,14 +37,21 @@ __all__ = ["Coded", "RatePlan", "check_source", "off_target", "plan_rate", "targ
 
 _MET = 0.02
 """Share of a target that a rate may be off."""
-_RESERVE = 1.04
-"""What the plain search should take of the target, so that there is something to save."""
+_OWN = 5
+"""Up to so many codebooks, what they take is found out for each number of them by itself."""
+_RESERVE_OWN, _RESERVE = 1.01, 1.04
+"""What the plain search should take of the target; more where that is known less exactly."""
 _CHUNK_BYTES = 9
 """Of a chunk beside its codes, about."""
+_END_BYTES = 18
+"""Of an end record beside its index, about."""
 
 
 class Coded(Protocol):
     """A recording on its way to codes; see `pipeline.encode.Encoding`."""
+
+    @property
+    def header(self) -> Header: ...
 
     @property
     def chunks(self) -> Iterator[CodeChunk]: ...
@@ -65,27 +74,25 @@ class RatePlan:
     Attributes:
         codebooks: K, the fewest that take enough bytes.
         expected: bytes that each chunk would take in the plain search, about, `[chunks]`.
-        budget: bytes of the file.
+        budget: bytes that all chunks may take.
         coder: the code model that tells what codes take.
+        enough: whether all codebooks that were looked at take as many.
     """
 
     codebooks: int
     expected: NDArray[np.float64]
     budget: float
     coder: CodeModel
+    enough: bool
 
     @classmethod
     def of(cls, bits: NDArray[np.float64], budget: float, coder: CodeModel) -> "RatePlan":
-        """From the bits `[chunks, K]` of each codebook in the plain search."""
-        expected = np.cumsum(bits, axis=1) / 8 + _CHUNK_BYTES
-        enough = expected.sum(axis=0) >= _RESERVE * budget
+        """From the bits `[chunks, K]` of 1, 2, ... K codebooks in the plain search."""
+        expected = bits / 8 + _CHUNK_BYTES
+        reserve = np.where(np.arange(bits.shape[1]) < _OWN, _RESERVE_OWN, _RESERVE)
+        enough = expected.sum(axis=0) >= reserve * budget
         codebooks = int(enough.argmax()) + 1 if enough.any() else bits.shape[1]
-        return cls(codebooks, expected[:, codebooks - 1], budget, coder)
-
-    @property
-    def enough(self) -> bool:
-        """Whether the codebooks take as many bytes as there may be."""
-        return bool(self.expected.sum() >= _RESERVE * self.budget)
+        return cls(codebooks, expected[:, codebooks - 1], budget, coder, bool(enough.any()))
 
 
 def plan_rate(
@@ -102,12 +109,25 @@ def plan_rate(
     depth = min(most, 2 + math.ceil(2 * target_kbps / config.bandwidth_kbps(1)))
     while True:
         with coded(depth) as recording:
-            bits = [coder.bits(chunk.codes) for chunk in recording.chunks]
-            seconds = recording.samples / config.sample_rate
-        plan = RatePlan.of(np.reshape(bits, (-1, depth)), target_kbps * 125 * seconds, coder)
+            bits = [_bits(coder, chunk.codes) for chunk in recording.chunks]
+            budget = target_kbps * 125 * recording.samples / config.sample_rate
+            budget -= len(build_header(recording.header)) + _END_BYTES
+        plan = RatePlan.of(np.reshape(bits, (-1, depth)), budget, coder)
         if plan.enough or depth == most:
             return plan
         depth = min(most, 2 * depth)
+
+
+def _bits(coder: CodeModel, codes: NDArray[np.uint16]) -> NDArray[np.float64]:
+    """Bits of the first 1, 2, ... K codebooks of a chunk `[K, T]`, `[K]`.
+
+    What few codebooks take is told too low by the bits of more, each of which helps to guess the
+    next frame.
+    """
+    found = np.cumsum(coder.bits(codes))
+    for k in range(1, min(_OWN, len(codes)) + 1):
+        found[k - 1] = coder.bits(codes[:k]).sum()
+    return found
 
 
 def target_coder(codec: Codec, options: "EncodeOptions") -> CodeModel:

@@ -1,11 +1,12 @@
 """What codes cost while they are being chosen, for a search that knows the price."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encodec_cli.entropy.integer.network import Floats, IntegerNetwork
+from encodec_cli.entropy.integer.network import Book, Floats, IntegerNetwork
 from encodec_cli.entropy.integer.state import ContextState
 
 __all__ = ["ChunkPrices"]
@@ -19,20 +20,20 @@ class ChunkPrices:
     """
 
     def __init__(self, network: IntegerNetwork, codebooks: int, lanes: int) -> None:
-        self._network = network
+        self._network, self._books = network, network.books(codebooks)
         self._state = ContextState(network.context, network.sizes.tag(codebooks), lanes)
         self._inputs = np.zeros((lanes, network.sizes.inputs), np.float32)
 
     def frame(self, worths: Floats) -> "_SumPrices":
         """For the next frame of the first chunks, in which a nat costs `worths` `[lanes]`."""
         context = self._state.step(self._inputs[: len(worths)])
-        return _SumPrices(self._network, context, worths)
+        return _SumPrices(self._books, self._network, context, worths)
 
     def chosen(self, codes: NDArray[np.integer[Any]]) -> None:
         """That frame has the codes `[K, lanes]`."""
         lanes = codes.shape[1]
         sums = self._network.no_sums(lanes)
-        for book, own in zip(self._network.books, codes, strict=False):
+        for book, own in zip(self._books, codes, strict=True):
             sums += book.table[own]
         self._network.inputs(sums, out=self._inputs[:lanes])
 
@@ -40,8 +41,10 @@ class ChunkPrices:
 class _SumPrices:
     """Prices within one frame."""
 
-    def __init__(self, network: IntegerNetwork, context: Floats, worths: Floats) -> None:
-        self._network, self._worths = network, worths
+    def __init__(
+        self, books: Sequence[Book], network: IntegerNetwork, context: Floats, worths: Floats
+    ) -> None:
+        self._books, self._network, self._worths = books, network, worths
         self._context = context
         self._sums = network.no_sums(len(context))
         self._spent = np.zeros(len(context), np.float32)
@@ -55,7 +58,7 @@ class _SumPrices:
         kept = rows // len(self._context)
         known[:, :channels] = np.repeat(self._context, kept, axis=0)
         network.inputs(self._sums, out=known[:, channels:-1])
-        self._costs = network.books[self._book].nats(known)
+        self._costs = self._books[self._book].nats(known)
         self._costs *= np.repeat(self._worths, kept)
         self._costs += self._spent
         scores += self._costs
@@ -63,5 +66,5 @@ class _SumPrices:
     def follow(self, rows: NDArray[np.intp], codes: NDArray[np.intp]) -> None:
         """See `Prices`."""
         self._spent = self._costs[codes, rows]
-        self._sums = self._sums[rows] + self._network.books[self._book].table[codes]
+        self._sums = self._sums[rows] + self._books[self._book].table[codes]
         self._book += 1
