@@ -121,7 +121,7 @@ def encode_file(
             writer = EcdcWriter(cast(BinaryIO, counter), header, lm=lm, coder=coder, live=live)
             chunks = coded.chunks
             if plan is not None:
-                chunks = chunks_at_rate(coded, plan, writer.cost, counter.bytes)
+                chunks = chunks_at_rate(coded, plan, writer.cost)
             for chunk in chunks:
                 writer.write(chunk)
             writer.finish(coded.samples, coded.source_samples if options.keeps_source else None)

@@ -21,8 +21,6 @@ _PASSABLE = 0.04
 """Share of its own bytes that any other group may miss."""
 _TOGETHER = 16
 """Chunks of a group: they are searched side by side."""
-_FILE_BYTES = 18
-"""Of an end record beside its index, about."""
 _FARTHEST = 9.2
 """Of `strength ** 0.8`: a strength of 16."""
 _MOST_TRIES = 8
@@ -31,14 +29,14 @@ _Search = Callable[[Sequence[ChunkLatents], float], list[CodeChunk]]
 _Cost = Callable[[Sequence[CodeChunk]], int]
 
 
-def chunks_at_rate(coded: Coded, plan: RatePlan, cost: _Cost, spent: int) -> Iterator[CodeChunk]:
+def chunks_at_rate(coded: Coded, plan: RatePlan, cost: _Cost) -> Iterator[CodeChunk]:
     """The codes of all chunks, in such a way that the file gets the bytes of `plan`.
 
-    `cost` tells the bytes that chunks take in the file, which has `spent` already.
+    `cost` tells the bytes that chunks take in the file.
     """
     search = partial(coded.quantize_priced, plan.coder)
     chunks = len(plan.expected)
-    left, expected = plan.budget - _FILE_BYTES - spent, float(plan.expected.sum())
+    left, expected = plan.budget, float(plan.expected.sum())
     fit = _Fit(plan.codebooks, search, cost)
     groups = -(-chunks // _TOGETHER)
     bounds = [chunks * i // groups for i in range(groups + 1)] if groups else []
