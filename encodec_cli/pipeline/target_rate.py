@@ -142,7 +142,9 @@ def target_coder(codec: Codec, options: "EncodeOptions") -> CodeModel:
     if options.version != 2 or options.code_models is None:
         raise UsageError(f"{name}: takes entropy coding, which is of format 2")
     if options.latency_ms is not None:
-        raise UsageError(f"{name}: takes all of a recording at once; leave out latency_ms")
+        raise UsageError(
+            f"{name}: takes all of a recording at once; leave out {parameter('latency_ms')}"
+        )
     named = header_for(codec, 1, code_models=options.code_models).code_model
     found = None if named is None else code_model_named(named, options.code_models)
     if found is None:
