@@ -54,7 +54,7 @@ def encode(
         typer.Option(
             "--target-kbps",
             metavar="R",
-            help="Rate of the file, all included, within 2 % from 5 s on; up to 5 times slower.",
+            help="Rate of the file, all included, within 2 % from 5 s on; 4 to 7 times slower.",
             rich_help_panel=options.CODING,
         ),
     ] = None,
