@@ -178,8 +178,8 @@ def rate_notes(report: EncodeReport, plan: RatePlan) -> tuple[str, ...]:
     """What to say of a file that has not the rate it was to have, or has it at a high price."""
     target, kbps = report.target_kbps or 0.0, report.kbps
     if abs(kbps - target) <= _MET * target:
-        place = (plan.budget - plan.fewer) / (float(plan.expected.sum()) - plan.fewer)
-        if plan.codebooks == 1 or place > _DEAR:
+        gap = float(plan.expected.sum()) - plan.fewer
+        if plan.codebooks == 1 or plan.budget - plan.fewer > _DEAR * gap:
             return ()
         fewer = target * plan.fewer / plan.budget
         books = (
