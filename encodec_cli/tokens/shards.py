@@ -1,120 +1,232 @@
-"""A folder of shards, filled by one writer at a time, that a later run can go on with."""
+"""Where a run puts its items: into numbered shards of a folder, or into a file each.
 
-import fcntl
-import os
-import re
-from contextlib import ExitStack
+    target.writing(3)  -->  add(item), add(item) ...  -->  tokens-00003.tar and its record
+
+Targets are data that any process can take; what they write appears complete or not at all.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Protocol
 
-from encodec_cli.errors import OutputError, parameter
-from encodec_cli.io.files import atomic_output
-from encodec_cli.tokens.files import Shard, open_shard, read_keys
+from encodec_cli.errors import OutputError
+from encodec_cli.io.files import atomic_output, check_inside, make_folder
+from encodec_cli.tokens.failures import Failure
+from encodec_cli.tokens.files import Shard, open_shard, read_keys, write_item
 from encodec_cli.tokens.item import TokenItem
+from encodec_cli.tokens.records import (
+    ShardRecord,
+    read_record,
+    record_path,
+    write_record,
+)
 
-__all__ = ["ShardWriter"]
+__all__ = ["FileTarget", "ItemWriter", "ShardTarget", "Stock", "TokenTarget"]
 
-_NAME = "tokens"
+_STEM = "tokens"
 
 
-class ShardWriter:
-    """Writes items into `tokens-00000`, `tokens-00001` ... of a folder, as a context manager.
-
-    A shard appears under its name when it is complete. If the program dies, or the context is left
-    by an exception, the shard that was begun is lost; those before it remain.
-
-    Attributes:
-        keys: of the items in complete shards, this run's and earlier ones'.
-    """
-
-    def __init__(self, folder: Path, suffix: str, *, most_bytes: int, resume: bool) -> None:
-        """`most_bytes` of codes, two bytes each, close a shard; the item that reaches it is in.
-
-        Raises:
-            OutputError: there are shards already and not `resume`, another run writes here, or
-                the folder cannot be made.
-            ContainerError: a shard that is there cannot be read.
-            UsageError: a package that the format needs is missing.
-        """
-        self._folder, self._suffix, self._most_bytes = folder, suffix, most_bytes
-        self._stack = ExitStack()
-        self._shard: Shard | None = None
-        self._shard_stack = ExitStack()
-        self._bytes = 0
-        self._begun: list[str] = []
-        self.keys: set[str] = set()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock()
-            self._take_stock(resume=resume)
-        except BaseException:
-            self._stack.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._stack:
-            if kind is None:
-                self._close_shard()
-            else:
-                self._shard_stack.__exit__(kind, error, trace)
+class ItemWriter(Protocol):
+    """What `writing` gives."""
 
     def add(self, item: TokenItem) -> Path:
-        """Append `item`; the path its shard will have.
+        """Write `item`; the path of its file, which may still have to appear.
 
         Raises:
-            OutputError: the shard cannot be written.
+            ContainerError: this item cannot be written; the others can.
+            OutputError: nothing can.
         """
-        path = self._folder / f"{_NAME}-{self._next:05d}{self._suffix}"
-        if self._shard is None:
-            file = self._shard_stack.enter_context(atomic_output(path))
-            self._shard = open_shard(file, self._suffix)
+
+    def fail(self, failure: Failure) -> None:
+        """Note an item that is left out."""
+
+
+@dataclass(frozen=True)
+class ShardTarget:
+    """Shards `tokens-00000`, `tokens-00001` ... in `folder`, in the format of `suffix`."""
+
+    folder: Path
+    suffix: str
+
+    def stem(self, number: int) -> str:
+        """The name of a shard, without suffix."""
+        return f"{_STEM}-{number:05d}"
+
+    def files(self, number: int) -> tuple[Path, ...]:
+        """The files of a shard; the first appears last."""
+        return (self.folder / f"{self.stem(number)}{self.suffix}",)
+
+    def names(self, number: int) -> tuple[str, ...]:
+        """Those of the files, below the folder."""
+        return tuple(path.relative_to(self.folder).as_posix() for path in self.files(number))
+
+    def is_there(self, number: int) -> bool:
+        """Whether the shard is complete."""
+        return self.files(number)[0].is_file()
+
+    def record(self, number: int) -> ShardRecord | None:
+        """What became of the shard; None if it is not complete, or has no record.
+
+        Raises:
+            ContainerError: see `read_record`.
+        """
+        if not self.is_there(number):
+            return None
+        return read_record(record_path(self.folder, self.stem(number)))
+
+    @contextmanager
+    def writing(self, number: int) -> Iterator["_ShardWriting"]:
+        """Write a shard; it appears when the block ends without an exception, if it has items.
+
+        Raises:
+            OutputError: it is there already, or cannot be written.
+            UsageError: a package that the format needs is missing.
+        """
+        make_folder(self.folder)
+        with ExitStack() as stack:
+            writing = _ShardWriting(self, number, stack)
+            yield writing
+            writing.finish()
+
+
+@dataclass
+class _ShardWriting:
+    target: ShardTarget
+    number: int
+    stack: ExitStack
+    keys: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+    frames: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @cached_property
+    def _shard(self) -> Shard:
+        target, number = self.target, self.number
+        [file] = [self.stack.enter_context(atomic_output(p)) for p in target.files(number)]
+        return open_shard(file, target.suffix)
+
+    def add(self, item: TokenItem) -> Path:
         self._shard.add(item)
-        self._begun.append(item.key)
-        self._bytes += 2 * item.codes.size
-        if self._bytes >= self._most_bytes:
-            self._close_shard()
+        self.keys.append(item.key)
+        self.seconds += item.info.seconds or 0.0
+        self.frames += item.codes.shape[1]
+        return self.target.files(self.number)[0]
+
+    def fail(self, failure: Failure) -> None:
+        self.failures.append(failure)
+
+    def finish(self) -> None:
+        """Complete the files; they appear when the stack unwinds, after the record."""
+        if not self.keys:
+            return
+        self._shard.finish()
+        target, number = self.target, self.number
+        record = ShardRecord(
+            number=number,
+            files=target.names(number),
+            keys=tuple(self.keys),
+            failures=tuple(self.failures),
+            seconds=self.seconds,
+            frames=self.frames,
+            elapsed_seconds=time.monotonic() - self.started,
+        )
+        write_record(record_path(target.folder, target.stem(number)), record)
+
+
+@dataclass(frozen=True)
+class FileTarget:
+    """A file for each item in `folder`, named by its key, in the format of `suffix`."""
+
+    folder: Path
+    suffix: str
+    force: bool = False
+
+    def path(self, key: str) -> Path:
+        """The file of an item."""
+        return self.folder / f"{key}{self.suffix}"
+
+    def names(self, number: int) -> tuple[str, ...]:
+        """None: each item has its file."""
+        return ()
+
+    def record(self, number: int) -> ShardRecord | None:
+        """None: files tell by themselves that they are there."""
+        return None
+
+    @contextmanager
+    def writing(self, number: int) -> Iterator["_FileWriting"]:
+        """Write files, each of which appears when it is complete.
+
+        Raises:
+            OutputError: one cannot be written.
+        """
+        yield _FileWriting(self)
+
+
+@dataclass(frozen=True)
+class _FileWriting:
+    target: FileTarget
+
+    def add(self, item: TokenItem) -> Path:
+        path = self.target.path(item.key)
+        make_folder(path.parent)
+        check_inside(path, self.target.folder)
+        with atomic_output(path, force=self.target.force) as file:
+            write_item(file, item, self.target.suffix)
         return path
 
-    def _close_shard(self) -> None:
-        if self._shard is None:
-            return
-        with self._shard_stack:
-            self._shard.finish()
-        self.keys.update(self._begun)
-        self._shard, self._bytes, self._begun = None, 0, []
-        self._next += 1
+    def fail(self, failure: Failure) -> None:
+        pass
 
-    def _lock(self) -> None:
-        """Lock the folder; the system releases the lock when the process ends, however it ends."""
-        try:
-            descriptor = os.open(self._folder, os.O_RDONLY)
-            self._stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(
-                f"{self._folder}: another run writes shards here; wait for it, or name another "
-                "folder"
-            ) from error
 
-    def _take_stock(self, *, resume: bool) -> None:
-        name = re.compile(rf"{_NAME}-(\d{{5,}}){re.escape(self._suffix)}")
-        found = {p: int(m[1]) for p in self._folder.iterdir() if (m := name.fullmatch(p.name))}
-        if found and not resume:
-            raise OutputError(
-                f"{self._folder}: holds shards already, {len(found)} of them; go on with "
-                f"{parameter('skip_existing', True)}, or name another folder"
-            )
-        for path in sorted(found):
-            self.keys.update(read_keys(path))
-        for path in self._folder.glob(f".{_NAME}-*{self._suffix}.*.partial"):
-            path.unlink()  # of a run that was killed; nobody else writes here
-        self._next = max(found.values(), default=-1) + 1
+TokenTarget = ShardTarget | FileTarget
+
+
+class Stock:
+    """What a folder of shards holds already, by the records of its shards or the shards themselves.
+
+    Attributes:
+        numbers: of complete shards.
+        keys: of their items.
+        records: of the shards that have one.
+    """
+
+    def __init__(self, target: ShardTarget) -> None:
+        """Look into the folder.
+
+        Raises:
+            ContainerError: a shard or a record cannot be read.
+            OutputError: the folder cannot be looked into.
+        """
+        self.numbers: set[int] = set()
+        self.keys: set[str] = set()
+        self.records: list[ShardRecord] = []
+        for number in _numbers(target):
+            self.numbers.add(number)
+            record = target.record(number)
+            if record is None:
+                self.keys.update(read_keys(target.files(number)[0]))
+            else:
+                self.keys.update(record.keys)
+                self.records.append(record)
+
+
+def _numbers(target: ShardTarget) -> list[int]:
+    folder = target.files(0)[0].parent
+    ending = target.files(0)[0].name.removeprefix(target.stem(0))
+    if not folder.is_dir():
+        return []
+    numbers = []
+    try:
+        for path in folder.glob(f"{_STEM}-*{ending}"):
+            digits = path.name.removeprefix(f"{_STEM}-").removesuffix(ending)
+            if digits.isdecimal() and target.stem(int(digits)) + ending == path.name:
+                numbers.append(int(digits))
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot look into it: {error.strerror}") from error
+    return sorted(numbers)
