@@ -101,7 +101,6 @@ class SndfileSource:
         """Close libsndfile's handle; `file` stays open."""
         self._file.close()
 
-
     def _damaged(self, frames: int, error: "soundfile.LibsndfileError") -> AudioError:
         return AudioError(
             f"{self._name}: damaged or cut short after {frames / self.sample_rate:.3f} s "

@@ -28,7 +28,6 @@ def key_of_path(path: str, *, keep_suffix: bool = False) -> str:
     """
     folder, slash, name = path.rpartition("/")
     stem, dot, _ = name.rpartition(".")
-    # What follows a last dot is a suffix unless it has blanks, or nothing is before it.
     return key_of_name(f"{folder}{slash}{stem if dot and stem and not keep_suffix else name}")
 
 

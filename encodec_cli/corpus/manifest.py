@@ -1,6 +1,6 @@
 """Tables of recordings in text: JSON Lines, CSV, TSV; also packed with gzip.
 
-    file --lines--> rows --row_item--> CorpusItem
+file --lines--> rows --row_item--> CorpusItem
 """
 
 import csv
@@ -113,9 +113,7 @@ def _table(header: Line, lines: Iterator[Line]) -> Iterator[Row]:
         if cells is not None and len(cells) != len(names):
             problem = f"{len(cells)} columns, but the first line has {len(names)}"
             cells = None
-        yield Row(
-            number, None if cells is None else dict(zip(names, cells, strict=True)), problem
-        )
+        yield Row(number, None if cells is None else dict(zip(names, cells, strict=True)), problem)
 
 
 def _tsv(lines: Iterator[Line]) -> Iterator[tuple[int, list[str] | None, str]]:

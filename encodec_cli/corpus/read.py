@@ -1,7 +1,7 @@
 """All of a corpus, whatever it is kept in, one item after the other.
 
-    IN ...          files, folders                  --.
-    --manifest ...  JSON Lines, CSV, TSV            --+-->  items with keys of their own
+IN ...          files, folders                  --.
+--manifest ...  JSON Lines, CSV, TSV            --+-->  items with keys of their own
 """
 
 from collections.abc import Iterator, Sequence

@@ -19,7 +19,16 @@ from encodec_cli.errors import ContainerError
 from encodec_cli.io.audio_data import AudioFile
 from encodec_cli.io.text import printable, shown
 
-__all__ = ["ID_COLUMNS", "PATH_COLUMNS", "Places", "part_columns", "row_item", "row_key"]
+__all__ = [
+    "ID_COLUMNS",
+    "PATH_COLUMNS",
+    "Places",
+    "part_columns",
+    "path_in",
+    "row_item",
+    "row_key",
+    "seconds_in",
+]
 
 PATH_COLUMNS = (
     *("audio_filepath", "audio_path", "audio_file", "audio", "wav", "wav_path", "file_name"),

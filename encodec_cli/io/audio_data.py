@@ -17,6 +17,10 @@ class AudioData(Protocol):
     def name(self) -> str:
         """What messages call it."""
 
+    @property
+    def size(self) -> int | None:
+        """How many there are, if that is known."""
+
     def open(self) -> AbstractContextManager[BinaryIO]:
         """A seekable file of the bytes, with a descriptor of its own.
 
@@ -34,6 +38,13 @@ class AudioFile:
     @property
     def name(self) -> str:
         return str(self.path)
+
+    @property
+    def size(self) -> int | None:
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return None
 
     def open(self) -> AbstractContextManager[BinaryIO]:
         return open_input(self.path)

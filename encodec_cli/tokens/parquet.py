@@ -1,7 +1,6 @@
 """Parquet shards: one row per recording. Column `codes` is list<list<uint16>>, [K, T]."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -9,8 +8,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from encodec_cli.errors import ContainerError, UsageError
-from encodec_cli.io.limits import check_unpacked
+from encodec_cli.errors import ContainerError
+from encodec_cli.io.parquet import import_pyarrow, opened_parquet
 from encodec_cli.io.text import shown
 from encodec_cli.tokens.item import (
     INFO_FIELDS,
@@ -20,30 +19,11 @@ from encodec_cli.tokens.item import (
     loose_item,
     plain_shape,
 )
-from encodec_cli.tokens.parquet_footer import count_values
 
-__all__ = ["ParquetShard", "import_pyarrow", "parquet_keys", "read_parquet"]
+__all__ = ["ParquetShard", "parquet_keys", "read_parquet"]
 
 _GROUP_BYTES = 1 << 24
-_MAX_GROUP_BYTES = 1 << 31
-_MAX_ROWS = 1 << 28
 _BATCH_ROWS = 16
-
-
-def import_pyarrow() -> Any:
-    """The `pyarrow` module, its `parquet` part loaded.
-
-    Raises:
-        UsageError: pyarrow is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UsageError(
-            "Parquet files need pyarrow, which is not installed; run: pip install pyarrow"
-        ) from error
-    return pyarrow
 
 
 class ParquetShard:
@@ -93,7 +73,7 @@ def parquet_keys(path: Path) -> list[str]:
     Raises:
         ContainerError: not a Parquet file, damaged, or without keys.
     """
-    with _opened(path) as file:
+    with opened_parquet(path) as file:
         if "key" not in _known_columns(file):
             raise ContainerError("has no column named key")
         keys: list[str] = file.read(columns=["key"]).column("key").to_pylist()
@@ -108,7 +88,7 @@ def read_parquet(path: Path) -> Iterator[TokenItem | BadItem]:
     Raises:
         ContainerError: not a Parquet file, or damaged.
     """
-    with _opened(path) as file:
+    with opened_parquet(path) as file:
         known = _known_columns(file)
         if "codes" not in known:
             raise ContainerError("has no column named codes")
@@ -119,39 +99,6 @@ def read_parquet(path: Path) -> Iterator[TokenItem | BadItem]:
                 values = {name: column[index] for name, column in columns.items()}
                 yield _item(values, f"{path.stem}-{row:06d}")
                 row += 1
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A `ParquetFile` whose sizes are within bounds; pyarrow's errors become ours."""
-    pa = import_pyarrow()
-    with path.open("rb") as headers:
-        packed = headers.seek(0, 2)
-        for number, values in enumerate(count_values(headers)):
-            # With the levels of its lists, a number takes about eight bytes to be read.
-            check_unpacked(8 * values, packed, f"row group {number}, {values} numbers")
-    try:
-        with pa.parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            _check_sizes(file.metadata, packed)
-            yield file
-    except (pa.ArrowException, OSError, ValueError, MemoryError, RuntimeError) as error:
-        line = " ".join(str(error).split())[:120]
-        raise ContainerError(f"not a readable Parquet file: {line}") from error
-
-
-def _check_sizes(metadata: Any, packed: int) -> None:
-    """Hold what the file says of its rows and bytes against its size, `packed`."""
-    if not 0 <= metadata.num_rows <= _MAX_ROWS:
-        raise ContainerError(f"{metadata.num_rows} rows; at most {_MAX_ROWS} are read")
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        size = group.total_byte_size
-        if not 0 <= size <= _MAX_GROUP_BYTES:
-            raise ContainerError(
-                f"row group {number} unpacks to {size} bytes; write groups of at most "
-                f"{_MAX_GROUP_BYTES}"
-            )
-        check_unpacked(size, packed, f"row group {number}")
 
 
 def _known_columns(file: Any) -> list[str]:

@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from encodec_cli.errors import ContainerError
+from encodec_cli.io.tar_members import tar_members
 from encodec_cli.tokens.item import MAX_CODES, BadItem, TokenInfo, TokenItem, loose_item
 from encodec_cli.tokens.npy import array_bytes, read_array
-from encodec_cli.tokens.tar_members import tar_members
 
 __all__ = ["TarShard", "read_tar", "tar_keys"]
 
