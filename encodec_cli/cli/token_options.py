@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from encodec_cli.errors import UsageError
 
-__all__ = ["OutputFolder", "ShardSize", "To", "TokenFormat", "TokenTarget", "token_target"]
+if TYPE_CHECKING:
+    from encodec_cli.tokens.shards import TokenTarget
+
+__all__ = ["OutputFolder", "ShardSize", "To", "TokenFormat", "TokenOutput", "token_output"]
 
 _DEFAULT_SHARD_MB = 100.0
 
@@ -36,7 +39,7 @@ ShardSize = Annotated[
 
 
 @dataclass(frozen=True)
-class TokenTarget:
+class TokenOutput:
     """What `tokens` writes.
 
     Attributes:
@@ -47,10 +50,18 @@ class TokenTarget:
 
     folder: Path
     suffix: str
-    most_bytes: int | None
+    most_bytes: float | None
+
+    def target(self, *, force: bool) -> "TokenTarget":
+        """Where a run puts its items."""
+        from encodec_cli.tokens.shards import FileTarget, ShardTarget
+
+        if self.most_bytes is None:
+            return FileTarget(self.folder, self.suffix, force)
+        return ShardTarget(self.folder, self.suffix)
 
 
-def token_target(to: TokenFormat, folder: Path, shard_size: float | None) -> TokenTarget:
+def token_output(to: TokenFormat, folder: Path, shard_size: float | None) -> TokenOutput:
     """What the options say.
 
     Raises:
@@ -61,8 +72,8 @@ def token_target(to: TokenFormat, folder: Path, shard_size: float | None) -> Tok
     if not sharded:
         if shard_size is not None:
             raise UsageError("--shard-size: is for --to parquet and webdataset")
-        return TokenTarget(folder, suffix, None)
+        return TokenOutput(folder, suffix, None)
     size = _DEFAULT_SHARD_MB if shard_size is None else shard_size
     if not 0 < size < 1e6:
         raise UsageError(f"--shard-size {size:g}: give MB above 0, below a million")
-    return TokenTarget(folder, suffix, round(size * 1e6))
+    return TokenOutput(folder, suffix, size * 1e6)

@@ -1,4 +1,4 @@
-"""Which part of a run's work is this process's: `--part 2/8`, without any word between the parts."""
+"""Which share of a run's work is this process's: `--part 2/8`; no process asks another."""
 
 from dataclasses import dataclass
 

@@ -5,8 +5,9 @@ differ. Memory is bounded: so many jobs, a block or two each, and what is held b
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
@@ -36,7 +37,7 @@ def run_jobs(
     threads: int,
     watch: Watch | None = None,
     ahead: int | None = None,
-) -> Iterator[Outcome[_T]]:
+) -> Generator[Outcome[_T]]:
     """Do each job, whatever becomes of the others; yields what became of each, as they end.
 
     `watch` learns how far each job is. `jobs` are taken as they are begun, and none is begun that
@@ -55,15 +56,16 @@ def run_jobs(
     return run_calls(calls, threads=threads, watch=watch, ahead=ahead)
 
 
-def in_order(outcomes: Iterable[Outcome[_T]]) -> Iterator[Outcome[_T]]:
+def in_order(outcomes: Generator[Outcome[_T]]) -> Generator[Outcome[_T]]:
     """`outcomes` in the order of their jobs: one that comes early is held back."""
     held: dict[int, Outcome[_T]] = {}
     due = 0
-    for outcome in outcomes:
-        held[outcome.job] = outcome
-        while due in held:
-            yield held.pop(due)
-            due += 1
+    with closing(outcomes):
+        for outcome in outcomes:
+            held[outcome.job] = outcome
+            while due in held:
+                yield held.pop(due)
+                due += 1
 
 
 def _alone(work: Work[_Job, _T], job: _Job, progress: Progress, codec: Codec) -> _T:
@@ -80,7 +82,7 @@ def run_calls(
     threads: int,
     watch: Watch | None = None,
     ahead: int | None = None,
-) -> Iterator[Outcome[_T]]:
+) -> Generator[Outcome[_T]]:
     """Make each call in one of so many threads; see `run_jobs`."""
     stopping = threading.Event()
 

@@ -7,7 +7,7 @@ bytes however its job is run: here, as a part of a run, or on another machine.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -100,11 +100,13 @@ def run_shards(
     threads: int,
     words: Words = str,
     watch: ItemWatch | None = None,
+    told: Callable[[ItemReport | Failure], None] | None = None,
 ) -> Iterator[ShardReport]:
     """Do each job; yields what became of them, in their order.
 
     An item that fails is left out of its shard, and its report says so. Where the engine gains
     from it many items step together, `Engine.streams` of them; else `threads` go at a time.
+    `watch` learns how far items are, `told` what became of each, in order.
 
     Raises:
         OutputError: a shard cannot be written; those before it are complete.
@@ -115,7 +117,7 @@ def run_shards(
         run = _Run(models, threads, watch, audio=audio)
         with closing(run.outcomes(some)) as outcomes:
             for _, of_job in groupby(outcomes, key=lambda pair: pair[0].job.number):
-                yield _written(of_job, errors)
+                yield _written(of_job, errors, told)
 
 
 def _has_audio(job: ShardJob) -> bool:
@@ -140,9 +142,7 @@ class _Run:
     audio: bool
     begun: dict[int, _Task] = field(default_factory=dict)
 
-    def outcomes(
-        self, jobs: Iterable[ShardJob]
-    ) -> Iterator[tuple[_Task, Outcome[TokenItem]]]:
+    def outcomes(self, jobs: Iterable[ShardJob]) -> Generator[tuple[_Task, Outcome[TokenItem]]]:
         """What became of each item, in order."""
         tasks = (_Task(job, item) for job in jobs for item in job.items)
         first = list(islice(tasks, 2))
@@ -156,19 +156,20 @@ class _Run:
             for outcome in found:
                 yield self.begun.pop(outcome.job), outcome
 
-    def _started(self, tasks: Iterator[_Task], inner: int) -> Iterator[Outcome[TokenItem]]:
+    def _started(self, tasks: Iterator[_Task], inner: int) -> Generator[Outcome[TokenItem]]:
+        # A language model holds the state of one file at a time.
+        threads = self.threads if self.models.lm is None else 1
         if not self.audio:
             calls = (partial(self._stored, task) for task in tasks)
-            ahead = _AHEAD * self.threads
-            return run_calls(calls, threads=self.threads, ahead=ahead)
+            return run_calls(calls, threads=threads, ahead=_AHEAD * threads)
         codec = self.models.codec
         return run_jobs(
             codec,
             tasks,
             partial(self._coded, inner),
-            threads=self.threads,
+            threads=threads,
             watch=self._watch,
-            ahead=_AHEAD * max(self.threads, codec.engine.streams),
+            ahead=_AHEAD * max(threads, codec.engine.streams),
         )
 
     def _noted(self, tasks: Iterable[_Task]) -> Iterator[_Task]:
@@ -184,6 +185,7 @@ class _Run:
         item, options = task.item, task.job.options
         if isinstance(item, BadCorpusItem) or is_stored(item):
             return self._stored(task, progress)
+        task.job.target.check(item.key)
         books = codec.config.choose_codebooks(options.bandwidth, options.n_q)
         job = CodesJob(item, EncodeOptions(n_q=books, tags=None))
         return job.run(codec, threads=inner, progress=progress)
@@ -192,12 +194,15 @@ class _Run:
         item, options = task.item, task.job.options
         if isinstance(item, BadCorpusItem):
             raise EncodecCliError(f"{item.source}: {item.reason}")
+        task.job.target.check(item.key)
         job = StoredCodesJob(item, options.bandwidth, options.n_q, options.code_models)
         return job.run(lm=self.models.lm)
 
 
 def _written(
-    results: Iterator[tuple[_Task, Outcome[TokenItem]]], errors: ItemErrors
+    results: Iterator[tuple[_Task, Outcome[TokenItem]]],
+    errors: ItemErrors,
+    told: Callable[[ItemReport | Failure], None] | None,
 ) -> ShardReport:
     """Write the items of a job; what became of them."""
     started = time.monotonic()
@@ -213,6 +218,8 @@ def _written(
                 writing.fail(made)
             else:
                 done.append(made)
+            if told is not None:
+                told(made)
     by_itself = isinstance(job.target, FileTarget)
     return ShardReport(
         number=job.number,

@@ -12,7 +12,7 @@ computes; the others read, resample and write.
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Generic, TypeVar, cast
@@ -71,7 +71,7 @@ def run_together(
     *,
     streams: int,
     ahead: int | None = None,
-) -> Iterator[Outcome[_T]]:
+) -> Generator[Outcome[_T]]:
     """Do jobs that code with the codec they are given, at most `streams` at a time.
 
     Yields what became of each, as they end. An error of one is nobody else's. No job is begun that
@@ -111,14 +111,12 @@ class Scheduler(Generic[_T]):
             raise call.error
         return call.result
 
-    def run(self, jobs: Iterable[Callable[[], _T]]) -> Iterator[Outcome[_T]]:
+    def run(self, jobs: Iterable[Callable[[], _T]]) -> Generator[Outcome[_T]]:
         """Yield what became of each job, as they end."""
         rest = iter(jobs)
         first = list(islice(rest, self._streams))
         waiting = enumerate(chain(first, rest))
-        threads = [
-            threading.Thread(target=self._work, args=(waiting,), daemon=True) for _ in first
-        ]
+        threads = [threading.Thread(target=self._work, args=(waiting,), daemon=True) for _ in first]
         self._busy = len(threads)
         for thread in threads:
             thread.start()

@@ -1,6 +1,6 @@
 """Codes for other programs: npz, safetensors, Parquet and WebDataset files, both ways.
 
-    .ecdc --ecdc_item--> TokenItem --write_item / ShardWriter--> a.npz, tokens-00000.tar ...
+    .ecdc --ecdc_item--> TokenItem --write_item, shards--> a.npz, tokens-00000.tar ...
     a.npz, tokens-00000.tar ... --read_items--> TokenItem --item_ecdc--> .ecdc
 
 Nothing here imports torch. docs/tokens.md describes the files.
@@ -18,7 +18,6 @@ from encodec_cli.tokens.files import (
 )
 from encodec_cli.tokens.item import BadItem, TokenInfo, TokenItem
 from encodec_cli.tokens.pattern import undelay, undelay_stereo
-from encodec_cli.tokens.shards import ShardWriter
 
 __all__ = [
     "MANY_SUFFIXES",
@@ -28,7 +27,6 @@ __all__ = [
     "BadItem",
     "Layout",
     "Reading",
-    "ShardWriter",
     "TokenInfo",
     "TokenItem",
     "arranged",

@@ -40,7 +40,7 @@ class Failure:
 
 
 def read_failures(folder: Path) -> dict[str, Failure]:
-    """What the file says, by key: the last line of each; lines that are none of ours are dropped."""
+    """What the file says, by key: the last line of each. Lines that are not ours are dropped."""
     found: dict[str, Failure] = {}
     with suppress(FileNotFoundError), (folder / FAILURES).open(encoding="utf-8") as file:
         for line in file:

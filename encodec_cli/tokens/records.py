@@ -3,7 +3,7 @@
     FOLDER/tokens-00003.tar            the shard
     FOLDER/.done/tokens-00003.json     its record: keys, lengths, what failed
 
-A shard whose record is missing is one of an older version, or copied here; it tells its keys itself.
+A shard whose record is missing is of an older version, or copied here; it tells its keys itself.
 A record whose shard is missing is of a run that was killed between the two: it counts for nothing.
 """
 

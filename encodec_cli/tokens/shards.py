@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from encodec_cli.errors import OutputError
-from encodec_cli.io.files import atomic_output, check_inside, make_folder
+from encodec_cli.io.files import atomic_output, check_inside, check_writable, make_folder
 from encodec_cli.tokens.failures import Failure
 from encodec_cli.tokens.files import Shard, open_shard, read_keys, write_item
 from encodec_cli.tokens.item import TokenItem
@@ -67,6 +67,9 @@ class ShardTarget:
     def is_there(self, number: int) -> bool:
         """Whether the shard is complete."""
         return self.files(number)[0].is_file()
+
+    def check(self, key: str) -> None:
+        """Nothing: whether an item is there is the plan's to know."""
 
     def record(self, number: int) -> ShardRecord | None:
         """What became of the shard; None if it is not complete, or has no record.
@@ -154,6 +157,17 @@ class FileTarget:
         """None: each item has its file."""
         return ()
 
+    def check(self, key: str) -> None:
+        """Refuse an item, before it is coded, whose file could not be written.
+
+        Raises:
+            OutputError: it could not.
+        """
+        path = self.path(key)
+        make_folder(path.parent)
+        check_inside(path, self.folder)
+        check_writable(path, force=self.force)
+
     def record(self, number: int) -> ShardRecord | None:
         """None: files tell by themselves that they are there."""
         return None
@@ -174,8 +188,6 @@ class _FileWriting:
 
     def add(self, item: TokenItem) -> Path:
         path = self.target.path(item.key)
-        make_folder(path.parent)
-        check_inside(path, self.target.folder)
         with atomic_output(path, force=self.target.force) as file:
             write_item(file, item, self.target.suffix)
         return path
