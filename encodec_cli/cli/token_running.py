@@ -235,7 +235,8 @@ class _Run:
         for failure in report.failures:
             warn(failure.reason, label="error", style="bold red")
             self.exit_code = max(self.exit_code, 1 if self.tally.many else failure.exit_code)
-        add_failures(self._target.folder, report.failures)
+        if self.tally.many:  # of one file, this command's user knows
+            add_failures(self._target.folder, report.failures)
         if self.manner.json:
             for line in self._as_json(report):
                 print_json(line)
