@@ -12,15 +12,16 @@ from typing import Any
 
 from encodec_cli.corpus.item import BadCorpusItem, CorpusItem
 from encodec_cli.corpus.keys import key_of_name
-from encodec_cli.corpus.table import read_columns, table_of
+from encodec_cli.corpus.table import RowAudio, Table, table_of
 from encodec_cli.errors import ContainerError, EncodecCliError
-from encodec_cli.io.arrow_stream import opened_stream
+from encodec_cli.io.arrow_stream import ArrowStream, opened_stream
+from encodec_cli.io.audio_data import AudioData, AudioFile, AudioMember
+from encodec_cli.io.text import printable
 
 __all__ = ["is_dataset", "read_dataset"]
 
 _DICT, _STATE = "dataset_dict.json", "state.json"
 _MOST_JSON_BYTES = 16 << 20
-_ROWS_AT_ONCE = 64
 
 
 def is_dataset(folder: Path) -> bool:
@@ -62,14 +63,31 @@ def _read_file(path: Path, name: str) -> Iterator[CorpusItem | BadCorpusItem]:
             table = table_of(stream.schema, path, f"{name}-{path.name.split('.')[0]}")
             row = 0
             for batch in stream.batches():
-                for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-                    part = batch.slice(start, _ROWS_AT_ONCE)
-                    yield from table.items(read_columns(part, table), row + start)
+                audio = _recordings(stream, batch, table)
+                yield from table.items(batch, row, audio)
                 row += batch.num_rows
     except ContainerError as error:
         raise error.about(path) from error
     except OSError as error:
         raise EncodecCliError(f"{path}: cannot read: {error.strerror or error}") from error
+
+
+def _recordings(stream: ArrowStream, batch: Any, table: Table) -> RowAudio:
+    """The recordings of the rows of a batch: as they lie in the file, nothing is copied."""
+    column = batch.column(table.audio)
+    data = column.field("bytes") if table.kind == "struct" else column
+    places = list(stream.places(data)) if table.kind != "path" else []
+
+    def audio(index: int, named: Path | None) -> AudioData:
+        place = places[index]
+        if place is not None:
+            member = f"byte {place[0]}" if named is None else printable(named.name)
+            return AudioMember(table.path, member, *place)
+        if named is None:
+            raise ContainerError(f"{table.audio}: null; the row has no audio")
+        return AudioFile(named)
+
+    return audio
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,29 +1,33 @@
-"""Rows of Arrow tables as items: recordings in the table, or named in it.
+"""Columns of Arrow tables: which has the recordings, which go on into the outputs.
 
 audio: {bytes, path}   as Hugging Face writes it
 audio: binary          the bytes alone
 audio_filepath: text   the name of a file; see `rows`
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from encodec_cli.corpus.columns import check_names, plain_columns
 from encodec_cli.corpus.item import BadCorpusItem, CorpusItem
 from encodec_cli.corpus.keys import key_of_name, key_of_path
 from encodec_cli.corpus.rows import PATH_COLUMNS, Places, path_in, row_item, row_key, said_seconds
 from encodec_cli.errors import ContainerError
-from encodec_cli.io.audio_data import AudioBytes, AudioData, AudioFile
+from encodec_cli.io.audio_data import AudioData
 from encodec_cli.io.parquet import import_pyarrow
 from encodec_cli.io.text import printable, shown
 
-__all__ = ["Table", "read_columns", "table_of"]
+__all__ = ["RowAudio", "Table", "table_of"]
 
 _BYTES_COLUMNS = ("audio", "bytes", "audio_bytes", "wav", "flac", "mp3", "opus", "content")
-_MOST_AUDIO_BYTES = 1 << 30
 _MOST_DEPTH = 8
+
+RowAudio = Callable[[int, Path | None], AudioData]
+"""The recording of a row of a batch, by its number in it; `Path` is where it lies if it is not in
+the table."""
 
 
 @dataclass(frozen=True)
@@ -41,60 +45,63 @@ class Table:
     path: Path
     name: str
     audio: str
-    kind: str
+    kind: Literal["struct", "bytes", "path"]
     others: tuple[str, ...]
 
     @property
     def columns(self) -> list[str]:
-        """All that are read."""
-        return [self.audio, *self.others]
+        """What is read to tell the items, the bytes of recordings left out."""
+        named = {"struct": [f"{self.audio}.path"], "bytes": [], "path": [self.audio]}
+        return [*named[self.kind], *self.others]
 
-    def items(self, batch: Any, first: int) -> Iterator[CorpusItem | BadCorpusItem]:
-        """The items of a record batch that begins with row `first`."""
-        columns = {name: batch.column(name) for name in batch.schema.names}
+    def items(
+        self, batch: Any, first: int, audio: RowAudio
+    ) -> Iterator[CorpusItem | BadCorpusItem]:
+        """The items of a record batch that begins with row `first` of the table."""
+        columns = {n: _shown(batch.column(n)) for n in self.others if n in batch.schema.names}
+        paths = self._paths(batch)
         for index in range(batch.num_rows):
-            row = first + index
             try:
-                yield self._item({n: column[index] for n, column in columns.items()}, row)
+                values = {name: column[index].as_py() for name, column in columns.items()}
+                path = None if paths is None else paths[index].as_py()
+                yield self._item(values, path, first + index, partial(audio, index))
             except (ContainerError, ValueError, OverflowError, TypeError) as error:
                 # pyarrow fails in many ways at values that Python has not.
                 reason = " ".join(str(error).split())[:200]
-                source = printable(f"{self.path}, row {row}")
-                yield BadCorpusItem(key=f"{self.name}-{row:06d}", source=source, reason=reason)
+                source = printable(f"{self.path}, row {first + index}")
+                key = f"{self.name}-{first + index:06d}"
+                yield BadCorpusItem(key=key, source=source, reason=reason)
 
-    def _item(self, scalars: Mapping[str, Any], row: int) -> CorpusItem:
-        values = {n: scalars[n].as_py() for n in self.others if n in scalars}
+    def _paths(self, batch: Any) -> Any:
+        """The column of names of recordings, if there is one; their bytes are not looked at."""
+        if self.audio not in batch.schema.names or self.kind == "bytes":
+            return None
+        column = batch.column(self.audio)
+        if self.kind == "path":
+            return column
+        has_path = any(field.name == "path" for field in column.type)
+        return column.field("path") if has_path else None
+
+    def _item(
+        self,
+        values: Mapping[str, Any],
+        path: str | None,
+        row: int,
+        audio: Callable[[Path | None], AudioData],
+    ) -> CorpusItem:
         places = Places(self.path.parent)
         if self.kind == "path":
-            return row_item({**values, self.audio: scalars[self.audio].as_py()}, places)
-        audio, named = self._audio(scalars[self.audio], row, places)
-        # A table has names of files that lie in no folder: what is before the name is a place of
-        # whoever made it.
-        usual = f"{self.name}-{row:06d}"
-        key = row_key(values) or (key_of_path(named.rpartition("/")[2]) if named else usual)
+            return row_item({self.audio: path, **values}, places)
+        name = path_in(path, self.audio) if path else ""
+        # What is before the name is a place on the machine of whoever made the table.
+        named = key_of_path(name.rpartition("/")[2]) if name else f"{self.name}-{row:06d}"
         return CorpusItem(
-            key=key,
-            audio=audio,
-            source=printable(named or f"{self.path.name}, row {row}"),
+            key=row_key(values) or named,
+            audio=audio(places.file(name) if name else None),
+            source=printable(name or f"{self.path.name}, row {row}"),
             columns=plain_columns(values),
             seconds=said_seconds(values),
         )
-
-    def _audio(self, scalar: Any, row: int, places: Places) -> tuple[AudioData, str]:
-        """The recording of a row, and its name if it has one."""
-        value = scalar.as_py()
-        data, path = value, None
-        if self.kind == "struct":
-            value = value or {}
-            data, path = value.get("bytes"), value.get("path")
-        name = path_in(path, self.audio) if path else ""
-        if data is None:
-            if not name:
-                raise ContainerError(f"{self.audio}: null; the row has no audio")
-            return AudioFile(places.file(name)), name
-        if not isinstance(data, bytes) or len(data) > _MOST_AUDIO_BYTES:
-            raise ContainerError(f"{self.audio}: more than {_MOST_AUDIO_BYTES} bytes")
-        return AudioBytes(printable(f"{self.path}, row {row}"), data), name
 
 
 def table_of(schema: Any, path: Path, name: str) -> Table:
@@ -110,18 +117,7 @@ def table_of(schema: Any, path: Path, name: str) -> Table:
     return Table(path, key_of_name(name), audio, kind, tuple(others))
 
 
-def read_columns(batch: Any, table: Table) -> Any:
-    """`batch` with dates, times and decimals as text: Python has not all of their values."""
-    pa = import_pyarrow()
-    arrays = []
-    names = [name for name in table.columns if name in batch.schema.names]
-    for name in names:
-        array = batch.column(name)
-        arrays.append(array.cast(pa.string()) if _is_shown(pa.types, array.type) else array)
-    return pa.RecordBatch.from_arrays(arrays, names=names)
-
-
-def _audio_column(schema: Any) -> tuple[str, str]:
+def _audio_column(schema: Any) -> tuple[str, Literal["struct", "bytes", "path"]]:
     types = import_pyarrow().types
     objects = [f.name for f in schema if types.is_struct(f.type) and _has_bytes(types, f.type)]
     data = [f.name for f in schema if f.name in _BYTES_COLUMNS and _is_bytes(types, f.type)]
@@ -154,6 +150,12 @@ def _is_text(types: Any, kind: Any) -> bool:
 
 def _is_shown(types: Any, kind: Any) -> bool:
     return bool(types.is_timestamp(kind) or types.is_date(kind) or types.is_decimal(kind))
+
+
+def _shown(array: Any) -> Any:
+    """Dates, times and decimals as text: Python has not all of their values."""
+    pa = import_pyarrow()
+    return array.cast(pa.string()) if _is_shown(pa.types, array.type) else array
 
 
 def _is_plain(types: Any, kind: Any, depth: int = 0) -> bool:

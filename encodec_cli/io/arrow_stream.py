@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.parquet import arrow_faults, import_pyarrow
 
@@ -30,11 +32,14 @@ class ArrowStream:
         schema: names and types of its columns.
     """
 
-    def __init__(self, messages: Any, most_rows: int) -> None:
+    def __init__(self, mapped: Any, most_rows: int) -> None:
         self._pa = import_pyarrow()
-        self._messages = messages
+        start = mapped.read_buffer(1)
+        self._start = start.address
+        mapped.seek(0)
+        self._messages = self._pa.ipc.MessageReader.open_stream(mapped)
         self._most_rows = most_rows
-        self.schema = self._pa.ipc.read_schema(messages.read_next_message())
+        self.schema = self._pa.ipc.read_schema(self._messages.read_next_message())
 
     def batches(self) -> Iterator[Any]:
         """Its record batches, each checked from end to end.
@@ -57,6 +62,20 @@ class ArrowStream:
             batch.validate(full=True)
             yield batch
 
+    def places(self, array: Any) -> Iterator[tuple[int, int] | None]:
+        """Where in the file the bytes of each value of a binary `array` lie: start and size.
+
+        None for null.
+        """
+        _, offsets, data = array.buffers()
+        wide = self._pa.types.is_large_binary(array.type)
+        ends = np.frombuffer(offsets, np.int64 if wide else np.int32)
+        ends = ends[array.offset : array.offset + len(array) + 1]
+        first = 0 if data is None else data.address - self._start
+        for index, valid in enumerate(array.is_valid().to_pylist()):
+            start, end = int(ends[index]), int(ends[index + 1])
+            yield (first + start, end - start) if valid else None
+
 
 @contextmanager
 def opened_stream(path: Path) -> Iterator[ArrowStream]:
@@ -75,8 +94,7 @@ def opened_stream(path: Path) -> Iterator[ArrowStream]:
             raise ContainerError("is empty (0 bytes)")
         with pa.memory_map(str(path)) as mapped:
             try:
-                messages = pa.ipc.MessageReader.open_stream(mapped)
-                stream = ArrowStream(messages, size)
+                stream = ArrowStream(mapped, size)
             except StopIteration:
                 raise ContainerError("holds no table") from None
             yield stream
