@@ -30,6 +30,8 @@ _reading = Lock()
 class ParquetAudio:
     """A recording in a row of a Parquet file: row `row` of row group `group`.
 
+    Row groups are unpacked as wholes; the last two stay in memory.
+
     Attributes:
         file: where it lies if the row has no bytes.
         size: bytes that the recordings of its row group have on average.
@@ -49,7 +51,9 @@ class ParquetAudio:
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         with _named(self.path), _reading:
-            data = _group_column(self.path, self.group, self.column)[self.row].as_py()
+            changed = self.path.stat().st_mtime_ns
+            column = _group_column(self.path, changed, self.group, self.column)
+            data = column[self.row].as_py()
         if data is None and self.file is None:
             raise EncodecCliError(f"{self.name}: {self.column}: null; the row has no audio")
         audio: AudioData
@@ -60,7 +64,8 @@ class ParquetAudio:
 
 # Rows are coded in about their order, by several threads: each group is unpacked once.
 @lru_cache(maxsize=_KEPT_GROUPS)
-def _group_column(path: Path, group: int, column: str) -> Any:
+def _group_column(path: Path, changed: int, group: int, column: str) -> Any:
+    """The recordings of a row group of a file that was last changed at `changed`."""
     with opened_parquet(path) as file:
         array = file.read_row_group(group, columns=[column]).column(0)
         return array.combine_chunks().field("bytes") if "." in column else array

@@ -13,7 +13,7 @@ from encodec_cli.corpus.dataset import is_dataset, read_dataset
 from encodec_cli.corpus.folders import FILE_SUFFIXES, file_item, read_folder
 from encodec_cli.corpus.item import BadCorpusItem, CorpusItem
 from encodec_cli.corpus.keys import Keys, key_of_path
-from encodec_cli.corpus.manifest import read_manifest
+from encodec_cli.corpus.manifest import read_manifest, recordings_for
 from encodec_cli.corpus.parquet import PARQUET_SUFFIXES, read_parquet
 from encodec_cli.errors import EncodecCliError, UsageError
 from encodec_cli.io.folders import check_recursive
@@ -39,6 +39,11 @@ class Corpus:
     recursive: bool = False
     keep_suffix: bool = False
     audio_root: Path | None = None
+
+    @property
+    def rereadable(self) -> bool:
+        """Whether it can be read again, as standard input cannot."""
+        return "-" not in self.inputs
 
 
 def read(corpus: Corpus) -> Iterator[CorpusItem | BadCorpusItem]:
@@ -74,8 +79,9 @@ def _all_items(corpus: Corpus) -> Iterator[CorpusItem | BadCorpusItem]:
         if path not in seen:  # named twice is done once
             seen.add(path)
             yield from _whole(path, _input_items(path, corpus))
-    for path in dict.fromkeys(corpus.manifests):
-        yield from _whole(path, read_manifest(path, corpus.audio_root))
+    paths, recordings = recordings_for(corpus.manifests)
+    for path in paths:
+        yield from _whole(path, read_manifest(path, corpus.audio_root, recordings))
 
 
 def _input_items(path: Path, corpus: Corpus) -> Iterator[CorpusItem | BadCorpusItem]:
