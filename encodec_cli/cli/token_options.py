@@ -3,14 +3,38 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from encodec_cli.errors import UsageError
 
-__all__ = ["OutputFolder", "ShardSize", "To", "TokenFormat", "TokenTarget", "token_target"]
+if TYPE_CHECKING:
+    from encodec_cli.tokens import Arrangement
 
+__all__ = [
+    "Bos",
+    "CodeDType",
+    "CodeDTypeName",
+    "Eos",
+    "FirstCode",
+    "Flat",
+    "FlatName",
+    "Layout",
+    "LayoutName",
+    "OutputFolder",
+    "Pattern",
+    "Separator",
+    "ShardSize",
+    "Special",
+    "To",
+    "TokenFormat",
+    "TokenTarget",
+    "WrittenPattern",
+    "token_target",
+]
+
+ARRANGEMENT = "Arrangement of the codes"
 _DEFAULT_SHARD_MB = 100.0
 
 
@@ -19,6 +43,30 @@ class TokenFormat(StrEnum):
     safetensors = "safetensors"
     parquet = "parquet"
     webdataset = "webdataset"
+    shar = "shar"
+    jsonl = "jsonl"
+
+
+class LayoutName(StrEnum):
+    kt = "KT"
+    tk = "TK"
+
+
+class CodeDTypeName(StrEnum):
+    uint16 = "uint16"
+    int16 = "int16"
+    int32 = "int32"
+    int64 = "int64"
+
+
+class WrittenPattern(StrEnum):
+    none = "none"
+    delay = "delay"
+
+
+class FlatName(StrEnum):
+    frames = "frames"
+    books = "books"
 
 
 To = Annotated[TokenFormat, typer.Option(help="File format; see docs/tokens.md.")]
@@ -29,8 +77,75 @@ ShardSize = Annotated[
     float | None,
     typer.Option(
         metavar="MB",
-        help="Codes in a shard (parquet, webdataset): MB at two bytes each; "
+        help="Codes in a shard (parquet, webdataset, shar, jsonl): MB at two bytes each; "
         f"{_DEFAULT_SHARD_MB:g} unless given.",
+    ),
+]
+Layout = Annotated[
+    LayoutName | None,
+    typer.Option(
+        help="Axes: KT, codebooks first, or TK; KT unless given, TK for shar.",
+        rich_help_panel=ARRANGEMENT,
+    ),
+]
+CodeDType = Annotated[
+    CodeDTypeName | None,
+    typer.Option(
+        "--code-dtype",
+        help="Type of the codes; uint16 unless given. JSON has none.",
+        rich_help_panel=ARRANGEMENT,
+    ),
+]
+Pattern = Annotated[
+    WrittenPattern,
+    typer.Option(
+        help="delay: codebook k comes k frames late, as in MusicGen.",
+        rich_help_panel=ARRANGEMENT,
+    ),
+]
+Special = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="What stands where the delay pattern has no code; the number of codes in a codebook "
+        "unless given.",
+        rich_help_panel=ARRANGEMENT,
+    ),
+]
+Flat = Annotated[
+    FlatName | None,
+    typer.Option(
+        help="One list, frame after frame or codebook after codebook, an offset for each codebook.",
+        rich_help_panel=ARRANGEMENT,
+    ),
+]
+FirstCode = Annotated[
+    int,
+    typer.Option(
+        "--offset",
+        metavar="N",
+        help="The number of the first code of the first codebook, with --flat.",
+        rich_help_panel=ARRANGEMENT,
+    ),
+]
+Separator = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="A number between frames, or codebooks, with --flat.",
+        rich_help_panel=ARRANGEMENT,
+    ),
+]
+Bos = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="A number before all others, with --flat.", rich_help_panel=ARRANGEMENT
+    ),
+]
+Eos = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="A number after all others, with --flat.", rich_help_panel=ARRANGEMENT
     ),
 ]
 
@@ -41,28 +156,38 @@ class TokenTarget:
 
     Attributes:
         folder: where.
-        suffix: of the files, with its dot.
+        to: the format.
+        arrangement: of the codes.
         most_bytes: of codes, two bytes each, that close a shard; None for a file per item.
     """
 
     folder: Path
-    suffix: str
+    to: TokenFormat
+    arrangement: "Arrangement"
     most_bytes: int | None
 
+    @property
+    def suffix(self) -> str:
+        """Of the files of one item, with its dot."""
+        return f".{self.to.value}"
 
-def token_target(to: TokenFormat, folder: Path, shard_size: float | None) -> TokenTarget:
+
+def token_target(
+    to: TokenFormat, folder: Path, shard_size: float | None, arrangement: "Arrangement"
+) -> TokenTarget:
     """What the options say.
 
     Raises:
         UsageError: options that do not go together, or out of range.
     """
-    sharded = to in (TokenFormat.parquet, TokenFormat.webdataset)
-    suffix = ".tar" if to is TokenFormat.webdataset else f".{to.value}"
-    if not sharded:
+    from encodec_cli.tokens import SINGLE_FORMATS, check_arrangement
+
+    check_arrangement(to.value, arrangement)
+    if to.value in SINGLE_FORMATS:
         if shard_size is not None:
-            raise UsageError("--shard-size: is for --to parquet and webdataset")
-        return TokenTarget(folder, suffix, None)
+            raise UsageError("--shard-size: is for --to parquet, webdataset, shar and jsonl")
+        return TokenTarget(folder, to, arrangement, None)
     size = _DEFAULT_SHARD_MB if shard_size is None else shard_size
     if not 0 < size < 1e6:
         raise UsageError(f"--shard-size {size:g}: give MB above 0, below a million")
-    return TokenTarget(folder, suffix, round(size * 1e6))
+    return TokenTarget(folder, to, arrangement, round(size * 1e6))

@@ -111,14 +111,16 @@ def run_tokens(plan: Plan, coding: Coding, target: TokenTarget, manner: Manner) 
     if sharded:
         code = _run_sharded(jobs, coder, target, manner, report, tally)
     else:
-        from encodec_cli.tokens import write_item
+        from encodec_cli.tokens import SINGLE_FORMATS
+
+        write = SINGLE_FORMATS[target.to.value].write
 
         def work(job: Job) -> bool:
             assert isinstance(job.target, Path)
             make_folder(job.target.parent)
             item = coder.make(job)
             with atomic_output(job.target, force=manner.force) as file:
-                write_item(file, item, target.suffix)
+                write(file, item, target.arrangement)
             report(job, job.target, item)
             return True
 
@@ -135,11 +137,12 @@ def _run_sharded(
     tally: Tally,
 ) -> int:
     """Do each job that no shard has, whatever became of the others; returns the exit code."""
-    from encodec_cli.tokens import ShardWriter
+    from encodec_cli.tokens import SHARD_FORMATS, ShardWriter
 
     exit_code = 0
     folder, most, resume = target.folder, target.most_bytes or 0, manner.skip_existing
-    with ShardWriter(folder, target.suffix, most_bytes=most, resume=resume) as writer:
+    files, how = SHARD_FORMATS[target.to.value], target.arrangement
+    with ShardWriter(folder, files, how, most_bytes=most, resume=resume) as writer:
         todo = [job for job in jobs if coder.keys[job] not in writer.keys]
         if len(todo) < len(jobs):
             tally.skipped += len(jobs) - len(todo)

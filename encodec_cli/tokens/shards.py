@@ -10,12 +10,11 @@ from typing import Self
 
 from encodec_cli.errors import OutputError, parameter
 from encodec_cli.io.files import atomic_output
-from encodec_cli.tokens.files import Shard, open_shard, read_keys
+from encodec_cli.tokens.formats import Shard, ShardFormat
 from encodec_cli.tokens.item import TokenItem
+from encodec_cli.tokens.writing import Arrangement
 
 __all__ = ["ShardWriter"]
-
-_NAME = "tokens"
 
 
 class ShardWriter:
@@ -28,7 +27,15 @@ class ShardWriter:
         keys: of the items in complete shards, this run's and earlier ones'.
     """
 
-    def __init__(self, folder: Path, suffix: str, *, most_bytes: int, resume: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        files: ShardFormat,
+        arrangement: Arrangement,
+        *,
+        most_bytes: int,
+        resume: bool,
+    ) -> None:
         """`most_bytes` of codes, two bytes each, close a shard; the item that reaches it is in.
 
         Raises:
@@ -37,7 +44,8 @@ class ShardWriter:
             ContainerError: a shard that is there cannot be read.
             UsageError: a package that the format needs is missing.
         """
-        self._folder, self._suffix, self._most_bytes = folder, suffix, most_bytes
+        self._folder, self._files, self._most_bytes = folder, files, most_bytes
+        self._arrangement = arrangement
         self._stack = ExitStack()
         self._shard: Shard | None = None
         self._shard_stack = ExitStack()
@@ -73,16 +81,21 @@ class ShardWriter:
         Raises:
             OutputError: the shard cannot be written.
         """
-        path = self._folder / f"{_NAME}-{self._next:05d}{self._suffix}"
+        paths = [self._folder / name.format(f"{self._next:05d}") for name in self._files.files]
         if self._shard is None:
-            file = self._shard_stack.enter_context(atomic_output(path))
-            self._shard = open_shard(file, self._suffix)
+            opened = []
+            for place, path in enumerate(paths):  # the first appears last
+                path.parent.mkdir(exist_ok=True)
+                # The others are there without it where a run was killed in between.
+                file = atomic_output(path, force=place > 0)
+                opened.append(self._shard_stack.enter_context(file))
+            self._shard = self._files.open(opened, self._arrangement)
         self._shard.add(item)
         self._begun.append(item.key)
         self._bytes += 2 * item.codes.size
         if self._bytes >= self._most_bytes:
             self._close_shard()
-        return path
+        return paths[0]
 
     def _close_shard(self) -> None:
         if self._shard is None:
@@ -106,15 +119,24 @@ class ShardWriter:
             ) from error
 
     def _take_stock(self, *, resume: bool) -> None:
-        name = re.compile(rf"{_NAME}-(\d{{5,}}){re.escape(self._suffix)}")
-        found = {p: int(m[1]) for p in self._folder.iterdir() if (m := name.fullmatch(p.name))}
+        first = self._folder / self._files.files[0]
+        name = re.compile(re.escape(first.name).replace(r"\{\}", r"(\d{5,})"))
+        there = first.parent.iterdir() if first.parent.is_dir() else []
+        found = {p: int(m[1]) for p in there if (m := name.fullmatch(p.name))}
         if found and not resume:
             raise OutputError(
                 f"{self._folder}: holds shards already, {len(found)} of them; go on with "
                 f"{parameter('skip_existing', True)}, or name another folder"
             )
         for path in sorted(found):
-            self.keys.update(read_keys(path))
-        for path in self._folder.glob(f".{_NAME}-*{self._suffix}.*.partial"):
-            path.unlink()  # of a run that was killed; nobody else writes here
+            self.keys.update(self._files.keys(path))
         self._next = max(found.values(), default=-1) + 1
+        for pattern in self._files.files:  # of a run that was killed; nobody else writes here
+            for path in self._folder.glob(_hidden(pattern.format("*"))):
+                path.unlink()
+
+
+def _hidden(pattern: str) -> str:
+    """A pattern of the temporary names of files of `pattern`."""
+    folder, slash, name = pattern.rpartition("/")
+    return f"{folder}{slash}.{name}.*.partial"
