@@ -76,6 +76,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "torchaudio": ("dsp/torchaudio_import.py",),
     "matplotlib": ("report/",),
     "pyarrow": ("io/parquet.py",),
+    "lhotse": ("corpus/lhotse_audio.py",),
 }
 
 

@@ -52,7 +52,7 @@ class Coding:
 class _Models:
     """Models of this process, loaded when they are needed, with a word about them."""
 
-    def __init__(self, coding: Coding, where: Where, seconds: float) -> None:
+    def __init__(self, coding: Coding, where: Where, seconds: float | None) -> None:
         self._coding, self._where, self._seconds = coding, where, seconds
 
     @cached_property
@@ -85,7 +85,7 @@ def run_tokens(
 
     options = _options(coding)
     found = survey(corpus, options, where.share)
-    run = _Run(coding, output, where, manner, found, Tally(many=_many(corpus)))
+    run = _Run(coding, output, where, manner, found, Tally(many=_many(corpus, found)))
     with ExitStack() as stack:
         run.lock(stack)
         plan = run.plan(corpus, options)
@@ -102,8 +102,10 @@ def _options(coding: Coding) -> "CodesOptions":
     return CodesOptions(bandwidth=coding.bandwidth, n_q=coding.n_q, code_models=models)
 
 
-def _many(corpus: "Corpus") -> bool:
-    return bool(corpus.manifests) or len(corpus.inputs) > 1 or Path(corpus.inputs[0]).is_dir()
+def _many(corpus: "Corpus", found: "Survey") -> bool:
+    """Whether more than one recording was named by itself."""
+    alone = len(corpus.inputs) == 1 and not corpus.manifests and found.items == 1
+    return not alone or Path(corpus.inputs[0]).is_dir()
 
 
 @dataclass
@@ -120,19 +122,20 @@ class _Run:
         self._models = _Models(self.coding, self.where, self.found.seconds)
         self._progress = CorpusProgress(total=self.found.seconds)
         force = self.manner.force or not self.where.here  # jobs may be done twice there
-        self._target: TokenTarget = self.output.target(force=force)
+        self._target: TokenTarget = self.output.target(self.found.kinds, force=force)
 
     def lock(self, stack: ExitStack) -> None:
         """Keep other runs away from shards, and refuse to add to those of one before, unasked."""
         from encodec_cli.tokens.locking import locked_folder
-        from encodec_cli.tokens.shards import ShardTarget, Stock
+        from encodec_cli.tokens.shards import ShardTarget
 
         if not isinstance(self._target, ShardTarget):
             return
         folder = self._target.folder
         stack.enter_context(locked_folder(folder, self.where.share))
         share = self.where.share or Share(1, 1)
-        there = [number for number in Stock(self._target).numbers if share.has(number)]
+        self._target.remove_orphans(share)
+        there = [number for number in self._target.numbers() if share.has(number)]
         if there and not self.manner.skip_existing:
             raise OutputError(
                 f"{folder}: holds shards already, {len(there)} of them; go on with "
@@ -222,8 +225,8 @@ class _Run:
                     say(f"{name}: exists, skipped")
         self.tally.skipped += skipped
         if skipped and self.output.most_bytes is not None:
-            folder, items = self._target.folder, self.found.items
-            say(f"{folder}: {skipped} of {items} inputs are in shards, skipped")
+            of_all = "" if self.found.items is None else f"of {self.found.items} "
+            say(f"{self._target.folder}: {skipped} {of_all}inputs are in shards, skipped")
 
     def tell(self, report: "ShardReport") -> None:
         """Say what became of a shard, and note what failed."""

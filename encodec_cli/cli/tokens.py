@@ -6,7 +6,22 @@ from encodec_cli.cli import options
 from encodec_cli.cli.corpus_options import CorpusInputs
 from encodec_cli.cli.run_options import Devices, Part, Ray, RayWorkers, where_of
 from encodec_cli.cli.running import Manner
-from encodec_cli.cli.token_options import OutputFolder, ShardSize, To, token_output
+from encodec_cli.cli.token_options import (
+    Bos,
+    CodeDType,
+    Eos,
+    FirstCode,
+    Flat,
+    Layout,
+    OutputFolder,
+    Pattern,
+    Separator,
+    ShardSize,
+    Special,
+    To,
+    WrittenPattern,
+    token_output,
+)
 from encodec_cli.cli.token_running import Coding, run_tokens
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.corpus import Corpus
@@ -27,6 +42,15 @@ def tokens(
     lm: options.LanguageModel = None,
     code_model: options.CodeModel = None,
     shard_size: ShardSize = None,
+    layout: Layout = None,
+    code_dtype: CodeDType = None,
+    pattern: Pattern = WrittenPattern.none,
+    special: Special = None,
+    flat: Flat = None,
+    offset: FirstCode = 0,
+    separator: Separator = None,
+    bos: Bos = None,
+    eos: Eos = None,
     recursive: options.Recursive = False,
     keep_suffix: options.KeepSuffix = False,
     skip_existing: options.SkipExisting = False,
@@ -44,14 +68,27 @@ def tokens(
 ) -> None:
     """Write codes [K, T] for other programs: uint16, with rates, source and model.
 
-    npz and safetensors: one file per input. parquet and webdataset: numbered shards;
+    npz and safetensors: one file per input. parquet, webdataset, shar and jsonl: numbered shards;
     --skip-existing goes on where a run was stopped. .ecdc inputs need no model.
     `decode` turns all of these back into audio.
     """
+    from encodec_cli.tokens import Arrangement
+
     bandwidth, n_q = options.rate_choice(context, bandwidth, n_q)
     if force and skip_existing:
         raise UsageError("give --force or --skip-existing, not both")
-    output = token_output(to, output_dir, shard_size)
+    arrangement = Arrangement(
+        layout=None if layout is None else layout.value,
+        code_dtype=None if code_dtype is None else code_dtype.value,
+        pattern=pattern.value,
+        special=special,
+        flat=None if flat is None else flat.value,
+        offset=offset,
+        separator=separator,
+        bos=bos,
+        eos=eos,
+    )
+    output = token_output(to, output_dir, shard_size, arrangement)
     if force and output.most_bytes is not None:
         raise UsageError("--force: shards are never overwritten; name another folder")
     where = where_of(part, device, threads, ray, ray_workers)

@@ -5,20 +5,19 @@ file --lines--> rows --row_item--> CorpusItem
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from encodec_cli.corpus.columns import check_names
 from encodec_cli.corpus.item import BadCorpusItem, CorpusItem
 from encodec_cli.corpus.keys import key_of_path
+from encodec_cli.corpus.lhotse import Recordings, lhotse_item, lhotse_kind
 from encodec_cli.corpus.lines import Line, lines_of, opened_plain
-from encodec_cli.corpus.rows import Places, row_item, row_key
-from encodec_cli.errors import ContainerError
+from encodec_cli.corpus.rows import PATH_COLUMNS, Places, row_item, row_key
+from encodec_cli.errors import ContainerError, EncodecCliError
 
-__all__ = ["MANIFEST_SUFFIXES", "Row", "read_manifest", "read_rows"]
-
-MANIFEST_SUFFIXES = frozenset({".jsonl", ".json", ".ndjson", ".csv", ".tsv"})
+__all__ = ["Row", "read_manifest", "read_rows", "recordings_for"]
 
 
 class Row(NamedTuple):
@@ -29,32 +28,76 @@ class Row(NamedTuple):
     problem: str = ""
 
 
-def read_manifest(path: Path, root: Path | None) -> Iterator[CorpusItem | BadCorpusItem]:
+def read_manifest(
+    path: Path, root: Path | None, recordings: Recordings
+) -> Iterator[CorpusItem | BadCorpusItem]:
     """The items that the lines of a manifest name, in order.
 
     A relative name is that of a file in the folder `root`; without it, beside the manifest, or
-    else in the working folder.
+    else in the working folder. `recordings` are those that supervisions of lhotse's are parts of.
 
     Raises:
         ContainerError: not a manifest, or damaged; `path` is named.
     """
     places = Places(path.parent, root)
     for row in read_rows(path):
-        yield _item(row, path, places)
+        yield _item(row, path, places, recordings)
 
 
-def _item(row: Row, path: Path, places: Places) -> CorpusItem | BadCorpusItem:
-    source = f"{path}, line {row.line}"
-    problem, key = row.problem, None
-    if row.values is not None:
+def _item(
+    row: Row, path: Path, places: Places, recordings: Recordings
+) -> CorpusItem | BadCorpusItem:
+    problem, key, values = row.problem, None, row.values
+    if values is not None:
         try:
-            key = row_key(row.values)
-            return row_item(row.values, places)
-        except ContainerError as error:
+            key = row_key(values)
+            is_plain = any(values.get(name) for name in PATH_COLUMNS)
+            if is_plain or lhotse_kind(values) is None:
+                return row_item(values, places)
+            return lhotse_item(values, places, recordings)
+        except (ContainerError, RecursionError) as error:
             problem = str(error)
     return BadCorpusItem(
-        key=key or f"{key_of_path(path.name)}-line-{row.line}", source=source, reason=problem
+        key=key or f"{key_of_path(path.name)}-line-{row.line}",
+        source=f"{path}, line {row.line}",
+        reason=problem,
     )
+
+
+def recordings_for(manifests: Sequence[Path]) -> tuple[list[Path], Recordings]:
+    """Those of `manifests` that list items, and the recordings that supervisions are parts of.
+
+    Lists of recordings list items unless there are supervisions. Where recordings are not among
+    the manifests, they lie beside the supervisions, as lhotse names them.
+
+    Raises:
+        EncodecCliError: see `read_rows`.
+    """
+    kinds = {path: _kind_of(path) for path in dict.fromkeys(manifests)}
+    recordings = Recordings()
+    supervisions = [path for path, kind in kinds.items() if kind == "supervision"]
+    if not supervisions:
+        return list(kinds), recordings
+    lists = [path for path, kind in kinds.items() if kind == "recording"]
+    if not lists:
+        beside = [p.with_name(p.name.replace("supervisions", "recordings")) for p in supervisions]
+        lists = [path for path in beside if path not in supervisions and path.is_file()]
+    for path in lists:
+        for row in read_rows(path):
+            if row.values is not None and lhotse_kind(row.values) == "recording":
+                recordings.add(row.values)
+    return [path for path in kinds if path not in lists], recordings
+
+
+def _kind_of(path: Path) -> str | None:
+    """What the first row of a manifest is, of lhotse's."""
+    try:
+        first = next(read_rows(path), None)
+    except EncodecCliError:  # whoever reads it says what is wrong
+        return None
+    if first is None or first.values is None:
+        return None
+    return lhotse_kind(first.values)
 
 
 def read_rows(path: Path) -> Iterator[Row]:

@@ -27,6 +27,7 @@ __all__ = [
     "path_in",
     "row_item",
     "row_key",
+    "said_seconds",
     "seconds_in",
 ]
 
@@ -145,3 +146,11 @@ def seconds_in(value: Any, name: str) -> float:
     if isinstance(value, bool) or not 0 <= seconds <= _MOST_SECONDS:
         raise ContainerError(f"{name}: {shown(value, 30)}; give seconds, 0 or more")
     return seconds
+
+
+def said_seconds(row: Mapping[str, Any]) -> float | None:
+    """The length that a `row` says of its recording, if it says one that can be."""
+    try:
+        return part_columns({"duration": row.get("duration")})[1]
+    except ContainerError:
+        return None

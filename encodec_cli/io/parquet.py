@@ -44,13 +44,14 @@ def opened_parquet(path: Path) -> Iterator[Any]:
     pa = import_pyarrow()
     with path.open("rb") as headers:
         packed = headers.seek(0, 2)
-        for number, values in enumerate(count_values(headers)):
+        counts = count_values(headers)
+        for number, values in enumerate(counts):
             # With the levels of its lists, a number takes about eight bytes to be read.
             check_unpacked(8 * values, packed, f"row group {number}, {values} numbers")
     with arrow_faults("a readable Parquet file"):
         options = {"page_checksum_verification": True, "buffer_size": _READ_BYTES}
         with pa.parquet.ParquetFile(path, **options) as file:
-            _check_sizes(file.metadata, packed)
+            _check_sizes(file.metadata, packed, counts)
             yield file
 
 
@@ -69,12 +70,14 @@ def arrow_faults(what: str) -> Iterator[None]:
         raise ContainerError(f"not {what}: {line}") from error
 
 
-def _check_sizes(metadata: Any, packed: int) -> None:
-    """Hold what the file says of its rows and bytes against its size, `packed`."""
+def _check_sizes(metadata: Any, packed: int, counts: list[int]) -> None:
+    """Hold what the file says of its rows and bytes against its size, `packed`, and its pages."""
     if not 0 <= metadata.num_rows <= _MAX_ROWS:
         raise ContainerError(f"{metadata.num_rows} rows; at most {_MAX_ROWS} are read")
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
+        if not 0 <= group.num_rows <= counts[number]:
+            raise ContainerError(f"row group {number} says {group.num_rows} rows, but has fewer")
         size = group.total_byte_size
         if not 0 <= size <= _MAX_GROUP_BYTES:
             raise ContainerError(

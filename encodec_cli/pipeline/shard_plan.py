@@ -6,13 +6,15 @@ A part of a run, and every reader of a run on many machines, cuts all of the cor
 own shards. So shards are the same whoever makes them, and nobody has to be told anything.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from encodec_cli.corpus import BadCorpusItem, Corpus, CorpusItem, read
 from encodec_cli.io.shares import Share
 from encodec_cli.pipeline.lengths import Lengths
 from encodec_cli.pipeline.shard_jobs import CodesOptions, Item, ShardJob, is_stored
+from encodec_cli.tokens import ColumnKinds, column_kinds
 from encodec_cli.tokens.shards import FileTarget, ShardTarget, Stock, TokenTarget
 
 __all__ = ["Plan", "Skipped", "Survey", "survey"]
@@ -34,14 +36,16 @@ class Survey:
     """What a corpus holds, by one passage over it.
 
     Attributes:
-        items: how many, bad ones included.
-        seconds: about how much audio.
+        items: how many, bad ones included; None where the corpus can be read only once.
+        seconds: about how much audio; None as well.
         audio: whether any item has to be coded.
+        kinds: of the corpus' columns; None where it can be read only once.
     """
 
-    items: int
-    seconds: float
+    items: int | None
+    seconds: float | None
     audio: bool
+    kinds: ColumnKinds | None
 
 
 def survey(corpus: Corpus, options: CodesOptions, share: Share | None = None) -> Survey:
@@ -50,15 +54,23 @@ def survey(corpus: Corpus, options: CodesOptions, share: Share | None = None) ->
     Raises:
         UsageError: see `corpus.read`.
     """
+    if not corpus.rereadable:
+        return Survey(items=None, seconds=None, audio=True, kinds=None)
     lengths = Lengths(options.bandwidth, options.n_q)
     items, seconds, audio = 0, 0.0, False
-    for item in read(corpus):
-        items += 1
-        if isinstance(item, CorpusItem):
-            seconds += lengths.of(item, 0.0)[0]
-            audio = audio or not is_stored(item)
+
+    def columns() -> Iterator[Mapping[str, Any]]:
+        nonlocal items, seconds, audio
+        for item in read(corpus):
+            items += 1
+            if isinstance(item, CorpusItem):
+                seconds += lengths.of(item, 0.0)[0]
+                audio = audio or not is_stored(item)
+                yield item.columns
+
+    kinds = column_kinds(columns())
     of = 1 if share is None else share.of
-    return Survey(items=items, seconds=seconds / of, audio=audio)
+    return Survey(items=items, seconds=seconds / of, audio=audio, kinds=kinds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.text import shown
-from encodec_cli.tokens.item import TokenInfo, TokenItem, loose_item, plain_shape
+from encodec_cli.tokens.item import TokenItem, plain_shape
+from encodec_cli.tokens.reading import loose_item
 
 __all__ = ["array_bytes", "read_array", "read_npy"]
 
@@ -75,7 +76,7 @@ def read_npy(path: Path) -> TokenItem:
         ContainerError: see `read_array`.
     """
     with path.open("rb") as file:
-        return loose_item(path.stem, read_array(file, "codes"), None, TokenInfo())
+        return loose_item(path.stem, read_array(file, "codes"), None, {})
 
 
 def _check(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -1,7 +1,7 @@
 """What a folder of shards remembers of each: a small file, written before the shard appears.
 
     FOLDER/tokens-00003.tar            the shard
-    FOLDER/.done/tokens-00003.json     its record: keys, lengths, what failed
+    FOLDER/.done/webdataset-00003.json its record: keys, lengths, what failed
 
 A shard whose record is missing is of an older version, or copied here; it tells its keys itself.
 A record whose shard is missing is of a run that was killed between the two: it counts for nothing.
@@ -17,7 +17,7 @@ from encodec_cli.errors import ContainerError
 from encodec_cli.io.files import atomic_output, make_folder
 from encodec_cli.tokens.failures import Failure
 
-__all__ = ["RECORDS", "ShardRecord", "read_record", "record_path", "write_record"]
+__all__ = ["RECORDS", "ShardRecord", "read_record", "write_record"]
 
 RECORDS = ".done"
 """The folder of the records; hidden, so that nobody takes them for data."""
@@ -61,11 +61,6 @@ class ShardRecord:
             frames=int(data["frames"]),
             elapsed_seconds=float(data["elapsed_seconds"]),
         )
-
-
-def record_path(folder: Path, stem: str) -> Path:
-    """Where the record of the shard `stem` lies."""
-    return folder / RECORDS / f"{stem}.json"
 
 
 def write_record(path: Path, record: ShardRecord) -> None:

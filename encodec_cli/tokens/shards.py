@@ -5,6 +5,7 @@
 Targets are data that any process can take; what they write appears complete or not at all.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,19 +16,20 @@ from typing import Protocol
 
 from encodec_cli.errors import OutputError
 from encodec_cli.io.files import atomic_output, check_inside, check_writable, make_folder
+from encodec_cli.io.shares import Share
+from encodec_cli.tokens.columns import ColumnKinds
 from encodec_cli.tokens.failures import Failure
-from encodec_cli.tokens.files import Shard, open_shard, read_keys, write_item
+from encodec_cli.tokens.formats import SHARD_FORMATS, SINGLE_FORMATS, Shard, ShardFormat
 from encodec_cli.tokens.item import TokenItem
 from encodec_cli.tokens.records import (
+    RECORDS,
     ShardRecord,
     read_record,
-    record_path,
     write_record,
 )
+from encodec_cli.tokens.writing import Arrangement
 
 __all__ = ["FileTarget", "ItemWriter", "ShardTarget", "Stock", "TokenTarget"]
-
-_STEM = "tokens"
 
 
 class ItemWriter(Protocol):
@@ -47,26 +49,56 @@ class ItemWriter(Protocol):
 
 @dataclass(frozen=True)
 class ShardTarget:
-    """Shards `tokens-00000`, `tokens-00001` ... in `folder`, in the format of `suffix`."""
+    """Numbered shards in `folder`, in the format that `to` names.
+
+    `kinds` are those of the corpus' columns, if they are known.
+    """
 
     folder: Path
-    suffix: str
+    to: str
+    arrangement: Arrangement = field(default_factory=Arrangement)
+    kinds: ColumnKinds | None = None
 
-    def stem(self, number: int) -> str:
-        """The name of a shard, without suffix."""
-        return f"{_STEM}-{number:05d}"
-
-    def files(self, number: int) -> tuple[Path, ...]:
-        """The files of a shard; the first appears last."""
-        return (self.folder / f"{self.stem(number)}{self.suffix}",)
+    @property
+    def format(self) -> ShardFormat:
+        return SHARD_FORMATS[self.to]
 
     def names(self, number: int) -> tuple[str, ...]:
-        """Those of the files, below the folder."""
-        return tuple(path.relative_to(self.folder).as_posix() for path in self.files(number))
+        """Those of a shard's files, below the folder; the first appears last."""
+        return tuple(name.format(f"{number:05d}") for name in self.format.files)
 
-    def is_there(self, number: int) -> bool:
-        """Whether the shard is complete."""
-        return self.files(number)[0].is_file()
+    def first(self, number: int) -> Path:
+        """The file of a shard that tells that it is complete."""
+        return self.folder / self.names(number)[0]
+
+    def numbers(self) -> list[int]:
+        """Of complete shards, in order.
+
+        Raises:
+            OutputError: the folder cannot be looked into.
+        """
+        return self._numbers_of(self.format.files[0])
+
+    def remove_orphans(self, share: Share) -> None:
+        """Remove files of shards that a killed run left without their first one."""
+        complete = set(self.numbers())
+        for name in self.format.files[1:]:
+            for number in self._numbers_of(name):
+                if share.has(number) and number not in complete:
+                    (self.folder / name.format(f"{number:05d}")).unlink(missing_ok=True)
+
+    def _numbers_of(self, name: str) -> list[int]:
+        pattern = re.compile(re.escape(name.rpartition("/")[2]).replace(r"\{\}", r"(\d{5,})"))
+        folder = (self.folder / name).parent
+        try:
+            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot look into it: {error.strerror}") from error
+        return sorted(int(found[1]) for each in names if (found := pattern.fullmatch(each)))
+
+    def record_path(self, number: int) -> Path:
+        """Where the record of a shard lies."""
+        return self.folder / RECORDS / f"{self.to}-{number:05d}.json"
 
     def check(self, key: str) -> None:
         """Nothing: whether an item is there is the plan's to know."""
@@ -77,9 +109,7 @@ class ShardTarget:
         Raises:
             ContainerError: see `read_record`.
         """
-        if not self.is_there(number):
-            return None
-        return read_record(record_path(self.folder, self.stem(number)))
+        return read_record(self.record_path(number)) if self.first(number).is_file() else None
 
     @contextmanager
     def writing(self, number: int) -> Iterator["_ShardWriting"]:
@@ -109,16 +139,21 @@ class _ShardWriting:
 
     @cached_property
     def _shard(self) -> Shard:
-        target, number = self.target, self.number
-        [file] = [self.stack.enter_context(atomic_output(p)) for p in target.files(number)]
-        return open_shard(file, target.suffix)
+        target = self.target
+        files = []
+        for place, name in enumerate(target.names(self.number)):  # the first appears last
+            path = target.folder / name
+            make_folder(path.parent)
+            # The others may be there without it, of a run that was killed.
+            files.append(self.stack.enter_context(atomic_output(path, force=place > 0)))
+        return target.format.open(files, target.arrangement, target.kinds)
 
     def add(self, item: TokenItem) -> Path:
         self._shard.add(item)
         self.keys.append(item.key)
         self.seconds += item.info.seconds or 0.0
         self.frames += item.codes.shape[1]
-        return self.target.files(self.number)[0]
+        return self.target.first(self.number)
 
     def fail(self, failure: Failure) -> None:
         self.failures.append(failure)
@@ -138,20 +173,21 @@ class _ShardWriting:
             frames=self.frames,
             elapsed_seconds=time.monotonic() - self.started,
         )
-        write_record(record_path(target.folder, target.stem(number)), record)
+        write_record(target.record_path(number), record)
 
 
 @dataclass(frozen=True)
 class FileTarget:
-    """A file for each item in `folder`, named by its key, in the format of `suffix`."""
+    """A file for each item in `folder`, named by its key, in the format that `to` names."""
 
     folder: Path
-    suffix: str
+    to: str
+    arrangement: Arrangement = field(default_factory=Arrangement)
     force: bool = False
 
     def path(self, key: str) -> Path:
         """The file of an item."""
-        return self.folder / f"{key}{self.suffix}"
+        return self.folder / f"{key}{SINGLE_FORMATS[self.to].suffix}"
 
     def names(self, number: int) -> tuple[str, ...]:
         """None: each item has its file."""
@@ -189,7 +225,7 @@ class _FileWriting:
     def add(self, item: TokenItem) -> Path:
         path = self.target.path(item.key)
         with atomic_output(path, force=self.target.force) as file:
-            write_item(file, item, self.target.suffix)
+            SINGLE_FORMATS[self.target.to].write(file, item, self.target.arrangement)
         return path
 
     def fail(self, failure: Failure) -> None:
@@ -215,30 +251,13 @@ class Stock:
             ContainerError: a shard or a record cannot be read.
             OutputError: the folder cannot be looked into.
         """
-        self.numbers: set[int] = set()
+        self.numbers = set(target.numbers())
         self.keys: set[str] = set()
         self.records: list[ShardRecord] = []
-        for number in _numbers(target):
-            self.numbers.add(number)
+        for number in sorted(self.numbers):
             record = target.record(number)
             if record is None:
-                self.keys.update(read_keys(target.files(number)[0]))
+                self.keys.update(target.format.keys(target.first(number)))
             else:
                 self.keys.update(record.keys)
                 self.records.append(record)
-
-
-def _numbers(target: ShardTarget) -> list[int]:
-    folder = target.files(0)[0].parent
-    ending = target.files(0)[0].name.removeprefix(target.stem(0))
-    if not folder.is_dir():
-        return []
-    numbers = []
-    try:
-        for path in folder.glob(f"{_STEM}-*{ending}"):
-            digits = path.name.removeprefix(f"{_STEM}-").removesuffix(ending)
-            if digits.isdecimal() and target.stem(int(digits)) + ending == path.name:
-                numbers.append(int(digits))
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot look into it: {error.strerror}") from error
-    return sorted(numbers)

@@ -1,5 +1,6 @@
 """Ways to spoil a file: anywhere, or inside its structure with lengths and checksums put right."""
 
+import gzip
 import io
 import json
 import random
@@ -288,6 +289,25 @@ _TOKENS = [
     "\t", "\0", "\u202e", "x: ", "a: &b [*b]", "Module", "? ",
     "[" + "1," * 3000 + "1]", "1.7976931348623157e308",
 ]  # fmt: skip
+
+
+def json_lines(rng: random.Random, data: bytes) -> bytes:
+    """One line with one thing in it changed, a value or a word `name=value` of a text."""
+    lines = data.splitlines()
+    at = rng.randrange(len(lines))
+    if rng.random() < 0.4:
+        number = str(rng.choice(_SIZES + _HUGE + [-1, -1024])).encode()
+        words = (b"", b"=", b"flat=books", b"layout=TK", b"pattern=delay", b"bins=" + number)
+        word = rng.choice((*words, b"offset=" + number, b"separator=" + number, b"special=1"))
+        lines[at] = re.sub(rb"\b[a-z]+=[^\s\"]*", lambda old: rng.choice((old[0], word)), lines[at])
+    else:
+        lines[at] = json.dumps(json_value(rng, json.loads(lines[at]))).encode()
+    return b"\n".join(lines)
+
+
+def gzipped(inner: Mutator) -> Mutator:
+    """What a gzip file holds changed by `inner`; its checksum is right."""
+    return lambda rng, data: gzip.compress(inner(rng, gzip.decompress(data)), mtime=0)
 
 
 def yaml_tokens(rng: random.Random, data: bytes) -> bytes:
