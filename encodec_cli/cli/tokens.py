@@ -24,7 +24,6 @@ from encodec_cli.cli.token_options import (
 )
 from encodec_cli.cli.token_running import Coding, run_tokens
 from encodec_cli.config.bundled import DEFAULT_MODEL
-from encodec_cli.corpus import Corpus
 from encodec_cli.errors import UsageError
 
 __all__ = ["tokens"]
@@ -72,6 +71,7 @@ def tokens(
     --skip-existing goes on where a run was stopped. .ecdc inputs need no model.
     `decode` turns all of these back into audio.
     """
+    from encodec_cli.corpus import Corpus
     from encodec_cli.tokens import Arrangement
 
     bandwidth, n_q = options.rate_choice(context, bandwidth, n_q)
