@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from encodec_cli.cli.options import MACHINE, MANY
 from encodec_cli.errors import UsageError
 from encodec_cli.io.cores import usable_cores
 from encodec_cli.io.shares import Share
+
+if TYPE_CHECKING:
+    from encodec_cli.pipeline.ray_running import RayWish
 
 __all__ = ["Devices", "Part", "Ray", "RayWorkers", "Where", "where_of"]
 
@@ -66,16 +69,27 @@ class Where:
     Attributes:
         share: of the work; None: all of it.
         devices: of this machine, or of each worker; one process each if there are several.
-        threads: of the CPU, for all processes of this machine together.
+        given_threads: of the CPU; None: as many as there are cores.
         ray: on a cluster.
         workers: on the cluster; None: as many as it has room for.
     """
 
     share: Share | None
     devices: tuple[str, ...]
-    threads: int
+    given_threads: int | None
     ray: bool = False
     workers: int | None = None
+
+    def wish(self) -> "RayWish":
+        """What to ask of the cluster."""
+        from encodec_cli.pipeline.ray_running import RayWish
+
+        return RayWish(self.workers, self.given_threads, self.devices[0] != "cpu")
+
+    @property
+    def threads(self) -> int:
+        """Of the CPU, for all processes of this machine together."""
+        return self.given_threads or usable_cores()
 
     @property
     def here(self) -> bool:
@@ -98,7 +112,7 @@ def where_of(
         raise UsageError("--ray-workers: is for --ray")
     if ray and len(devices) > 1:
         raise UsageError("--device: name one for --ray; each worker gets a GPU of its own")
-    return Where(_share(part), devices, threads or usable_cores(), ray, workers)
+    return Where(_share(part), devices, threads, ray, workers)
 
 
 def _share(part: str | None) -> Share | None:

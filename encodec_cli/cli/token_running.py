@@ -23,7 +23,7 @@ from encodec_cli.io.shares import Share
 if TYPE_CHECKING:
     from encodec_cli.corpus import Corpus
     from encodec_cli.model.codec import Codec
-    from encodec_cli.pipeline.shard_jobs import CodesOptions, ShardJob
+    from encodec_cli.pipeline.shard_jobs import CodesOptions, Models, ShardJob
     from encodec_cli.pipeline.shard_plan import Plan, Skipped, Survey
     from encodec_cli.pipeline.shard_reports import ItemReport, ShardReport
     from encodec_cli.tokens.failures import Failure
@@ -106,6 +106,17 @@ def _many(corpus: "Corpus", found: "Survey") -> bool:
     """Whether more than one recording was named by itself."""
     alone = len(corpus.inputs) == 1 and not corpus.manifests and found.items == 1
     return not alone or Path(corpus.inputs[0]).is_dir()
+
+
+def _do_on_ray(
+    models: "Models", threads: int, job: "ShardJob | Skipped"
+) -> "ShardReport | Skipped":
+    from encodec_cli.pipeline.shard_jobs import do_shard
+    from encodec_cli.pipeline.shard_plan import Skipped
+
+    if isinstance(job, Skipped):
+        return job
+    return do_shard(models, job, threads=threads, words=in_options)
 
 
 @dataclass
@@ -201,7 +212,16 @@ class _Run:
             yield self._remote(outcome.result())
 
     def _on_ray(self, plan: "Plan") -> "Iterator[ShardReport]":
-        raise NotImplementedError
+        from encodec_cli.checkpoints.choice import LoadedModels
+        from encodec_cli.pipeline.ray_running import run_on_ray
+        from encodec_cli.pipeline.shard_plan import Skipped
+
+        loader = partial(LoadedModels, self._choice(self.where.devices[0], 1))
+        for found in run_on_ray(loader, plan.jobs, _do_on_ray, self.where.wish()):
+            if isinstance(found, Skipped):
+                self._skip(found)
+            else:
+                yield self._remote(found)
 
     def _remote(self, report: "ShardReport") -> "ShardReport":
         self._progress.add(report.items, report.seconds, len(report.failures))
@@ -214,19 +234,17 @@ class _Run:
     def _without_skipped(self, jobs: "Iterable[ShardJob | Skipped]") -> "Iterator[ShardJob]":
         from encodec_cli.pipeline.shard_plan import Skipped
 
-        skipped = 0
         for job in jobs:
-            if not isinstance(job, Skipped):
+            if isinstance(job, Skipped):
+                self._skip(job)
+            else:
                 yield job
-                continue
-            skipped += job.items
-            for name in job.names:
-                if not self.manner.quiet:
-                    say(f"{name}: exists, skipped")
-        self.tally.skipped += skipped
-        if skipped and self.output.most_bytes is not None:
-            of_all = "" if self.found.items is None else f"of {self.found.items} "
-            say(f"{self._target.folder}: {skipped} {of_all}inputs are in shards, skipped")
+
+    def _skip(self, skipped: "Skipped") -> None:
+        self.tally.skipped += skipped.items
+        if not self.manner.quiet:
+            for name in skipped.names:
+                say(f"{name}: exists, skipped")
 
     def tell(self, report: "ShardReport") -> None:
         """Say what became of a shard, and note what failed."""
@@ -266,6 +284,11 @@ class _Run:
 
     def finish(self) -> None:
         """Set `failures.jsonl` in order."""
+        if self.tally.skipped and self.output.most_bytes is not None:
+            of_all = "" if self.found.items is None else f"of {self.found.items} "
+            say(
+                f"{self._target.folder}: {self.tally.skipped} {of_all}inputs are in shards, skipped"
+            )
         from encodec_cli.tokens.failures import settle_failures
         from encodec_cli.tokens.shards import ShardTarget, Stock
 
