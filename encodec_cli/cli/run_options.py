@@ -10,6 +10,7 @@ from encodec_cli.cli.options import MACHINE, MANY
 from encodec_cli.errors import UsageError
 from encodec_cli.io.cores import usable_cores
 from encodec_cli.io.shares import Share
+from encodec_cli.model.device import check_device
 
 if TYPE_CHECKING:
     from encodec_cli.pipeline.ray_running import RayWish
@@ -137,4 +138,7 @@ def _devices(text: str) -> tuple[str, ...]:
         )
     if len(names) > _MOST_DEVICES:
         raise UsageError(f"--device: {len(names)} devices; give up to {_MOST_DEVICES}")
+    for name in names:
+        if name != "auto":
+            check_device(name)
     return tuple(names)
