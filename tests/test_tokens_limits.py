@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from encodec_cli.errors import ContainerError
+from encodec_cli.io.parquet_footer import count_values
 from encodec_cli.tokens import BadItem, TokenItem, read_items
-from encodec_cli.tokens.parquet_footer import count_values
 
 pyarrow = pytest.importorskip("pyarrow")
 pytest.importorskip("pyarrow.parquet")

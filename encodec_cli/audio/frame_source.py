@@ -8,7 +8,7 @@ from encodec_cli.audio.av_decoding import Piece
 from encodec_cli.audio.channels import match_channels
 from encodec_cli.audio.resample import Resampler
 from encodec_cli.audio.samples import FloatBlock
-from encodec_cli.audio.source import check_layout
+from encodec_cli.audio.source import check_layout, read_over
 from encodec_cli.errors import AudioError
 
 __all__ = ["FrameSource", "exactly"]
@@ -66,6 +66,10 @@ class FrameSource:
             return np.zeros((0, self.channels), np.float32)
         joined: FloatBlock = np.concatenate(blocks, axis=1).T
         return joined
+
+    def skip(self, frames: int) -> int:
+        """Pass over the next `frames` frames, which are decoded; how many there were."""
+        return read_over(self, frames)
 
     def close(self) -> None:
         """Let the decoder go."""

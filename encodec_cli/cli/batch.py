@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from encodec_cli.cli.folders import Found, files_in, search_folder
 from encodec_cli.errors import UsageError
 from encodec_cli.io.files import check_writable
+from encodec_cli.io.folders import Found, files_in, search_folder
 from encodec_cli.io.recordings import AUDIO_SUFFIXES, is_recording
 
 __all__ = [

@@ -15,6 +15,7 @@ from encodec_cli.cli.running import Manner, begin, end, one_by_one
 from encodec_cli.cli.summary import Tally
 from encodec_cli.cli.token_options import TokenTarget
 from encodec_cli.cli.wording import in_options
+from encodec_cli.corpus import AudioFile, CorpusItem
 from encodec_cli.errors import EncodecCliError
 from encodec_cli.io.cores import usable_cores
 from encodec_cli.io.files import atomic_output, make_folder
@@ -75,12 +76,13 @@ class _Coder:
 
         assert isinstance(job.source, Path)
         of, key, name = self._coding, self.keys[job], source_name(job, self._folder)
+        corpus_item = CorpusItem(key=key, audio=AudioFile(job.source), source=name)
         if is_ecdc(job):
             models = code_models(of.code_model)
-            stored = StoredCodesJob(job.source, key, name, of.bandwidth, of.n_q, models)
+            stored = StoredCodesJob(corpus_item, of.bandwidth, of.n_q, models)
             return stored.run(lm=self._language_model)
         codebooks = self._codec.config.choose_codebooks(of.bandwidth, of.n_q)
-        coding = CodesJob(job.source, key, name, EncodeOptions(n_q=codebooks, tags=None))
+        coding = CodesJob(corpus_item, EncodeOptions(n_q=codebooks, tags=None))
         label = f"{self._numbers[job]} of {len(self._jobs)}: {job.source.name}"
         with progress_bar(label, quiet=self._quiet) as progress:
             threads = of.threads or usable_cores()

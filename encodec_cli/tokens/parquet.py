@@ -1,7 +1,6 @@
 """Parquet files read: one row per recording. Column `codes` is lists of lists, or flat ones."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,17 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError
-from encodec_cli.io.limits import check_unpacked
+from encodec_cli.io.parquet import import_pyarrow, opened_parquet
 from encodec_cli.io.text import shown
 from encodec_cli.tokens.item import INFO_FIELDS, BadItem, TokenItem, plain_shape
-from encodec_cli.tokens.parquet_footer import count_values
-from encodec_cli.tokens.parquet_writing import import_pyarrow
 from encodec_cli.tokens.reading import loose_item
 
 __all__ = ["parquet_keys", "read_parquet"]
 
-_MAX_GROUP_BYTES = 1 << 31
-_MAX_ROWS = 1 << 28
 _BATCH_ROWS = 16
 
 
@@ -30,7 +25,7 @@ def parquet_keys(path: Path) -> list[str]:
     Raises:
         ContainerError: not a Parquet file, damaged, or without keys.
     """
-    with _opened(path) as file:
+    with opened_parquet(path) as file:
         if "key" not in _known_columns(file):
             raise ContainerError("has no column named key")
         keys: list[str] = file.read(columns=["key"]).column("key").to_pylist()
@@ -45,7 +40,7 @@ def read_parquet(path: Path) -> Iterator[TokenItem | BadItem]:
     Raises:
         ContainerError: not a Parquet file, or damaged.
     """
-    with _opened(path) as file:
+    with opened_parquet(path) as file:
         known = _known_columns(file)
         if "codes" not in known:
             raise ContainerError("has no column named codes")
@@ -56,39 +51,6 @@ def read_parquet(path: Path) -> Iterator[TokenItem | BadItem]:
                 values = {name: column[index] for name, column in columns.items()}
                 yield _item(values, f"{path.stem}-{row:06d}")
                 row += 1
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A `ParquetFile` whose sizes are within bounds; pyarrow's errors become ours."""
-    pa = import_pyarrow()
-    with path.open("rb") as headers:
-        packed = headers.seek(0, 2)
-        for number, values in enumerate(count_values(headers)):
-            # With the levels of its lists, a number takes about eight bytes to be read.
-            check_unpacked(8 * values, packed, f"row group {number}, {values} numbers")
-    try:
-        with pa.parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            _check_sizes(file.metadata, packed)
-            yield file
-    except (pa.ArrowException, OSError, ValueError, MemoryError, RuntimeError) as error:
-        line = " ".join(str(error).split())[:120]
-        raise ContainerError(f"not a readable Parquet file: {line}") from error
-
-
-def _check_sizes(metadata: Any, packed: int) -> None:
-    """Hold what the file says of its rows and bytes against its size, `packed`."""
-    if not 0 <= metadata.num_rows <= _MAX_ROWS:
-        raise ContainerError(f"{metadata.num_rows} rows; at most {_MAX_ROWS} are read")
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        size = group.total_byte_size
-        if not 0 <= size <= _MAX_GROUP_BYTES:
-            raise ContainerError(
-                f"row group {number} unpacks to {size} bytes; write groups of at most "
-                f"{_MAX_GROUP_BYTES}"
-            )
-        check_unpacked(size, packed, f"row group {number}")
 
 
 def _known_columns(file: Any) -> list[str]:

@@ -11,33 +11,18 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from encodec_cli.errors import ContainerError, UsageError
+from encodec_cli.errors import ContainerError
+from encodec_cli.io.parquet import import_pyarrow
 from encodec_cli.io.text import shown
 from encodec_cli.tokens.columns import ColumnKinds, column_kinds, column_value
 from encodec_cli.tokens.item import INFO_FIELDS, TokenItem
 from encodec_cli.tokens.writing import Arrangement, Row, row_of
 
-__all__ = ["ParquetShard", "import_pyarrow"]
+__all__ = ["ParquetShard"]
 
 _GROUP_BYTES = 1 << 24
 _LIST = re.compile(r"list<(.+)>")
 _DTYPES = {"bool": "bool", "int": "int64", "float": "float64", "text": "string", "json": "string"}
-
-
-def import_pyarrow() -> Any:
-    """The `pyarrow` module, its `parquet` part loaded.
-
-    Raises:
-        UsageError: pyarrow is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UsageError(
-            "Parquet files need pyarrow, which is not installed; run: pip install pyarrow"
-        ) from error
-    return pyarrow
 
 
 class ParquetShard:

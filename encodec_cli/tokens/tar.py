@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from encodec_cli.errors import ContainerError
+from encodec_cli.io.tar_members import tar_members
 from encodec_cli.tokens.columns import json_text
 from encodec_cli.tokens.item import MAX_CODES, BadItem, TokenItem
 from encodec_cli.tokens.npy import array_bytes, read_array
 from encodec_cli.tokens.reading import loose_item
-from encodec_cli.tokens.tar_members import tar_members
 from encodec_cli.tokens.writing import Arrangement, row_of
 
 __all__ = ["TarShard", "TarWriter", "read_tar", "tar_keys", "tar_parts"]
