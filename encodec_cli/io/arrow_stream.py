@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.parquet import arrow_faults, import_pyarrow
 
@@ -69,11 +67,11 @@ class ArrowStream:
         """
         _, offsets, data = array.buffers()
         wide = self._pa.types.is_large_binary(array.type)
-        ends = np.frombuffer(offsets, np.int64 if wide else np.int32)
+        ends = memoryview(offsets).cast("B").cast("q" if wide else "i")
         ends = ends[array.offset : array.offset + len(array) + 1]
         first = 0 if data is None else data.address - self._start
         for index, valid in enumerate(array.is_valid().to_pylist()):
-            start, end = int(ends[index]), int(ends[index + 1])
+            start, end = ends[index], ends[index + 1]
             yield (first + start, end - start) if valid else None
 
 
