@@ -1,11 +1,14 @@
 """Items of tokens for tests, and files of them in every format."""
 
-import shutil
-from collections.abc import Iterable
-from contextlib import ExitStack
+import gc
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from encodec_cli.tokens import (
     SHARD_FORMATS,
@@ -85,8 +88,16 @@ def assert_same(got: TokenItem | BadItem, expected: TokenItem) -> None:
         np.testing.assert_array_equal(got.scales, expected.scales)
 
 
-def emptied(folder: Path) -> Path:
-    """`folder`, made anew."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return folder
+@contextmanager
+def others_warn() -> Iterator[None]:
+    """Other packages warn as they please, also when what they left is swept up."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+        gc.collect()
+
+
+def imported(name: str) -> Any:
+    """A package of others; without it the test is skipped."""
+    with others_warn():
+        return pytest.importorskip(name, reason=f"{name} is not installed")

@@ -106,22 +106,40 @@ def _array(row: Row) -> dict[str, Any]:
 
 
 def _cut(row: Row, array: dict[str, Any]) -> dict[str, Any]:
+    recording = _recording(row)
+    duration = recording["duration"]
     # lhotse takes objects among custom values for manifests.
     columns = {n: json_text(v) if isinstance(v, dict) else v for n, v in row.columns.items()}
     custom = {**row.metadata, **{n: v for n, v in columns.items() if v is not None}}
     if row.scales is not None:
         custom["scales"] = row.scales.tolist()
-    duration = round(len(row.codes) * array["frame_shift"], 8)
     said = {n: columns[n] for n in _SAID if isinstance(columns.get(n), str)}
-    supervision = {"id": row.key, "recording_id": row.key, "start": 0, "duration": duration}
+    channels = recording["channel_ids"]
+    many = len(channels) > 1
+    part = {"start": 0, "duration": duration, "channel": channels if many else 0}
+    supervision = {"id": row.key, "recording_id": row.key, **part, **said}
     return {
         "id": row.key,
-        "start": 0,
-        "duration": duration,
-        "channel": 0,
-        "supervisions": [{**supervision, "channel": 0, **said}] if "text" in said else [],
+        **part,
+        "supervisions": [supervision] if "text" in said else [],
+        "recording": recording,
         "custom": {**custom, "codes": array},
-        "type": "MonoCut",
+        "type": "MultiCut" if many else "MonoCut",
+    }
+
+
+def _recording(row: Row) -> dict[str, Any]:
+    """What lhotse calls a Recording, of audio that lies elsewhere; cuts need its rate."""
+    rate, hop = int(row.metadata["sample_rate"]), int(row.metadata["hop"])
+    channels = list(range(int(row.metadata.get("channels", 1))))
+    samples = len(row.codes) * hop
+    return {
+        "id": row.key,
+        "sources": [{"type": "shar", "channels": channels, "source": ""}],
+        "sampling_rate": rate,
+        "num_samples": samples,
+        "duration": samples / rate,
+        "channel_ids": channels,
     }
 
 
