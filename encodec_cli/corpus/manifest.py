@@ -16,8 +16,9 @@ from encodec_cli.corpus.lines import Line, lines_of, opened_plain
 from encodec_cli.corpus.rows import PATH_COLUMNS, Places, row_item, row_key
 from encodec_cli.errors import ContainerError, EncodecCliError
 from encodec_cli.io.columns import check_names
+from encodec_cli.io.text import printable
 
-__all__ = ["Row", "read_manifest", "read_rows", "recordings_for"]
+__all__ = ["Row", "read_manifest", "read_recordings", "read_rows", "sorted_manifests"]
 
 
 class Row(NamedTuple):
@@ -57,36 +58,42 @@ def _item(
             return lhotse_item(values, places, recordings)
         except (ContainerError, RecursionError) as error:
             problem = str(error)
-    return BadCorpusItem(
-        key=key or f"{key_of_path(path.name)}-line-{row.line}",
-        source=f"{path}, line {row.line}",
-        reason=problem,
-    )
+    return _bad(path, row.line, problem, key)
 
 
-def recordings_for(manifests: Sequence[Path]) -> tuple[list[Path], Recordings]:
-    """Those of `manifests` that list items, and the recordings that supervisions are parts of.
+def _bad(path: Path, line: int, reason: str, key: str | None = None) -> BadCorpusItem:
+    key = key or f"{key_of_path(path.name)}-line-{line}"
+    return BadCorpusItem(key=key, source=printable(f"{path}, line {line}"), reason=reason)
 
-    Lists of recordings list items unless there are supervisions. Where recordings are not among
-    the manifests, they lie beside the supervisions, as lhotse names them.
 
-    Raises:
-        EncodecCliError: see `read_rows`.
+def sorted_manifests(manifests: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Those of `manifests` that list items, and lists of recordings that these are parts of.
+
+    Lists of recordings list items unless there are supervisions. Where none is among the
+    manifests, it is looked for beside the supervisions, named as lhotse names it.
     """
     kinds = {path: _kind_of(path) for path in dict.fromkeys(manifests)}
-    recordings = Recordings()
     supervisions = [path for path, kind in kinds.items() if kind == "supervision"]
     if not supervisions:
-        return list(kinds), recordings
+        return list(kinds), []
     lists = [path for path, kind in kinds.items() if kind == "recording"]
     if not lists:
         beside = [p.with_name(p.name.replace("supervisions", "recordings")) for p in supervisions]
         lists = [path for path in beside if path not in supervisions and path.is_file()]
-    for path in lists:
-        for row in read_rows(path):
-            if row.values is not None and lhotse_kind(row.values) == "recording":
-                recordings.add(row.values)
-    return [path for path in kinds if path not in lists], recordings
+    return [path for path in kinds if path not in lists], lists
+
+
+def read_recordings(path: Path, recordings: Recordings) -> Iterator[BadCorpusItem]:
+    """Fill `recordings` from a list; yields the rows that are none.
+
+    Raises:
+        ContainerError: not a manifest, or damaged; `path` is named.
+    """
+    for row in read_rows(path):
+        if row.values is not None and lhotse_kind(row.values) == "recording":
+            recordings.add(row.values)
+        else:
+            yield _bad(path, row.line, row.problem or "not a recording of lhotse's")
 
 
 def _kind_of(path: Path) -> str | None:
