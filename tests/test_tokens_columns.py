@@ -43,7 +43,7 @@ from encodec_cli.tokens.item import ITEM_NAMES
         ([{"a": 1}], "json"),
         ([{"a": 1}, "text", 3], "json"),
         ([[1], "a"], "json"),
-        ([1, 1 << 70], "json"),
+        ([1, 1 << 70], "text"),
         ([-(1 << 63), (1 << 63) - 1], "int"),
     ],
 )
@@ -117,10 +117,7 @@ ODD: dict[str, Any] = {
     "../../escape": "x",
     "/etc/passwd": "x",
     "a\\b": "x",
-    "": "empty name",
     ".hidden": 1,
-    "x" * 300: 1,
-    "\ud800": 1,
     "fine_prompt": "not Bark's",
     "tokens": "not codes",
     "id": "not the key",
@@ -168,10 +165,10 @@ def test_lhotse_takes_odd_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"x": b"bytes"}, "column 'x': bytes is nothing that JSON has"),
-        ({"x": {1, 2}}, "column 'x': set is nothing that JSON has"),
+        ({"": 1}, "a column named ''; give it a short plain name"),
+        ({"x" * 300: 1}, "a column named 'xxx"),
         ({"x": "a" * (5 << 20)}, "columns of more than 4194304 bytes"),
-        ({f"c{i}": 1 for i in range(600)}, "600 columns; at most 500"),
+        ({f"c{i}": 1 for i in range(1001)}, "1001 columns; at most 1000"),
     ],
 )
 @pytest.mark.parametrize("to", FORMATS)
@@ -186,7 +183,7 @@ def test_values_of_any_depth_are_refused_at_little_cost() -> None:
     value: Any = []
     for _ in range(100_000):
         value = [value]
-    with pytest.raises(ContainerError, match="column 'x': values more than 32 deep"):
+    with pytest.raises(ContainerError, match="values in more than 16 levels"):
         written_columns({"x": value})
 
 

@@ -1,58 +1,75 @@
-"""Options that say which recordings there are, and what each is called."""
+"""Options that say which recordings there are."""
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from encodec_cli.cli.batch import AUDIO_SUFFIXES, ECDC_SUFFIXES, Job
+from encodec_cli.cli.batch import AUDIO_SUFFIXES, ECDC_SUFFIXES
 from encodec_cli.cli.completion import complete_files
-from encodec_cli.cli.console import printable
 from encodec_cli.errors import UsageError
 
-__all__ = ["CorpusInputs", "is_ecdc", "keys_of", "source_name"]
+if TYPE_CHECKING:
+    from encodec_cli.corpus import Corpus
+
+__all__ = ["AudioRoot", "CorpusInputs", "Manifests", "corpus_of"]
+
+_INPUTS = AUDIO_SUFFIXES | ECDC_SUFFIXES | {".gz", ".parquet", ".tar", ".tgz"}
+_MANIFESTS = frozenset({".csv", ".gz", ".json", ".jsonl", ".ndjson", ".tsv"})
 
 CorpusInputs = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
-        metavar="IN...",
-        help="Audio or .ecdc; folders with -r.",
-        autocompletion=complete_files(AUDIO_SUFFIXES | ECDC_SUFFIXES),
+        metavar="[IN...]",
+        help="Audio, .ecdc, tar archives of audio (- is one on stdin), Parquet files, saved data "
+        "sets; folders with -r.",
+        autocompletion=complete_files(_INPUTS),
+    ),
+]
+Manifests = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--manifest",
+        metavar="FILE",
+        help="Recordings that a file lists: JSON Lines of NeMo, lhotse and others, CSV, TSV; also "
+        ".gz. Give it again for more.",
+        autocompletion=complete_files(_MANIFESTS),
+    ),
+]
+AudioRoot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where relative names in manifests lead; the manifest's folder unless given.",
     ),
 ]
 
 
-def keys_of(jobs: Iterable[Job], output_dir: Path) -> dict[Job, str]:
-    """A key for each job: where its output would lie in the folder, without dots.
+def corpus_of(
+    inputs: list[str] | None,
+    manifests: list[Path] | None,
+    audio_root: Path | None,
+    *,
+    recursive: bool,
+    keep_suffix: bool,
+) -> "Corpus":
+    """What the options name.
 
     Raises:
-        UsageError: two would have the same.
+        UsageError: nothing, or a folder that is none.
     """
-    keys: dict[Job, str] = {}
-    owner: dict[str, Job] = {}
-    for job in jobs:
-        assert isinstance(job.target, Path)
-        relative = job.target.relative_to(output_dir).with_suffix("").as_posix()
-        # WebDataset ends a key at the first dot.
-        keys[job] = printable(relative).replace(".", "_").replace("\\", "_")
-        other = owner.setdefault(keys[job], job)
-        if other is not job:
-            raise UsageError(
-                f"{other.source} and {job.source} would both be named {keys[job]}; "
-                "give them separately, or rename one"
-            )
-    return keys
+    from encodec_cli.corpus import Corpus
 
-
-def source_name(job: Job, output_dir: Path) -> str:
-    """The input's path below the folder that was given, on one line."""
-    assert isinstance(job.source, Path)
-    assert isinstance(job.target, Path)
-    folder = job.target.relative_to(output_dir).parent
-    return printable((folder / job.source.name).as_posix())
-
-
-def is_ecdc(job: Job) -> bool:
-    """Whether there are codes already."""
-    return isinstance(job.source, Path) and job.source.suffix.lower() in ECDC_SUFFIXES
+    if not inputs and not manifests:
+        raise UsageError("name recordings: IN..., or --manifest FILE")
+    if audio_root is not None and not manifests:
+        raise UsageError("--audio-root: is for --manifest")
+    if audio_root is not None and not audio_root.is_dir():
+        raise UsageError(f"--audio-root {audio_root}: is no folder")
+    return Corpus(
+        inputs=tuple(inputs or ()),
+        manifests=tuple(manifests or ()),
+        recursive=recursive,
+        keep_suffix=keep_suffix,
+        audio_root=audio_root,
+    )

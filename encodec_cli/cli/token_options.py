@@ -10,7 +10,7 @@ import typer
 from encodec_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from encodec_cli.tokens import Arrangement
+    from encodec_cli.tokens import Arrangement, ColumnKinds, TokenTarget
 
 __all__ = [
     "Bos",
@@ -29,9 +29,9 @@ __all__ = [
     "Special",
     "To",
     "TokenFormat",
-    "TokenTarget",
+    "TokenOutput",
     "WrittenPattern",
-    "token_target",
+    "token_output",
 ]
 
 ARRANGEMENT = "Arrangement of the codes"
@@ -151,7 +151,7 @@ Eos = Annotated[
 
 
 @dataclass(frozen=True)
-class TokenTarget:
+class TokenOutput:
     """What `tokens` writes.
 
     Attributes:
@@ -164,17 +164,20 @@ class TokenTarget:
     folder: Path
     to: TokenFormat
     arrangement: "Arrangement"
-    most_bytes: int | None
+    most_bytes: float | None
 
-    @property
-    def suffix(self) -> str:
-        """Of the files of one item, with its dot."""
-        return f".{self.to.value}"
+    def target(self, kinds: "ColumnKinds | None", *, force: bool) -> "TokenTarget":
+        """Where a run puts its items; `kinds` are those of the corpus' columns, if known."""
+        from encodec_cli.tokens import FileTarget, ShardTarget
+
+        if self.most_bytes is None:
+            return FileTarget(self.folder, self.to.value, self.arrangement, force)
+        return ShardTarget(self.folder, self.to.value, self.arrangement, kinds)
 
 
-def token_target(
+def token_output(
     to: TokenFormat, folder: Path, shard_size: float | None, arrangement: "Arrangement"
-) -> TokenTarget:
+) -> TokenOutput:
     """What the options say.
 
     Raises:
@@ -186,8 +189,8 @@ def token_target(
     if to.value in SINGLE_FORMATS:
         if shard_size is not None:
             raise UsageError("--shard-size: is for --to parquet, webdataset, shar and jsonl")
-        return TokenTarget(folder, to, arrangement, None)
+        return TokenOutput(folder, to, arrangement, None)
     size = _DEFAULT_SHARD_MB if shard_size is None else shard_size
     if not 0 < size < 1e6:
         raise UsageError(f"--shard-size {size:g}: give MB above 0, below a million")
-    return TokenTarget(folder, to, arrangement, round(size * 1e6))
+    return TokenOutput(folder, to, arrangement, size * 1e6)

@@ -3,8 +3,8 @@
 import typer
 
 from encodec_cli.cli import options
-from encodec_cli.cli.batch import AUDIO_SUFFIXES, ECDC_SUFFIXES, Kinds, plan_jobs
-from encodec_cli.cli.corpus_options import CorpusInputs
+from encodec_cli.cli.corpus_options import AudioRoot, CorpusInputs, Manifests, corpus_of
+from encodec_cli.cli.run_options import Devices, Part, Ray, RayWorkers, where_of
 from encodec_cli.cli.running import Manner
 from encodec_cli.cli.token_options import (
     Bos,
@@ -20,7 +20,7 @@ from encodec_cli.cli.token_options import (
     Special,
     To,
     WrittenPattern,
-    token_target,
+    token_output,
 )
 from encodec_cli.cli.token_running import Coding, run_tokens
 from encodec_cli.config.bundled import DEFAULT_MODEL
@@ -31,9 +31,11 @@ __all__ = ["tokens"]
 
 def tokens(
     context: typer.Context,
-    inputs: CorpusInputs,
     to: To,
     output_dir: OutputFolder,
+    inputs: CorpusInputs = None,
+    manifest: Manifests = None,
+    audio_root: AudioRoot = None,
     bandwidth: options.UsualBandwidth = None,
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
@@ -56,7 +58,11 @@ def tokens(
     force: options.Force = False,
     quiet: options.Quiet = False,
     json: options.Json = False,
-    device: options.Device = "auto",
+    progress: options.Progress = False,
+    part: Part = None,
+    ray: Ray = False,
+    ray_workers: RayWorkers = None,
+    device: Devices = "auto",
     dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
     verbose: options.Verbose = False,
@@ -83,15 +89,10 @@ def tokens(
         bos=bos,
         eos=eos,
     )
-    target = token_target(to, output_dir, shard_size, arrangement)
-    if force and target.most_bytes is not None:
+    output = token_output(to, output_dir, shard_size, arrangement)
+    if force and output.most_bytes is not None:
         raise UsageError("--force: shards are never overwritten; name another folder")
-    plan = plan_jobs(
-        inputs,
-        Kinds(AUDIO_SUFFIXES | ECDC_SUFFIXES, target.suffix, keep_suffix),
-        output_dir=output_dir,
-        recursive=recursive,
-    )
+    where = where_of(part, device, threads, ray, ray_workers)
     coding = Coding(
         bandwidth=bandwidth,
         n_q=n_q,
@@ -99,10 +100,11 @@ def tokens(
         config=config,
         lm=lm,
         code_model=code_model,
-        device=device,
         dtype=dtype,
-        threads=threads,
         verbose=verbose,
     )
-    manner = Manner(force=force, skip_existing=skip_existing, quiet=quiet, json=json)
-    run_tokens(plan, coding, target, manner)
+    manner = Manner(
+        force=force, skip_existing=skip_existing, quiet=quiet, json=json, progress=progress
+    )
+    corpus = corpus_of(inputs, manifest, audio_root, recursive=recursive, keep_suffix=keep_suffix)
+    run_tokens(corpus, coding, output, where, manner)

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from encodec_cli.corpus.columns import plain_columns
 from encodec_cli.corpus.item import BadCorpusItem, CorpusItem
 from encodec_cli.corpus.keys import key_of_name
 from encodec_cli.corpus.lines import opened_plain
 from encodec_cli.corpus.rows import said_seconds
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.audio_data import AudioBytes, AudioData, AudioMember
+from encodec_cli.io.columns import plain_columns
 from encodec_cli.io.files import open_input
 from encodec_cli.io.recordings import AUDIO_SUFFIXES
 from encodec_cli.io.tar_members import Forward, tar_members

@@ -12,13 +12,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from encodec_cli.corpus.columns import plain_columns
 from encodec_cli.corpus.item import CorpusItem
 from encodec_cli.corpus.keys import key_of_name
 from encodec_cli.corpus.lhotse_audio import check_sources, lhotse_audio
 from encodec_cli.corpus.rows import Places, path_in, seconds_in
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.audio_data import AudioData, AudioFile
+from encodec_cli.io.columns import plain_columns
 from encodec_cli.io.text import printable, shown
 
 __all__ = ["Recordings", "lhotse_item", "lhotse_kind"]

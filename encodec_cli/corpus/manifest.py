@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from encodec_cli.corpus.columns import check_names
 from encodec_cli.corpus.item import BadCorpusItem, CorpusItem
 from encodec_cli.corpus.keys import key_of_path
 from encodec_cli.corpus.lhotse import Recordings, lhotse_item, lhotse_kind
 from encodec_cli.corpus.lines import Line, lines_of, opened_plain
 from encodec_cli.corpus.rows import PATH_COLUMNS, Places, row_item, row_key
 from encodec_cli.errors import ContainerError, EncodecCliError
+from encodec_cli.io.columns import check_names
 from encodec_cli.io.text import printable
 
 __all__ = ["Row", "read_manifest", "read_recordings", "read_rows", "sorted_manifests"]

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from encodec_cli.corpus.columns import plain_columns
 from encodec_cli.corpus.item import CorpusItem
 from encodec_cli.corpus.keys import key_of_name, key_of_path, key_of_time
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.audio_data import AudioFile
+from encodec_cli.io.columns import plain_columns
 from encodec_cli.io.text import printable, shown
 
 __all__ = [

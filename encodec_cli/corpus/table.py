@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from encodec_cli.corpus.columns import check_names, plain_columns
 from encodec_cli.corpus.item import BadCorpusItem, CorpusItem
 from encodec_cli.corpus.keys import key_of_name, key_of_path
 from encodec_cli.corpus.rows import PATH_COLUMNS, Places, path_in, row_item, row_key, said_seconds
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.audio_data import AudioData
+from encodec_cli.io.columns import check_names, plain_columns
 from encodec_cli.io.parquet import import_pyarrow
 from encodec_cli.io.text import printable, shown
 

@@ -1,6 +1,6 @@
 """Codes for other programs: npz, safetensors, Parquet, WebDataset, Shar and JSON Lines, both ways.
 
-    .ecdc --ecdc_item--> TokenItem --Arrangement, SINGLE_FORMATS / ShardWriter--> a.npz, shards
+    .ecdc --ecdc_item--> TokenItem --Arrangement, targets--> a.npz, shards
     a.npz, shards ... --read_items--> TokenItem --item_ecdc--> .ecdc
 
 Nothing here imports torch. docs/tokens.md describes the files.
@@ -20,7 +20,7 @@ from encodec_cli.tokens.formats import (
 )
 from encodec_cli.tokens.item import BadItem, TokenInfo, TokenItem
 from encodec_cli.tokens.pattern import undelay, undelay_stereo
-from encodec_cli.tokens.shards import ShardWriter
+from encodec_cli.tokens.shards import FileTarget, ShardTarget, TokenTarget
 from encodec_cli.tokens.writing import Arrangement
 
 __all__ = [
@@ -32,13 +32,15 @@ __all__ = [
     "BadItem",
     "CardFacts",
     "ColumnKinds",
+    "FileTarget",
     "Layout",
     "Reading",
     "ShardFormat",
-    "ShardWriter",
+    "ShardTarget",
     "SingleFormat",
     "TokenInfo",
     "TokenItem",
+    "TokenTarget",
     "arranged",
     "check_arrangement",
     "chunks_item",

@@ -9,12 +9,12 @@ column a kind, the narrowest that all its values have:
 """
 
 import json
-import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from encodec_cli.errors import ContainerError
+from encodec_cli.io.columns import plain_columns
 from encodec_cli.io.text import shown
 from encodec_cli.tokens.item import ITEM_NAMES
 
@@ -24,7 +24,7 @@ __all__ = [
     "column_value",
     "json_text",
     "plain_name",
-    "plain_value",
+    "scalar_value",
     "written_columns",
 ]
 
@@ -32,31 +32,18 @@ ColumnKinds = Mapping[str, str]
 """The kind of each column, by the name it is written under."""
 
 _PREFIX = "corpus_"
-_MOST_COLUMNS = 500
 _MOST_BYTES = 4 << 20
-_MOST_DEPTH = 32
-_INT64 = 1 << 63
 _NULL = "null"  # no value seen yet
 _LIST = re.compile(r"list<(\w+)>")
 
 
 def written_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """`columns` as they are written: names that are ours get the prefix `corpus_`.
-
-    Numbers that are not finite become null, halves of characters "?".
+    """`plain_columns` as they are written: names that are ours get the prefix `corpus_`.
 
     Raises:
-        ContainerError: more than 500 columns or 4 MiB of JSON; a value that JSON does not have, or
-            one more than 32 deep.
+        ContainerError: see `plain_columns`; or more than 4 MiB of JSON.
     """
-    if len(columns) > _MOST_COLUMNS:
-        raise ContainerError(f"{len(columns)} columns; at most {_MOST_COLUMNS} are written")
-    written: dict[str, Any] = {}
-    for name, value in columns.items():
-        try:
-            written[_free_name(_text(name), columns)] = _clean(value, 0)
-        except ContainerError as error:
-            raise error.about(f"column {shown(name)}") from error
+    written = {_free_name(name, columns): v for name, v in plain_columns(columns).items()}
     if written and len(json_text(written).encode()) > _MOST_BYTES:
         raise ContainerError(f"columns of more than {_MOST_BYTES} bytes")
     return written
@@ -94,9 +81,9 @@ def column_value(value: Any, kind: str) -> Any:
     return value
 
 
-def plain_value(value: Any) -> bool | int | float | str:
+def scalar_value(value: Any) -> bool | int | float | str:
     """A cleaned `value` that is not null, for formats without lists: JSON text in place of them."""
-    if isinstance(value, list | dict) or _kind(value) == "json":
+    if isinstance(value, list | dict):
         return json_text(value)
     assert isinstance(value, bool | int | float | str)
     return value
@@ -124,34 +111,13 @@ def _free_name(name: str, columns: Mapping[str, Any]) -> str:
     return name
 
 
-def _clean(value: Any, depth: int) -> Any:
-    if depth > _MOST_DEPTH:
-        raise ContainerError(f"values more than {_MOST_DEPTH} deep")
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, list | tuple):
-        return [_clean(each, depth + 1) for each in value]
-    if isinstance(value, Mapping):
-        return {_text(str(name)): _clean(each, depth + 1) for name, each in value.items()}
-    raise ContainerError(f"{type(value).__name__} is nothing that JSON has")
-
-
-def _text(text: str) -> str:
-    """`text` without halves of characters, which UTF-8 does not have."""
-    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
-
-
 def _kind(value: Any) -> str:
     if value is None:
         return _NULL
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
-        return "int" if -_INT64 <= value < _INT64 else "json"
+        return "int"
     if isinstance(value, float):
         return "float"
     if isinstance(value, str):

@@ -84,6 +84,13 @@ class TokenInfo:
             if kind is int and not (type(value) is int and 1 <= value <= _MAX_NUMBER):
                 raise ContainerError(f"{name}: not a whole number from 1 to {_MAX_NUMBER}")
 
+    @property
+    def seconds(self) -> float | None:
+        """Length of the recording."""
+        if self.num_samples is None or self.sample_rate is None:
+            return None
+        return self.num_samples / self.sample_rate
+
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> Self:
         """Take what is known from `data`; whole numbers may be text. Unknown keys are ignored.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.archive import opened_archive
 from encodec_cli.io.limits import check_unpacked
-from encodec_cli.tokens.columns import plain_name, plain_value
+from encodec_cli.tokens.columns import plain_name, scalar_value
 from encodec_cli.tokens.item import INFO_FIELDS, ITEM_NAMES, TokenItem
 from encodec_cli.tokens.npy import array_bytes, read_array
 from encodec_cli.tokens.reading import loose_item
@@ -25,7 +25,7 @@ _NAMES = ("scales", "n_q", "codes_arrangement", *INFO_FIELDS)
 # Bark's prompts: fine has all 8 codebooks of EnCodec, coarse the first 2.
 _CODES = ("codes", "fine_prompt", "coarse_prompt", "audio_codes", "arr_0")
 _BARK_SEMANTIC = "semantic_prompt"
-_MAX_ENTRIES = 1000
+_MAX_ENTRIES = 2000
 
 
 def write_npz(file: BinaryIO, item: TokenItem, arrangement: Arrangement) -> None:
@@ -41,7 +41,7 @@ def write_npz(file: BinaryIO, item: TokenItem, arrangement: Arrangement) -> None
     arrays |= {name: np.array(value) for name, value in row.metadata.items()}
     for name, value in row.columns.items():
         if value is not None:
-            arrays[plain_name(name, {*arrays, *ITEM_NAMES})] = np.array(plain_value(value))
+            arrays[plain_name(name, {*arrays, *ITEM_NAMES})] = np.array(scalar_value(value))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy")

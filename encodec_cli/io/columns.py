@@ -13,6 +13,7 @@ _MOST_COLUMNS = 1000
 _MOST_NAME = 200
 _MOST_DEPTH = 16
 _MOST_INTEGER = 1 << 63
+_MOST_BITS = 4096  # more takes ever longer to write in decimal
 
 
 def plain_columns(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +58,9 @@ def plain_value(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):
         return value if _is_text(value) else printable(value)
     if isinstance(value, int):
-        return value if -_MOST_INTEGER <= value < _MOST_INTEGER else shown(value)
+        if -_MOST_INTEGER <= value < _MOST_INTEGER:
+            return value
+        return str(value) if value.bit_length() <= _MOST_BITS else shown(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -1,0 +1,207 @@
+"""Jobs on Ray: every worker loads its models once, and takes a job when it has done another.
+
+    readers --jobs, one a block--> workers (actors) --results--> here, as they end
+
+Ray Data streams: readers wait when workers fall behind. What a lost worker had begun is done again
+by another, so work must bear to be done twice. Nothing here schedules anything.
+"""
+
+import importlib
+import logging
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from encodec_cli import __version__
+from encodec_cli.errors import EncodecCliError, UsageError
+from encodec_cli.io.cores import usable_cores
+from encodec_cli.io.shares import Share
+
+__all__ = ["RayWish", "run_on_ray"]
+
+_J = TypeVar("_J")
+_M = TypeVar("_M")
+_R = TypeVar("_R")
+_STORE_BYTES = 200 << 20
+_SPARE_CPUS = 2
+"""CPUs of a cluster on this machine beyond its workers': readers must have some, or all wait."""
+_READER_CPUS = 0.5
+_MOST_READERS = 8
+_SENT = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_WAIT_POLICY", "PYTHONPATH")
+_QUIET: Mapping[str, str] = MappingProxyType(
+    {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_BACKEND_LOG_LEVEL": "fatal",
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+)
+
+
+@dataclass(frozen=True)
+class RayWish:
+    """What to ask of the cluster.
+
+    Attributes:
+        workers: processes that hold models; None: one for each GPU, or core, that there is.
+        threads: of each; None: the cores divided among them.
+        gpu: whether each has a GPU, where there are any.
+    """
+
+    workers: int | None = None
+    threads: int | None = None
+    gpu: bool = True
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What each of the workers gets."""
+
+    workers: int
+    cpus: int
+    gpus: int
+
+
+def run_on_ray(
+    loader: Callable[[], _M],
+    read: Callable[[Share], Iterable[_J]],
+    work: Callable[[_M, int, _J], _R],
+    wish: RayWish,
+) -> Iterator[_R]:
+    """`work` of what `loader` gives, a number of threads and a job; yields results as they come.
+
+    `read` gives a share of the jobs; the cluster calls it for all shares. All of this is pickled.
+    The cluster is that of RAY_ADDRESS, else one on this machine, which ends with the iterator.
+
+    Raises:
+        UsageError: Ray is not installed, or cannot be reached.
+        Exception: what `work` or `read` raised first; jobs that were begun may still be done.
+    """
+    ray = _import_ray()
+    with _cluster(ray, wish):
+        room = _room(ray, wish)
+        readers = min(_MOST_READERS, room.workers)
+        shares = ray.data.range(readers, override_num_blocks=readers)
+        jobs = shares.flat_map(_Reader(read, readers), num_cpus=_READER_CPUS)
+        results = jobs.map_batches(
+            _Worker,
+            fn_constructor_args=(loader, work, room.cpus, __version__),
+            batch_size=1,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(size=room.workers),
+            num_cpus=room.cpus,
+            num_gpus=room.gpus,
+        )
+        for row in results.iter_rows():
+            error, result = pickle.loads(row["result"])
+            if error is not None:
+                raise error
+            yield result
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Makes rows, a job each, of a row that names a share."""
+
+    read: Callable[[Share], Iterable[Any]]
+    of: int
+
+    def __call__(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        share = Share(int(row["id"]) + 1, self.of)
+        try:
+            for job in self.read(share):
+                yield {"job": pickle.dumps((None, job))}
+        except EncodecCliError as error:
+            yield {"job": pickle.dumps((error, None))}
+
+
+class _Worker:
+    """Does jobs, with models that are loaded for the first one."""
+
+    def __init__(
+        self,
+        loader: Callable[[], Any],
+        work: Callable[[Any, int, Any], Any],
+        threads: int,
+        version: str,
+    ) -> None:
+        self._models, self._work, self._threads = loader(), work, threads
+        self._version = version
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {"result": [pickle.dumps(self._answer(job)) for job in batch["job"]]}
+
+    def _answer(self, packed: bytes) -> tuple[Exception | None, Any]:
+        if self._version != __version__:
+            return EncodecCliError(
+                f"a worker of Ray has encodec-cli {__version__}, not {self._version}; install the "
+                "same version on all machines"
+            ), None
+        error, job = pickle.loads(packed)
+        if error is not None:
+            return error, None
+        try:
+            return None, self._work(self._models, self._threads, job)
+        except EncodecCliError as error:
+            return error, None
+        except Exception as error:
+            return EncodecCliError(f"{type(error).__name__}: {error}"), None
+
+
+def _import_ray() -> Any:
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        ray = importlib.import_module("ray")
+        importlib.import_module("ray.data")
+    except ImportError as error:
+        raise UsageError(
+            "Ray is not installed; run: pip install 'ray[data]'; or leave out --ray"
+        ) from error
+    return ray
+
+
+@contextmanager
+def _cluster(ray: Any, wish: RayWish) -> Iterator[None]:
+    sent = {name: os.environ[name] for name in _SENT if name in os.environ}
+    common = {
+        "runtime_env": {"env_vars": sent},
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+    }
+    try:
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(**common)
+        else:
+            cpus = max(usable_cores(), (wish.workers or 1) * (wish.threads or 1))
+            ray.init(
+                num_cpus=cpus + _SPARE_CPUS,
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                **common,
+            )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise UsageError(f"Ray cannot be reached or started: {line}") from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    # A block is a job: else one worker would get all jobs of a reader.
+    context.target_min_block_size = context.target_max_block_size = 1
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _room(ray: Any, wish: RayWish) -> _Room:
+    there = ray.cluster_resources()
+    gpus = int(there.get("GPU", 0)) if wish.gpu else 0
+    spare = 1 if os.environ.get("RAY_ADDRESS") else _SPARE_CPUS
+    cpus = max(1, int(there.get("CPU", 1)) - spare)
+    workers = wish.workers or gpus or max(1, cpus // (wish.threads or 1))
+    return _Room(workers, wish.threads or max(1, cpus // workers), 1 if gpus else 0)
