@@ -22,7 +22,7 @@ _REASONS = {  # libsndfile error numbers whose own words help nobody
 }
 
 
-_LOSSY_LEAD_IN = {("OGG", "VORBIS"): 1.0}
+_LOSSY_LEAD_IN = {("OGG", "VORBIS"): 1.0, ("OGG", "OPUS"): 1.0}
 
 
 class UnreadableError(AudioError):

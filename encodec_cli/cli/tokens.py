@@ -3,7 +3,7 @@
 import typer
 
 from encodec_cli.cli import options
-from encodec_cli.cli.corpus_options import CorpusInputs
+from encodec_cli.cli.corpus_options import AudioRoot, CorpusInputs, Manifests, corpus_of
 from encodec_cli.cli.run_options import Devices, Part, Ray, RayWorkers, where_of
 from encodec_cli.cli.running import Manner
 from encodec_cli.cli.token_options import (
@@ -31,9 +31,11 @@ __all__ = ["tokens"]
 
 def tokens(
     context: typer.Context,
-    inputs: CorpusInputs,
     to: To,
     output_dir: OutputFolder,
+    inputs: CorpusInputs = None,
+    manifest: Manifests = None,
+    audio_root: AudioRoot = None,
     bandwidth: options.UsualBandwidth = None,
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
@@ -71,7 +73,6 @@ def tokens(
     --skip-existing goes on where a run was stopped. .ecdc inputs need no model.
     `decode` turns all of these back into audio.
     """
-    from encodec_cli.corpus import Corpus
     from encodec_cli.tokens import Arrangement
 
     bandwidth, n_q = options.rate_choice(context, bandwidth, n_q)
@@ -105,5 +106,5 @@ def tokens(
     manner = Manner(
         force=force, skip_existing=skip_existing, quiet=quiet, json=json, progress=progress
     )
-    corpus = Corpus(inputs=tuple(inputs), recursive=recursive, keep_suffix=keep_suffix)
+    corpus = corpus_of(inputs, manifest, audio_root, recursive=recursive, keep_suffix=keep_suffix)
     run_tokens(corpus, coding, output, where, manner)

@@ -33,6 +33,7 @@ class ParquetAudio:
     Row groups are unpacked as wholes; the last two stay in memory.
 
     Attributes:
+        number: of the row in the file.
         file: where it lies if the row has no bytes.
         size: bytes that the recordings of its row group have on average.
     """
@@ -41,12 +42,13 @@ class ParquetAudio:
     column: str
     group: int
     row: int
+    number: int
     file: Path | None
     size: int | None
 
     @property
     def name(self) -> str:
-        return printable(f"{self.path}, row {self.row} of group {self.group}")
+        return printable(f"{self.path}, row {self.number}")
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -111,7 +113,16 @@ def _group_items(
     done = 0
 
     def audio(index: int, named: Path | None) -> ParquetAudio:
-        return ParquetAudio(table.path, column, group, done + index, named, size)
+        row = done + index
+        return ParquetAudio(
+            path=table.path,
+            column=column,
+            group=group,
+            row=row,
+            number=first + row,
+            file=named,
+            size=size,
+        )
 
     for batch in _batches(file, table.columns, group):
         yield from table.items(batch, first + done, audio)
