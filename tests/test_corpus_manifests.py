@@ -150,9 +150,8 @@ def test_a_row_that_is_none_is_one_failure_that_says_why(
 
 
 def test_what_json_has_not_becomes_what_it_has(tmp_path: Path) -> None:
-    row = (
-        '{"path": "a.wav", "snr": NaN, "n": 99999999999999999999, "t": "\\ud800", "l": [Infinity]}'
-    )
+    values = '"snr": NaN, "n": 99999999999999999999, "t": "\\ud800", "l": [Infinity]'
+    row = f'{{"path": "a.wav", {values}}}'
     item = only(row, tmp_path)
     assert isinstance(item, CorpusItem)
     columns = dict(item.columns)
@@ -207,10 +206,8 @@ def test_a_manifest_that_is_missing_is_one_failure(tmp_path: Path) -> None:
     good = write_rows(tmp_path / "m.jsonl", NEMO[:1])
     found = items_of(manifests=(tmp_path / "none.jsonl", tmp_path, good))
     assert [type(item) for item in found] == [BadCorpusItem, BadCorpusItem, CorpusItem]
-    assert ["no such file" in bad_items(found)[0].reason, "is a folder" in found[1].reason] == [
-        True,
-        True,
-    ]
+    assert "no such file" in bad_items(found)[0].reason
+    assert "is a folder" in bad_items(found)[1].reason
 
 
 def peak_of_reading(path: Path) -> tuple[list[CorpusItem | BadCorpusItem], int]:
@@ -232,21 +229,20 @@ def test_a_huge_line_takes_bounded_memory_and_the_next_ones_are_read(tmp_path: P
     found, peak = peak_of_reading(path)
     assert [item.key for item in found] == ["a", "m-line-2", "b"]
     assert "longer than" in bad_items(found)[0].reason
-    assert peak < 16 << 20
+    assert peak < 24 << 20
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_ends_early(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl.gz"
-    with gzip.open(path, "wb", compresslevel=1) as file:
+    with gzip.open(path, "wb") as file:
         file.write(b'{"path": "a.wav"}\n')
-        for _ in range(600):
+        for _ in range(300):
             file.write(bytes(1 << 20))
     found, peak = peak_of_reading(path)
-    assert [type(item) for item in found] == [CorpusItem, BadCorpusItem, BadCorpusItem][
-        : len(found)
-    ]
-    assert "unpacks to more" in found[-1].reason or "has no end" in found[-1].reason
-    assert peak < 32 << 20
+    assert [item.key for item in found] == ["a", "m_jsonl"]
+    assert "unpacks to more than 200 times its size" in bad_items(found)[0].reason
+    assert peak < 24 << 20
 
 
 def test_a_long_manifest_is_not_held_in_memory(tmp_path: Path) -> None:
@@ -339,7 +335,7 @@ def test_a_file_that_two_inputs_name_is_taken_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_needs_recursive_at_once(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="add recursive|add --recursive"):
+    with pytest.raises(UsageError, match="add --recursive"):
         read(Corpus(inputs=(str(tmp_path),)))
 
 
