@@ -320,7 +320,7 @@ READERS = {
         foreign.read_arranged,
         400,
     ),
-    "jsonl": Reader(
+    "token_lines": Reader(
         ".jsonl",
         foreign.token_lines,
         several(anywhere, foreign.json_lines, foreign.json_lines),
