@@ -77,9 +77,10 @@ def _recordings(stream: ArrowStream, batch: Any, table: Table) -> RowAudio:
     column = batch.column(table.audio)
     data = column.field("bytes") if table.kind == "struct" else column
     places = list(stream.places(data)) if table.kind != "path" else []
+    there = column.is_valid().to_pylist()  # what is in an object that is null means nothing
 
     def audio(index: int, named: Path | None) -> AudioData:
-        place = places[index]
+        place = places[index] if there[index] else None
         if place is not None:
             member = f"byte {place[0]}" if named is None else printable(named.name)
             return AudioMember(table.path, member, *place)

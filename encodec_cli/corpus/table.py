@@ -137,7 +137,10 @@ def _audio_column(schema: Any) -> tuple[str, Literal["struct", "bytes", "path"]]
 def _has_bytes(types: Any, kind: Any) -> bool:
     fields = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
     data, path = fields.get("bytes"), fields.get("path")
-    return data is not None and _is_bytes(types, data) and (path is None or _is_text(types, path))
+    if data is None or not (path is None or _is_text(types, path)):
+        return False
+    # Where all recordings lie in files of their own, there are no bytes to tell the type.
+    return _is_bytes(types, data) or (path is not None and bool(types.is_null(data)))
 
 
 def _is_bytes(types: Any, kind: Any) -> bool:

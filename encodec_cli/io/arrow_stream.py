@@ -65,6 +65,9 @@ class ArrowStream:
 
         None for null.
         """
+        if self._pa.types.is_null(array.type):
+            yield from [None] * len(array)
+            return
         _, offsets, data = array.buffers()
         wide = self._pa.types.is_large_binary(array.type)
         ends = memoryview(offsets).cast("B").cast("q" if wide else "i")
