@@ -13,7 +13,6 @@ from typing import BinaryIO, Literal, Self, cast
 
 import numpy as np
 
-from encodec_cli.audio.choose import choose_source
 from encodec_cli.audio.part import Part, PartSource
 from encodec_cli.audio.samples import FloatBlock, first_unusable
 from encodec_cli.audio.source import SampleSource, check_layout

@@ -288,13 +288,15 @@ READERS = {
         _read_tokens,
         800,
     ),
-    "jsonl": Reader(
-        ".jsonl", lambda: _tokens("jsonl"), several(anywhere, mutate.json_lines), _read_tokens, 800
-    ),
     "shar": Reader(
         ".gz",
         lambda: [_shar()[0]],
-        several(anywhere, mutate.gzipped(mutate.json_lines), mutate.gzipped(anywhere)),
+        several(
+            anywhere,
+            mutate.gzipped(foreign.json_lines),
+            mutate.gzipped(mutate.arrangement_words),
+            mutate.gzipped(anywhere),
+        ),
         _read_cuts,
         500,
     ),
@@ -322,10 +324,10 @@ READERS = {
     ),
     "jsonl": Reader(
         ".jsonl",
-        foreign.token_lines,
-        several(anywhere, foreign.json_lines, foreign.json_lines),
+        lambda: [*foreign.token_lines(), *_tokens("jsonl")],
+        several(anywhere, foreign.json_lines, foreign.json_lines, mutate.arrangement_words),
         foreign.read_arranged,
-        400,
+        800,
     ),
     "told": Reader(
         ".yaml",
