@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from cli_samples import run, write_audio
+from safetensors import safe_open
 from token_samples import FORMATS, imported, others_warn
 
 from encodec_cli.container import read_ecdc
+from encodec_cli.tokens import READ_SUFFIXES, TokenItem, read_items
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEECH = ROOT / "samples" / "speech.wav"
@@ -71,12 +75,10 @@ def test_recordings_of_every_kind_in_every_format(tmp_path: Path) -> None:
     assert found
     run("encode", *found, "-o", tmp_path / "ecdc", "--quiet").ok()
     expected = {p.stem: read_ecdc(p).codes for p in (tmp_path / "ecdc").glob("*.ecdc")}
-    from encodec_cli.tokens import TokenItem, read_items
-
     for to in FORMATS:
         out = tmp_path / to
         run("tokens", *found, "--to", to, "-o", out, "--quiet").ok()
-        files = [p for p in out.rglob("*.*") if p.suffix not in (".gz", ".md")]
+        files = [p for p in out.rglob("*.*") if p.suffix in READ_SUFFIXES]
         items = {}
         for item in (item for file in files for item in read_items(file)):
             assert isinstance(item, TokenItem)
@@ -84,6 +86,100 @@ def test_recordings_of_every_kind_in_every_format(tmp_path: Path) -> None:
         assert items.keys() == {name.replace(".", "_") for name in expected}
         for name, codes in expected.items():
             np.testing.assert_array_equal(items[name.replace(".", "_")], codes)
+
+
+# What a corpus says of its recordings
+
+
+@pytest.fixture(scope="module")
+def manifest(coded: Path) -> Path:
+    rows = [
+        {"audio_filepath": "in/a.wav", "text": "hällo", "speaker": 7, "words": ["h", "o"]},
+        {"audio_filepath": "in/day 1/b.wav", "text": "two", "speaker": "x", "sample_rate": 8000},
+        {
+            "audio_filepath": "in/a.wav",
+            "offset": 0.25,
+            "duration": 0.5,
+            "text": None,
+            "n": {"a": 1},
+        },
+    ]
+    path = coded / "corpus.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def rows_of(to: str, folder: Path) -> list[dict[str, Any]]:
+    """What other programs find in a folder: a mapping for each recording, in order of texts."""
+    if to == "npz":
+        found = []
+        for path in folder.rglob("*.npz"):
+            with np.load(path, allow_pickle=False) as arrays:
+                found.append({name: arrays[name].tolist() for name in arrays.files})
+    elif to == "safetensors":
+        found = []
+        for path in folder.rglob("*.safetensors"):
+            with safe_open(path, framework="numpy") as file:
+                found.append({**file.metadata(), "codes": file.get_tensor("codes").tolist()})
+    elif to == "parquet":
+        found = pyarrow.parquet.read_table(folder / "tokens-00000.parquet").to_pylist()
+    elif to == "jsonl":
+        lines = (folder / "tokens-00000.jsonl").read_text(encoding="utf-8").splitlines()
+        found = [json.loads(line) for line in lines]
+    elif to == "webdataset":
+        with others_warn():
+            data = imported("webdataset").WebDataset(
+                str(folder / "tokens-00000.tar"), shardshuffle=False
+            )
+            found = [{**s["json"], "codes": s["codes.npy"].tolist()} for s in data.decode()]
+    else:
+        with others_warn():
+            cuts = imported("lhotse").CutSet.from_shar(in_dir=folder / "shar")
+            found = [{**cut.custom, "codes": cut.load_codes().T.tolist()} for cut in cuts]
+    return sorted(found, key=lambda row: str(row.get("text")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", FORMATS)
+def test_columns_of_a_manifest_are_in_every_format(
+    to: str, manifest: Path, coded: Path, mono: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run("tokens", "--manifest", manifest, "--to", to, "-o", out, "-m", mono).ok()
+    silent, first, second = rows_of(to, out)
+    assert (first["text"], second["text"]) == ("hällo", "two")
+    assert silent.get("text") is None
+    assert [str(row["speaker"]) for row in (first, second)] == ["7", "x"]
+    assert first["words"] == ('["h", "o"]' if to in ("npz", "safetensors") else ["h", "o"])
+    assert silent["n"] == ({"a": 1} if to in ("jsonl", "webdataset") else '{"a": 1}')
+    assert str(second["corpus_sample_rate"]) == "8000"
+    assert str(second["sample_rate"]) == "24000"
+    assert first["codes"] == read_ecdc(coded / "ecdc" / "a.ecdc").codes.tolist()
+    assert len(silent["codes"][0]) == 38
+    assert not (tmp_path / "failures.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_datasets_loads_the_folder_with_typed_columns(
+    manifest: Path, mono: Path, tmp_path: Path
+) -> None:
+    """The card, `.done` and a file of failures lie in the same folder."""
+    datasets = imported("datasets")
+    (tmp_path / "bad.wav").write_bytes(b"RIFF nothing")
+    arguments = ("tokens", tmp_path / "bad.wav", "--manifest", manifest)
+    result = run(*arguments, "--to", "parquet", "-o", tmp_path / "out", "-m", mono)
+    assert result.code == 1
+    assert (tmp_path / "out" / "failures.jsonl").is_file()
+    assert "| failed | 1 |" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    with others_warn():
+        datasets.disable_progress_bars()
+        cache = str(tmp_path / "cache")
+        table = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=cache)
+    assert len(table) == 3
+    assert table.features["speaker"] == datasets.Value("string")
+    assert table.features["words"] == datasets.List(datasets.Value("string"))
+    assert table.features["codes"] == datasets.List(datasets.List(datasets.Value("uint16")))
+    assert table["speaker"][:] == ["7", "x", None]
 
 
 @pytest.mark.slow

@@ -274,7 +274,7 @@ def test_shards_have_the_size_asked_for(to: str, coded: Path, tmp_path: Path) ->
     inputs = sorted(tmp_path.glob("*.ecdc"))
     out = tmp_path / "out"
     result = run("tokens", *inputs, "--to", to, "-o", out, "--shard-size", "0.003", "--json").ok()
-    assert files(out) == [f"tokens-0000{i}{SUFFIX[to]}" for i in range(3)]
+    assert files(out) == ["README.md", *(f"tokens-0000{i}{SUFFIX[to]}" for i in range(3))]
     *lines, last = [json.loads(line) for line in result.text.splitlines()]
     assert last.keys() == {"summary"}
     assert last["summary"]["done"] == 5

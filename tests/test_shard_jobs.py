@@ -271,6 +271,18 @@ def test_a_shard_of_which_nothing_can_be_coded_does_not_appear(
     assert made(tmp_path / "out") == {}
 
 
+def test_a_shard_whose_only_item_cannot_be_written_does_not_appear(
+    models: LoadedModels, tmp_path: Path
+) -> None:
+    item = item_of(write_audio(tmp_path / "a.wav", 500))
+    huge = replace(item, columns={"text": "x" * (5 << 20)})
+    for to in ("webdataset", "parquet", "shar"):
+        target = ShardTarget(tmp_path / to, to)
+        report = do_shard(models, ShardJob(0, (huge,), target, CodesOptions()), threads=1)
+        assert (report.items, report.files, len(report.failures)) == (0, (), 1)
+        assert [path for path in target.folder.rglob("*") if path.is_file()] == []
+
+
 def test_a_rate_that_the_model_lacks_ends_the_run(
     talks: Path, models: LoadedModels, tmp_path: Path
 ) -> None:

@@ -107,6 +107,33 @@ def test_an_archive_unpacks_to_no_more_than_codes_do(dtype: type, tmp_path: Path
     assert peak < 4 << 20
 
 
+@pytest.mark.parametrize("part", [b"[],", b"{},", b"[[[]]],"])
+def test_a_line_of_lists_is_not_unrolled(part: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"codes": [[1]], "x": [' + part * 2_100_000 + b'[]]}\n{"codes": [[1]]}')
+    tracemalloc.start()
+    try:
+        bad, good = read_items(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(bad, BadItem)
+    assert "more than 2000000 lists" in bad.reason
+    assert isinstance(good, TokenItem)
+    assert peak < 4 * path.stat().st_size
+
+
+@pytest.mark.slow
+def test_hours_of_codes_are_a_line(tmp_path: Path) -> None:
+    """Three hours of 8 codebooks, a list for each frame."""
+    frames = 75 * 3600 * 3
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"codes": [' + b",".join([b"[100,2,3,4,5,6,7,80]"] * frames) + b"]}")
+    [item] = read_items(path)
+    assert isinstance(item, TokenItem)
+    assert item.codes.shape == (frames, 8)
+
+
 def test_hours_of_silence_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez_compressed(path, codes=np.zeros((8, 75 * 3600 * 8), np.uint16))

@@ -1,11 +1,12 @@
 """Options that say where a run's work is done: all of it or a part, here or on a cluster."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from encodec_cli.cli.batch import Plan
 from encodec_cli.cli.options import MACHINE, MANY
 from encodec_cli.errors import UsageError
 from encodec_cli.io.cores import usable_cores
@@ -15,7 +16,7 @@ from encodec_cli.model.device import check_device
 if TYPE_CHECKING:
     from encodec_cli.pipeline.ray_running import RayWish
 
-__all__ = ["Devices", "Part", "Ray", "RayWorkers", "Where", "where_of"]
+__all__ = ["Devices", "Part", "Ray", "RayWorkers", "Where", "part_of_plan", "where_of"]
 
 Part = Annotated[
     str | None,
@@ -114,6 +115,16 @@ def where_of(
     if ray and len(devices) > 1:
         raise UsageError("--device: name one for --ray; each worker gets a GPU of its own")
     return Where(_share(part), devices, threads, ray, workers)
+
+
+def part_of_plan(plan: Plan, share: Share | None) -> Plan:
+    """What of `plan` is in the share; what was left out of it is said by the first part only."""
+    if share is None:
+        return plan
+    jobs = [job for number, job in enumerate(plan.jobs) if share.has(number)]
+    if share.index == 1:
+        return replace(plan, jobs=jobs)
+    return replace(plan, jobs=jobs, clashes=[], not_taken={})
 
 
 def _share(part: str | None) -> Share | None:

@@ -1,5 +1,6 @@
 """How `tokens` does its jobs, and what it says of them."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from encodec_cli.pipeline.shard_plan import Plan, Skipped, Survey
     from encodec_cli.pipeline.shard_reports import ItemReport, ShardReport
     from encodec_cli.tokens.failures import Failure
-    from encodec_cli.tokens.shards import TokenTarget
+    from encodec_cli.tokens.shards import ShardTarget, Stock, TokenTarget
 
 __all__ = ["Coding", "run_tokens"]
 
@@ -283,18 +284,35 @@ class _Run:
             yield f"{self._target.folder / report.files[0]}: {', '.join(parts)}"
 
     def finish(self) -> None:
-        """Set `failures.jsonl` in order."""
-        if self.tally.skipped and self.output.most_bytes is not None:
-            of_all = "" if self.found.items is None else f"of {self.found.items} "
-            say(
-                f"{self._target.folder}: {self.tally.skipped} {of_all}inputs are in shards, skipped"
-            )
+        """Set `failures.jsonl` in order, and write the card of a folder of shards."""
+        from encodec_cli.tokens import ShardTarget
         from encodec_cli.tokens.failures import settle_failures
-        from encodec_cli.tokens.shards import ShardTarget, Stock
+        from encodec_cli.tokens.shards import Stock
 
         target = self._target
-        if isinstance(target, ShardTarget):
-            keys = Stock(target).keys
-            settle_failures(target.folder, keys.__contains__)
-        else:
+        if not isinstance(target, ShardTarget):
             settle_failures(target.folder, lambda key: target.path(key).is_file())
+            return
+        if self.tally.skipped:
+            of_all = "" if self.found.items is None else f"of {self.found.items} "
+            say(f"{target.folder}: {self.tally.skipped} {of_all}inputs are in shards, skipped")
+        stock = Stock(target)
+        settle_failures(target.folder, stock.keys.__contains__)
+        if self.tally.many:
+            self._write_card(target, stock)
+
+    def _write_card(self, target: "ShardTarget", stock: "Stock") -> None:
+        from encodec_cli.tokens import CardFacts, write_card
+        from encodec_cli.tokens.failures import read_failures
+
+        facts = CardFacts(
+            format=target.to,
+            files=[target.first(number) for number in sorted(stock.numbers)],
+            command=["encodec-cli", *sys.argv[1:]],
+            items=len(stock.keys),
+            seconds=sum(record.seconds for record in stock.records),
+            failed=len(read_failures(target.folder)),
+            arrangement=target.arrangement,
+            kinds=self.found.kinds or {},
+        )
+        write_card(target.folder, facts)

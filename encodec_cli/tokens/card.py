@@ -118,11 +118,12 @@ def _head(facts: CardFacts) -> str:
 
 
 def _numbers(facts: CardFacts, first: TokenItem | BadItem | None) -> dict[str, str]:
+    hours = facts.seconds / 3600
     rows = {
         "format": facts.format,
         "files": f"{len(facts.files):,}",
         "recordings": f"{facts.items:,}",
-        "hours": f"{facts.seconds / 3600:,.2f}",
+        "hours": f"{hours:,.2f}" if hours >= 1 else f"{hours:.4f}",
         "failed": f"{facts.failed:,}" if facts.failed else "",
     }
     if isinstance(first, TokenItem):

@@ -20,6 +20,7 @@ from encodec_cli.tokens.writing import Arrangement, row_of
 __all__ = ["JsonLinesShard", "jsonl_keys", "read_jsonl"]
 
 _MOST_LINE = 64 << 20
+_MOST_LISTS = 2_000_000  # empty ones take thirty times their bytes
 _KEYS = ("key", "__key__", "id", "audio_id", "utt_id")
 _CODES = ("codes", "audio_codes", "tokens", "audio_tokens", "input_ids")
 
@@ -82,6 +83,8 @@ def read_jsonl(path: Path) -> Iterator[TokenItem | BadItem]:
 
 
 def _item(line: bytes, key: str) -> TokenItem:
+    if line.count(b"[") + line.count(b"{") > _MOST_LISTS:
+        raise ContainerError(f"more than {_MOST_LISTS} lists")
     try:
         data: Any = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -8,7 +8,7 @@ Targets are data that any process can take; what they write appears complete or 
 import re
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -120,10 +120,14 @@ class ShardTarget:
             UsageError: a package that the format needs is missing.
         """
         make_folder(self.folder)
-        with ExitStack() as stack:
+        with suppress(_Empty), ExitStack() as stack:
             writing = _ShardWriting(self, number, stack)
             yield writing
             writing.finish()
+
+
+class _Empty(Exception):
+    """A shard without items."""
 
 
 @dataclass
@@ -161,7 +165,7 @@ class _ShardWriting:
     def finish(self) -> None:
         """Complete the files; they appear when the stack unwinds, after the record."""
         if not self.keys:
-            return
+            raise _Empty  # files that are open then do not appear
         self._shard.finish()
         target, number = self.target, self.number
         record = ShardRecord(

@@ -25,7 +25,7 @@ from ecdc_samples import (
     streamed_bytes,
     v2_header,
 )
-from fuzz import mutate
+from fuzz import foreign, mutate
 from fuzz.mutate import Mutator, anywhere, several
 
 CONFIGS = TESTS.parent / "configs"
@@ -288,13 +288,15 @@ READERS = {
         _read_tokens,
         800,
     ),
-    "jsonl": Reader(
-        ".jsonl", lambda: _tokens("jsonl"), several(anywhere, mutate.json_lines), _read_tokens, 800
-    ),
     "shar": Reader(
         ".gz",
         lambda: [_shar()[0]],
-        several(anywhere, mutate.gzipped(mutate.json_lines), mutate.gzipped(anywhere)),
+        several(
+            anywhere,
+            mutate.gzipped(foreign.json_lines),
+            mutate.gzipped(mutate.arrangement_words),
+            mutate.gzipped(anywhere),
+        ),
         _read_cuts,
         500,
     ),
@@ -312,6 +314,41 @@ READERS = {
         several(mutate.yaml_tokens, mutate.yaml_tokens, anywhere),
         _read_yaml,
         400,
+    ),
+    "npy": Reader(
+        ".npy",
+        foreign.loose_arrays,
+        several(anywhere, mutate.npy_header, mutate.npy_header),
+        foreign.read_arranged,
+        400,
+    ),
+    "jsonl": Reader(
+        ".jsonl",
+        lambda: [*foreign.token_lines(), *_tokens("jsonl")],
+        several(anywhere, foreign.json_lines, foreign.json_lines, mutate.arrangement_words),
+        foreign.read_arranged,
+        800,
+    ),
+    "told": Reader(
+        ".yaml",
+        foreign.told_files,
+        several(mutate.yaml_tokens, mutate.yaml_tokens, anywhere),
+        foreign.read_told,
+        150,
+    ),
+    "hub": Reader(
+        ".json",
+        foreign.hub_trees,
+        several(foreign.json_tree, foreign.json_tree, anywhere),
+        foreign.read_hub,
+        150,
+    ),
+    "codes": Reader(
+        ".codes",
+        foreign.code_models,
+        several(mutate.safetensors_header, anywhere),
+        foreign.read_code_model,
+        300,
     ),
     "wav": Reader(".wav", _wavs, several(anywhere, mutate.wav_chunks), _read_wav, 500),
 }
