@@ -322,7 +322,7 @@ READERS = {
         foreign.read_arranged,
         400,
     ),
-    "jsonl": Reader(
+    "token_lines": Reader(
         ".jsonl",
         lambda: [*foreign.token_lines(), *_tokens("jsonl")],
         several(anywhere, foreign.json_lines, foreign.json_lines, mutate.arrangement_words),
