@@ -26,6 +26,8 @@ _BAD_HEADER = (
     ValueError,
     TypeError,
     SyntaxError,
+    IndexError,
+    KeyError,
     TokenError,
     OverflowError,
     RecursionError,

@@ -291,18 +291,13 @@ _TOKENS = [
 ]  # fmt: skip
 
 
-def json_lines(rng: random.Random, data: bytes) -> bytes:
-    """One line with one thing in it changed, a value or a word `name=value` of a text."""
-    lines = data.splitlines()
-    at = rng.randrange(len(lines))
-    if rng.random() < 0.4:
-        number = str(rng.choice(_SIZES + _HUGE + [-1, -1024])).encode()
-        words = (b"", b"=", b"flat=books", b"layout=TK", b"pattern=delay", b"bins=" + number)
-        word = rng.choice((*words, b"offset=" + number, b"separator=" + number, b"special=1"))
-        lines[at] = re.sub(rb"\b[a-z]+=[^\s\"]*", lambda old: rng.choice((old[0], word)), lines[at])
-    else:
-        lines[at] = json.dumps(json_value(rng, json.loads(lines[at]))).encode()
-    return b"\n".join(lines)
+def arrangement_words(rng: random.Random, data: bytes) -> bytes:
+    """Words `name=value` of texts in JSON, as `codes_arrangement` has them, replaced."""
+    number = str(rng.choice(_SIZES + _HUGE + [-1, -1024])).encode()
+    words = [b"", b"=", b"flat=books", b"flat=frames", b"layout=TK", b"pattern=delay", b"special=1"]
+    words += [name + number for name in (b"bins=", b"offset=", b"separator=", b"special=")]
+    word = rng.choice(words)
+    return re.sub(rb"\b[a-z]+=[^\s\"]*", lambda old: rng.choice((old[0], word)), data)
 
 
 def gzipped(inner: Mutator) -> Mutator:

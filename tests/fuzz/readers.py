@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gzip
 import importlib.util
 import io
 import sys
@@ -25,7 +26,7 @@ from ecdc_samples import (
     streamed_bytes,
     v2_header,
 )
-from fuzz import foreign, mutate
+from fuzz import corpora, foreign, mutate
 from fuzz.mutate import Mutator, anywhere, several
 
 CONFIGS = TESTS.parent / "configs"
@@ -288,15 +289,39 @@ READERS = {
         _read_tokens,
         800,
     ),
-    "jsonl": Reader(
-        ".jsonl", lambda: _tokens("jsonl"), several(anywhere, mutate.json_lines), _read_tokens, 800
-    ),
     "shar": Reader(
         ".gz",
         lambda: [_shar()[0]],
-        several(anywhere, mutate.gzipped(mutate.json_lines), mutate.gzipped(anywhere)),
+        several(
+            anywhere,
+            mutate.gzipped(foreign.json_lines),
+            mutate.gzipped(mutate.arrangement_words),
+            mutate.gzipped(anywhere),
+        ),
         _read_cuts,
         500,
+    ),
+    "manifest": Reader(
+        ".jsonl",
+        corpora.lists,
+        several(anywhere, foreign.json_lines, foreign.json_lines),
+        corpora.read_list,
+        800,
+    ),
+    "packed_manifest": Reader(
+        ".gz",
+        lambda: [gzip.compress(data) for data in corpora.lists()],
+        several(anywhere, mutate.gzipped(anywhere)),
+        corpora.read_list,
+        300,
+    ),
+    "table": Reader(".csv", corpora.tables, anywhere, corpora.read_list, 300),
+    "archive": Reader(
+        ".tar",
+        corpora.archives,
+        several(anywhere, mutate.tar_headers, mutate.tar_headers),
+        corpora.read_inputs,
+        600,
     ),
     "model": Reader(
         ".safetensors",
@@ -322,10 +347,10 @@ READERS = {
     ),
     "token_lines": Reader(
         ".jsonl",
-        foreign.token_lines,
-        several(anywhere, foreign.json_lines, foreign.json_lines),
+        lambda: [*foreign.token_lines(), *_tokens("jsonl")],
+        several(anywhere, foreign.json_lines, foreign.json_lines, mutate.arrangement_words),
         foreign.read_arranged,
-        400,
+        800,
     ),
     "told": Reader(
         ".yaml",
@@ -351,4 +376,8 @@ READERS = {
     "wav": Reader(".wav", _wavs, several(anywhere, mutate.wav_chunks), _read_wav, 500),
 }
 if importlib.util.find_spec("pyarrow") is not None:
+    READERS["dataset"] = Reader(".arrow", corpora.arrow_streams, anywhere, corpora.read_arrow, 600)
+    READERS["recordings"] = Reader(
+        ".parquet", corpora.parquet_files, anywhere, corpora.read_inputs, 600
+    )
     READERS["parquet"] = Reader(".parquet", lambda: _tokens("parquet"), anywhere, _read_tokens, 500)
