@@ -193,7 +193,7 @@ def test_rows_of_a_table_with_other_columns_than_its_first_line_fail(
     ],
 )
 def test_a_file_that_is_no_manifest_is_one_failure(data: bytes, words: str, tmp_path: Path) -> None:
-    path = tmp_path / "m.jsonl"
+    path = tmp_path / "m.list"
     path.write_bytes(data)
     item = items_of(manifests=(path,))[-1]
     assert isinstance(item, BadCorpusItem)

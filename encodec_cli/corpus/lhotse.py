@@ -9,7 +9,7 @@ where it is installed. Sources that are commands or addresses are not read.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from encodec_cli.corpus.item import CorpusItem
@@ -146,8 +146,7 @@ def _key(row: Mapping[str, Any]) -> str:
 
 
 def _source(recording: Mapping[str, Any]) -> str:
-    sources = recording.get("sources") or [{}]
-    return printable(str(sources[0].get("source", recording.get("id", "recording"))))
+    return printable(str(_maps(recording.get("sources"))[0].get("source")))
 
 
 def _audio(
@@ -157,19 +156,39 @@ def _audio(
     check_sources(recording)
     if recording.get("transforms"):
         return lhotse_audio(recording, places), None
-    channels = [wanted] if isinstance(wanted, int) else wanted
-    sources: Sequence[Mapping[str, Any]] = recording["sources"]
-    if channels is None:
-        channels = [channel for source in sources for channel in source.get("channels", [])]
-    for source in sources:
-        own = source.get("channels")
-        if not isinstance(own, list) or not isinstance(channels, list):
-            break
+    sources = [(source, _numbers(source.get("channels"))) for source in _sources(recording)]
+    channels = [channel for _, own in sources for channel in own]
+    if wanted is not None:
+        channels = _numbers([wanted] if isinstance(wanted, int) else wanted)
+    for source, own in sources:
         if set(channels) <= set(own):
             file = AudioFile(places.file(path_in(source.get("source"), "source")))
             picked = tuple(own.index(channel) for channel in channels)
             return file, None if picked == tuple(range(len(own))) else picked
     raise ContainerError(f"channel: no file of the recording has channels {shown(channels, 30)}")
+
+
+def _sources(recording: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = _maps(recording.get("sources"))
+    if not found:
+        raise ContainerError("a recording without sources")
+    return found
+
+
+def _maps(value: Any) -> list[Mapping[str, Any]]:
+    """The objects in a list of JSON; none where there is no list."""
+    return [x for x in value if isinstance(x, Mapping)] if isinstance(value, list) else []
+
+
+def _numbers(value: Any) -> list[int]:
+    """The channels that JSON lists.
+
+    Raises:
+        ContainerError: it lists none.
+    """
+    if not isinstance(value, list) or not value or not all(type(x) is int for x in value):
+        raise ContainerError(f"channels: {shown(value, 30)}; give a list of numbers")
+    return value
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,10 +203,10 @@ def _cut_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a cut, with what its supervisions say of it."""
     left_out = ("supervisions", "features", "tracks", "type", "transforms")
     columns = {n: v for n, v in _flat(row).items() if n not in left_out}
-    found = row.get("supervisions")
-    for track in row.get("tracks") or []:
-        found = (found or []) + (track.get("cut", {}).get("supervisions") or [])
-    said = [_flat(each) for each in found or [] if isinstance(each, Mapping)]
+    found = _maps(row.get("supervisions"))
+    for cut in _maps([track.get("cut") for track in _maps(row.get("tracks"))]):
+        found += _maps(cut.get("supervisions"))
+    said = [_flat(each) for each in found]
     if len(said) == 1:
         own = ("id", "recording_id", "start", "duration", "channel")
         columns = {n: v for n, v in said[0].items() if n not in own} | columns

@@ -21,6 +21,9 @@ from encodec_cli.io.text import printable
 __all__ = ["Row", "read_manifest", "read_recordings", "read_rows", "sorted_manifests"]
 
 
+_JSON_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
+
+
 class Row(NamedTuple):
     """What a line says, or None and what is wrong with it."""
 
@@ -116,7 +119,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     try:
         with opened_plain(path) as file:
             found = False
-            for row in _rows(file):
+            for row in _rows(file, path.name):
                 found = True
                 yield row
         if not found:
@@ -125,7 +128,8 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise error if str(error).startswith(f"{path}:") else error.about(path) from error
 
 
-def _rows(file: BinaryIO) -> Iterator[Row]:
+def _rows(file: BinaryIO, name: str) -> Iterator[Row]:
+    """The rows of a file: JSON Lines if it is named so, or begins so; else a table."""
     lines = lines_of(file)
     first = next(lines, None)
     if first is None:
@@ -133,7 +137,8 @@ def _rows(file: BinaryIO) -> Iterator[Row]:
     text = (first.text or "").lstrip()
     if text.startswith("["):
         raise ContainerError("is one JSON array; write one object a line (JSON Lines)")
-    if text.startswith("{") or first.text is None:
+    named = any(suffix in _JSON_SUFFIXES for suffix in Path(name.lower()).suffixes[-2:])
+    if named or text.startswith("{") or first.text is None:
         yield _json_row(first)
         yield from map(_json_row, lines)
         return

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gzip
 import importlib.util
 import io
 import sys
@@ -25,7 +26,7 @@ from ecdc_samples import (
     streamed_bytes,
     v2_header,
 )
-from fuzz import foreign, mutate
+from fuzz import corpora, foreign, mutate
 from fuzz.mutate import Mutator, anywhere, several
 
 CONFIGS = TESTS.parent / "configs"
@@ -300,6 +301,28 @@ READERS = {
         _read_cuts,
         500,
     ),
+    "manifest": Reader(
+        ".jsonl",
+        corpora.lists,
+        several(anywhere, foreign.json_lines, foreign.json_lines),
+        corpora.read_list,
+        800,
+    ),
+    "packed_manifest": Reader(
+        ".gz",
+        lambda: [gzip.compress(data) for data in corpora.lists()],
+        several(anywhere, mutate.gzipped(anywhere)),
+        corpora.read_list,
+        300,
+    ),
+    "table": Reader(".csv", corpora.tables, anywhere, corpora.read_list, 300),
+    "archive": Reader(
+        ".tar",
+        corpora.archives,
+        several(anywhere, mutate.tar_headers, mutate.tar_headers),
+        corpora.read_inputs,
+        600,
+    ),
     "model": Reader(
         ".safetensors",
         _models,
@@ -322,7 +345,7 @@ READERS = {
         foreign.read_arranged,
         400,
     ),
-    "jsonl": Reader(
+    "token_lines": Reader(
         ".jsonl",
         lambda: [*foreign.token_lines(), *_tokens("jsonl")],
         several(anywhere, foreign.json_lines, foreign.json_lines, mutate.arrangement_words),
@@ -353,4 +376,8 @@ READERS = {
     "wav": Reader(".wav", _wavs, several(anywhere, mutate.wav_chunks), _read_wav, 500),
 }
 if importlib.util.find_spec("pyarrow") is not None:
+    READERS["dataset"] = Reader(".arrow", corpora.arrow_streams, anywhere, corpora.read_arrow, 600)
+    READERS["recordings"] = Reader(
+        ".parquet", corpora.parquet_files, anywhere, corpora.read_inputs, 600
+    )
     READERS["parquet"] = Reader(".parquet", lambda: _tokens("parquet"), anywhere, _read_tokens, 500)
