@@ -52,6 +52,10 @@ def test_the_kind_is_the_narrowest_that_all_have(values: list[Any], kind: str) -
         assert column_kinds({"x": value} for value in rows) == {"x": kind}
 
 
+def test_rows_that_cannot_be_written_have_no_kinds() -> None:
+    assert column_kinds([{"x": 1}, {"x": "a" * (5 << 20)}, {"": 1}]) == {"x": "int"}
+
+
 @pytest.mark.parametrize(
     ("values", "read"),
     [

@@ -1,5 +1,6 @@
 """Files of tokens that others made: odd types, sizes and names end in one line, at little cost."""
 
+import gzip
 import io
 import json
 import struct
@@ -10,10 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from token_samples import make_item, write
 
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.parquet_footer import count_values
-from encodec_cli.tokens import BadItem, TokenItem, read_items
+from encodec_cli.tokens import (
+    SHARD_FORMATS,
+    Arrangement,
+    BadItem,
+    Reading,
+    TokenItem,
+    arranged,
+    read_items,
+)
 
 pyarrow = pytest.importorskip("pyarrow")
 pytest.importorskip("pyarrow.parquet")
@@ -310,3 +320,72 @@ def test_damaged_parquet_headers_never_reach_pyarrow_unchecked(tmp_path: Path) -
 def test_what_is_no_parquet_file_is_refused(data: bytes) -> None:
     with pytest.raises(ContainerError, match="not a readable Parquet file"):
         count_values(io.BytesIO(data))
+
+
+# Cuts beside codes
+
+
+def shar(folder: Path) -> tuple[Path, Path]:
+    """A shard of two recordings: its cuts and its codes."""
+    codes = write(folder, "shar", [make_item("a"), make_item("b")])
+    return codes.with_name("cuts.00000.jsonl.gz"), codes
+
+
+def test_cuts_that_unpack_to_no_end_are_refused(tmp_path: Path) -> None:
+    cuts, codes = shar(tmp_path)
+    lines = gzip.decompress(cuts.read_bytes()).splitlines()
+    long = lines[0][:-1] + b', "x": "' + b" " * (9 << 20) + b'"}'
+    cuts.write_bytes(gzip.compress(b"\n".join([long] * 9), 9))
+    assert cuts.stat().st_size < 200_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ContainerError, match=r"codes\.00000\.tar: .* another cut|unpacks to"):
+            list(read_items(codes))
+        with pytest.raises(ContainerError, match="unpacks to more than cuts of codes do"):
+            SHARD_FORMATS["shar"].keys(cuts)
+        assert tracemalloc.get_traced_memory()[1] < 60 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: lines[::-1], "a: cuts.00000.jsonl.gz has another cut in its place"),
+        (lambda lines: lines[:1], "b: cuts.00000.jsonl.gz has another cut in its place, or none"),
+        (lambda lines: [*lines, lines[0]], "has more cuts than there are codes"),
+        (lambda lines: [b"[]"], "a line that is no object"),
+        (lambda lines: [b"{"], "not a readable file of cuts"),
+    ],
+)
+def test_cuts_of_other_codes_are_refused(change: Any, message: str, tmp_path: Path) -> None:
+    cuts, codes = shar(tmp_path)
+    lines = gzip.decompress(cuts.read_bytes()).splitlines()
+    cuts.write_bytes(gzip.compress(b"\n".join(change(lines))))
+    with pytest.raises(ContainerError, match=message):
+        list(read_items(codes))
+
+
+def test_codes_without_their_cuts_are_read(tmp_path: Path) -> None:
+    """What the cuts would have said, the axes say: fewer codebooks than frames."""
+    cuts, codes = shar(tmp_path)
+    cuts.unlink()
+    for item in read_items(codes):
+        assert isinstance(item, TokenItem)
+        reading = Reading(books=3, bins=1024)
+        np.testing.assert_array_equal(arranged(item, reading), make_item().codes)
+
+
+def test_a_line_that_could_not_be_read_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("encodec_cli.tokens.jsonl._MOST_LINE", 700)
+    items = [make_item("a"), make_item("b", frames=300), make_item("c")]
+    with (tmp_path / "a.jsonl").open("wb") as file:
+        shard = SHARD_FORMATS["jsonl"].open([file], Arrangement())
+        shard.add(items[0])
+        with pytest.raises(ContainerError, match=r"a line of \d+ bytes.* choose another format"):
+            shard.add(items[1])
+        shard.add(items[2])
+        shard.finish()
+    assert [item.key for item in read_items(tmp_path / "a.jsonl")] == ["a", "c"]

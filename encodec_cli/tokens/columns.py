@@ -52,12 +52,15 @@ def written_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
 def column_kinds(rows: Iterable[Mapping[str, Any]]) -> ColumnKinds:
     """The kinds of columns that all `rows` fit in, in the order in which columns appear.
 
-    Raises:
-        ContainerError: see `written_columns`.
+    Rows that cannot be written, see `written_columns`, do not count.
     """
     kinds: dict[str, str] = {}
     for row in rows:
-        for name, value in written_columns(row).items():
+        try:
+            written = written_columns(row)
+        except ContainerError:
+            continue
+        for name, value in written.items():
             kinds[name] = _joined(kinds.get(name, _NULL), _kind(value))
     return {name: kind.replace(_NULL, "text") for name, kind in kinds.items()}
 
