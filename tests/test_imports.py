@@ -75,6 +75,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "yaml": ("checkpoints/", "config/", "train/"),
     "torchaudio": ("dsp/torchaudio_import.py",),
     "matplotlib": ("report/",),
+    "ray": ("pipeline/ray_running.py",),
     "pyarrow": ("io/parquet.py",),
     "lhotse": ("corpus/lhotse_audio.py",),
 }

@@ -19,7 +19,7 @@ pytestmark = [
     ),
 ]
 
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 600.0
 TWO = ("--ray", "--ray-workers", "2")
 
 

@@ -103,7 +103,7 @@ class Ways:
         return report
 
 
-def _do_on_ray(models: Any, threads: int, job: "ShardJob | Skipped") -> "ShardReport | Skipped":
+def _do_on_ray(models: Any, job: "ShardJob | Skipped", *, threads: int) -> "ShardReport | Skipped":
     from encodec_cli.pipeline.shard_jobs import do_shard
     from encodec_cli.pipeline.shard_plan import Skipped
 

@@ -37,7 +37,10 @@ class ArrowStream:
         mapped.seek(0)
         self._messages = self._pa.ipc.MessageReader.open_stream(mapped)
         self._most_rows = most_rows
-        self.schema = self._pa.ipc.read_schema(self._messages.read_next_message())
+        first = self._messages.read_next_message()
+        if first.type != "schema":  # pyarrow takes any message for one, and crashes
+            raise ContainerError("damaged: it does not begin with a schema")
+        self.schema = self._pa.ipc.read_schema(first)
 
     def batches(self) -> Iterator[Any]:
         """Its record batches, each checked from end to end.

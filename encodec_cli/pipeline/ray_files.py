@@ -64,7 +64,7 @@ class _Groups(Generic[_J]):
 
 
 def _do_group(
-    work: Work[_J, _T], models: Models, threads: int, group: _Group[_J]
+    work: Work[_J, _T], models: Models, group: _Group[_J], *, threads: int
 ) -> list[Outcome[_T]]:
     found = run_jobs(models.codec, group.jobs, work, threads=threads)
     return [Outcome(group.first + each.job, each.value, each.error) for each in found]

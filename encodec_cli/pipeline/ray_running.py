@@ -11,8 +11,10 @@ import logging
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -69,10 +71,10 @@ class _Room:
 def run_on_ray(
     loader: Callable[[], _M],
     read: Callable[[Share], Iterable[_J]],
-    work: Callable[[_M, int, _J], _R],
+    work: Callable[..., _R],
     wish: RayWish,
 ) -> Iterator[_R]:
-    """`work` of what `loader` gives, a number of threads and a job; yields results as they come.
+    """`work(models, job, threads=n)` of what `loader` gives and a job; yields results as they come.
 
     `read` gives a share of the jobs; the cluster calls it for all shares. All of this is pickled.
     The cluster is that of RAY_ADDRESS, else one on this machine, which ends with the iterator.
@@ -86,21 +88,26 @@ def run_on_ray(
         room = _room(ray, wish)
         readers = min(_MOST_READERS, room.workers)
         shares = ray.data.range(readers, override_num_blocks=readers)
-        jobs = shares.flat_map(_Reader(read, readers), num_cpus=_READER_CPUS)
+        here = str(Path.cwd())
+        jobs = shares.flat_map(_Reader(read, readers, here), num_cpus=_READER_CPUS)
         results = jobs.map_batches(
             _Worker,
-            fn_constructor_args=(loader, work, room.cpus, __version__),
+            fn_constructor_args=(loader, partial(work, threads=room.cpus), here, __version__),
             batch_size=1,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=room.workers),
             num_cpus=room.cpus,
             num_gpus=room.gpus,
         )
-        for row in results.iter_rows():
-            error, result = pickle.loads(row["result"])
-            if error is not None:
-                raise error
-            yield result
+        try:
+            for row in results.iter_rows():
+                error, result = pickle.loads(row["result"])
+                if error is not None:
+                    raise error
+                yield result
+        except ray.exceptions.RayError as error:
+            line = " ".join(str(error).split())[:300]
+            raise EncodecCliError(f"Ray has given up: {line}") from error
 
 
 @dataclass(frozen=True)
@@ -109,14 +116,16 @@ class _Reader:
 
     read: Callable[[Share], Iterable[Any]]
     of: int
+    folder: str
 
     def __call__(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        _enter(self.folder)
         share = Share(int(row["id"]) + 1, self.of)
         try:
             for job in self.read(share):
                 yield {"job": pickle.dumps((None, job))}
-        except EncodecCliError as error:
-            yield {"job": pickle.dumps((error, None))}
+        except Exception as error:
+            yield {"job": pickle.dumps((_as_ours(error), None))}
 
 
 class _Worker:
@@ -125,12 +134,12 @@ class _Worker:
     def __init__(
         self,
         loader: Callable[[], Any],
-        work: Callable[[Any, int, Any], Any],
-        threads: int,
+        work: Callable[[Any, Any], Any],
+        folder: str,
         version: str,
     ) -> None:
-        self._models, self._work, self._threads = loader(), work, threads
-        self._version = version
+        _enter(folder)
+        self._models, self._work, self._version = loader(), work, version
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         return {"result": [pickle.dumps(self._answer(job)) for job in batch["job"]]}
@@ -141,15 +150,25 @@ class _Worker:
                 f"a worker of Ray has encodec-cli {__version__}, not {self._version}; install the "
                 "same version on all machines"
             ), None
-        error, job = pickle.loads(packed)
-        if error is not None:
-            return error, None
+        unread, job = pickle.loads(packed)
+        if unread is not None:
+            return unread, None
         try:
-            return None, self._work(self._models, self._threads, job)
-        except EncodecCliError as error:
-            return error, None
+            return None, self._work(self._models, job)
         except Exception as error:
-            return EncodecCliError(f"{type(error).__name__}: {error}"), None
+            return _as_ours(error), None
+
+
+def _enter(folder: str) -> None:
+    """Work in the folder of whoever began the run, where relative names lead, if it is there."""
+    with suppress(OSError):
+        os.chdir(folder)
+
+
+def _as_ours(error: Exception) -> EncodecCliError:
+    if isinstance(error, EncodecCliError):
+        return error
+    return EncodecCliError(f"{type(error).__name__}: {error}")
 
 
 def _import_ray() -> Any:
