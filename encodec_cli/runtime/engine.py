@@ -65,6 +65,10 @@ class NumpyEngine:
         """Codes `[n_q, T]` of latents `[T, D]`, from a search with so many sequences kept."""
         return self._quantizer().encode(latents, n_q, beams)
 
+    def quantizer(self) -> Quantizer:
+        """What `quantize` searches."""
+        return self._quantizer()
+
     def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
         """Latents `[T, D]` of codes `[K, T]`, all of them within their codebooks."""
         return self._quantizer().decode(codes)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from encodec_cli.model.codec import Codec
 from encodec_cli.runtime.protocol import Engine, Rows, Stepper
+from encodec_cli.runtime.search import Quantizer
 
 __all__ = ["Outcome", "Scheduler", "run_together"]
 
@@ -240,6 +241,9 @@ class _SharedEngine:
             ("quantize", n_q, beams), together, latents
         )
         return codes
+
+    def quantizer(self) -> Quantizer:
+        return self._engine.quantizer()
 
     def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
         def together(items: list[NDArray[np.integer[Any]]]) -> list[Rows]:
