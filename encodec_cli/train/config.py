@@ -21,6 +21,7 @@ __all__ = [
 
 _MOST_STEPS = 1 << 40
 _RANGES = (
+    ("search", 1, 256),
     ("seed", 0, (1 << 63) - 1),
     ("steps", 1, _MOST_STEPS),
     ("batch", 1, 1 << 16),
@@ -131,6 +132,9 @@ class LossConfig:
     intelligibility: Annotated[float, "after ESTOI"] = 0.0
     loudness: Annotated[float, "after PESQ's loudness"] = 0.0
     level: Annotated[float, "level of patches of the spectrum"] = 0.0
+    missing: Annotated[
+        float, "how much level that is missing counts in `level`, against level that is added"
+    ] = 1.0
     adversarial: Annotated[float, "of the discriminator"] = 1.0
     feature: Annotated[float, "of the discriminator: distance of its layers"] = 1.0
     commitment: Annotated[float, "of the quantizer, beside the others"] = 1.0
@@ -172,7 +176,8 @@ class TrainConfig:
     steps. `warm_start` names models (ours) whose weights the run begins with, their mean if
     there are several (model soups, Wortsman et al. 2022); no optimizer state is needed. With
     `decoder_only` encoder and codebooks stay, and so do the codes. `precision` "auto" is bf16 where
-    the device computes in it, else fp32.
+    the device computes in it, else fp32. With `search` the decoder learns from the codes that
+    `encode --search` finds; each bandwidth gets the same share of every batch.
     """
 
     model: Annotated[
@@ -203,6 +208,11 @@ class TrainConfig:
         bool,
         "keep encoder and codebooks, and so the codes; needs `warm_start`",
     ] = False
+    search: Annotated[
+        int,
+        "with `decoder_only`: sequences of codes that the search keeps, as `encode --search` does; "
+        "1 is the greedy choice",
+    ] = 1
     seed: Annotated[int, "of all random numbers"] = 0
     steps: Annotated[int, "steps in all"] = 100_000
     batch: Annotated[int, "crops in a step"] = 16
@@ -235,6 +245,10 @@ class TrainConfig:
         if self.decoder_only and not self.warm_start:
             raise ConfigError(
                 "decoder_only: needs warm_start, a model whose codes are to be decoded"
+            )
+        if self.search > 1 and not self.decoder_only:
+            raise ConfigError(
+                f"search: {self.search}: needs decoder_only; codes that change are chosen greedily"
             )
         if len(self.betas) != 2:
             raise ConfigError(f"betas: {list(self.betas)}: give two numbers")

@@ -1,6 +1,6 @@
 """One training step: codec forward, losses, adversary, backward, optimizers.
 
-x --encoder--> latents --RVQ, random n_q--> --decoder--> y --losses of x, y--> balancer
+x --encoder--> latents --RVQ, several K--> --decoder--> y --losses of x, y--> balancer
                                                                                   |
 encoder, decoder <-- AdamW <-- gradients <-- commitment <-- backward <------------+
 """
@@ -27,6 +27,7 @@ from encodec_cli.train.losses import (
     waveform_loss,
 )
 from encodec_cli.train.perception import intelligibility_loss, loudness_loss
+from encodec_cli.train.searched import SearchedCodes
 
 __all__ = ["TrainingStep"]
 
@@ -43,6 +44,9 @@ class TrainingStep:
             [c.codebooks_for(kbps) for kbps in c.target_bandwidths], device=device
         )
         # The codebooks are buffers with averages of their own, not parameters.
+        self._search = (
+            SearchedCodes(model, config.search, config.batch) if config.search > 1 else None
+        )
         trained = model.decoder if config.decoder_only else model
         self.optimizer = self._adamw(trained, config.learning_rate)
         self.discriminator: MultiScaleSTFTDiscriminator | None = None
@@ -122,12 +126,14 @@ class TrainingStep:
         return {k: v.detach() for k, v in (losses | extra).items()}
 
     def _latents(self, x: Tensor, quantized: bool) -> tuple[Tensor, Tensor]:
-        """Of crops, quantized with a random number of codebooks each; and the commitment."""
+        """Of crops, quantized with some number of codebooks each; and the commitment."""
         with self._autocast():
             latents = self.model.encoder(x)
         latents = latents.float()  # the nearest of 1024 codes is a matter of small differences
         if not quantized:
             return latents, latents.new_zeros(())
+        if self._search is not None:
+            return self._search(latents), latents.new_zeros(())
         n_q = self._n_q[torch.randint(len(self._n_q), (len(x),), device=self.device)]
         result = self.model.quantizer(latents, self.model.frame_rate, n_q)
         return result.x, latents.new_zeros(()) if result.penalty is None else result.penalty
@@ -143,7 +149,7 @@ class TrainingStep:
         if c.loudness > 0:
             losses["loudness"] = loudness_loss(estimate, target, rate)
         if c.level > 0:
-            losses["level"] = level_loss(estimate, target, rate)
+            losses["level"] = level_loss(estimate, target, rate, c.missing)
         return losses
 
     def _adversarial_losses(self, estimate: Tensor, target: Tensor) -> dict[str, Tensor]:
