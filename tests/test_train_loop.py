@@ -360,6 +360,40 @@ def test_decoder_only_leaves_the_codes_alone(recipe: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_encoder_only_leaves_what_codes_mean_alone(recipe: Path, tmp_path: Path) -> None:
+    source = finish(make(configured(recipe), recipe))
+    config = configured(
+        recipe,
+        output=str(tmp_path / "tuned"),
+        warm_start=(str(source.checkpoint),),
+        encoder_only=True,
+        quantizer_start=0,
+        search=2,
+        batch=6,
+        steps=40,
+        warmup=2,
+        learning_rate=3e-3,
+        adversary=AdversaryConfig(),
+    )
+    trainer = make(config, recipe)
+    records = list(trainer.run(Corpus(trainer.config.data, RATE)))
+    before = load_module(source.checkpoint).state_dict()
+    after = load_module(trainer.checkpoint).state_dict()
+    names = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.split(".")[0] for name in names} == {"encoder"}
+    assert load_model(trainer.checkpoint).sha256 == load_model(source.checkpoint).sha256
+    waveform = [record["waveform"] for record in records if "waveform" in record]
+    assert np.mean(waveform[-10:]) < 0.95 * np.mean(waveform[:10])
+
+
+def test_one_side_alone_needs_a_model_to_start_from(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match="encoder_only: needs warm_start"):
+        configured(recipe, encoder_only=True)
+    with pytest.raises(ConfigError, match="decoder_only, encoder_only: give one of them"):
+        configured(recipe, encoder_only=True, decoder_only=True)
+
+
+@pytest.mark.slow
 def test_codes_of_two_models_are_not_one(recipe: Path, tmp_path: Path) -> None:
     """The mean of two models, or one whose encoder learns, has codes of its own."""
     source = finish(make(configured(recipe, steps=4, quantizer_start=0), recipe))

@@ -175,9 +175,10 @@ class TrainConfig:
     The learning rate rises over `warmup` steps, stays, and falls to zero over the last `decay`
     steps. `warm_start` names models (ours) whose weights the run begins with, their mean if
     there are several (model soups, Wortsman et al. 2022); no optimizer state is needed. With
-    `decoder_only` encoder and codebooks stay, and so do the codes. `precision` "auto" is bf16 where
-    the device computes in it, else fp32. With `search` the decoder learns from the codes that
-    `encode --search` finds; each bandwidth gets the same share of every batch.
+    `decoder_only` encoder and codebooks stay, and so do the codes. With `encoder_only` decoder and
+    codebooks stay: it learns to choose other codes, and files decode as before. With `search`
+    either learns from the codes that `encode --search` finds; each bandwidth gets the same share of
+    every batch. `precision` "auto" is bf16 where the device computes in it, else fp32.
     """
 
     model: Annotated[
@@ -208,10 +209,14 @@ class TrainConfig:
         bool,
         "keep encoder and codebooks, and so the codes; needs `warm_start`",
     ] = False
+    encoder_only: Annotated[
+        bool,
+        "keep decoder and codebooks, and so what codes mean; needs `warm_start`",
+    ] = False
     search: Annotated[
         int,
-        "with `decoder_only`: sequences of codes that the search keeps, as `encode --search` does; "
-        "1 is the greedy choice",
+        "with `decoder_only` or `encoder_only`: sequences of codes that the search keeps, as "
+        "`encode --search` does; 1 is the greedy choice",
     ] = 1
     seed: Annotated[int, "of all random numbers"] = 0
     steps: Annotated[int, "steps in all"] = 100_000
@@ -242,13 +247,18 @@ class TrainConfig:
             raise ConfigError(f"learning_rate: {self.learning_rate}: give 0 to 1")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay: {self.ema_decay}: give 0 <= ema_decay < 1")
+        if self.decoder_only and self.encoder_only:
+            raise ConfigError("decoder_only, encoder_only: give one of them")
         if self.decoder_only and not self.warm_start:
             raise ConfigError(
                 "decoder_only: needs warm_start, a model whose codes are to be decoded"
             )
-        if self.search > 1 and not self.decoder_only:
+        if self.encoder_only and not self.warm_start:
+            raise ConfigError("encoder_only: needs warm_start, a model that is to be encoded for")
+        if self.search > 1 and not (self.decoder_only or self.encoder_only):
             raise ConfigError(
-                f"search: {self.search}: needs decoder_only; codes that change are chosen greedily"
+                f"search: {self.search}: needs decoder_only or encoder_only; codebooks that change "
+                "are searched greedily"
             )
         if len(self.betas) != 2:
             raise ConfigError(f"betas: {list(self.betas)}: give two numbers")

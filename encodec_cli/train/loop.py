@@ -109,7 +109,7 @@ class Trainer:
         """The SHA-256 that names the codes, where they stay those of another model."""
         if config.warm_start:
             identities = _warm_start(self.model, [find_model(p) for p in config.warm_start])
-            if config.decoder_only and len(identities) == 1:
+            if (config.decoder_only or config.encoder_only) and len(identities) == 1:
                 self.identity = identities[0]
         self.model.to(device)
         self.average = {k: v.clone() for k, v in _floats(self.model).items()}
@@ -173,7 +173,7 @@ class Trainer:
                 yield self._log(record)
             if self.step % c.validate_every == 0 or self.step == c.steps:
                 self._watch.check_weights(self._numbers(), self.step)
-            if self.step == c.steps and self._quantizer_inited():
+            if self.step == c.steps and self._quantizer_inited() and not c.encoder_only:
                 yield self._log({"gain_db": self._match_level(corpus)})
             if self.step % c.validate_every == 0 or self.step == c.steps:
                 self.quality = self._validate()

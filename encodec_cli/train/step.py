@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.train.balancer import Balancer
@@ -44,10 +45,15 @@ class TrainingStep:
             [c.codebooks_for(kbps) for kbps in c.target_bandwidths], device=device
         )
         # The codebooks are buffers with averages of their own, not parameters.
-        self._search = (
-            SearchedCodes(model, config.search, config.batch) if config.search > 1 else None
-        )
-        trained = model.decoder if config.decoder_only else model
+        self._search: SearchedCodes | None = None
+        if config.search > 1 or config.encoder_only:
+            self._search = SearchedCodes(model, config.search, config.batch)
+        # The other side gets no gradients of its weights, which would take time.
+        model.encoder.requires_grad_(not config.decoder_only)
+        model.decoder.requires_grad_(not config.encoder_only)
+        trained: nn.Module = model
+        if config.decoder_only or config.encoder_only:
+            trained = model.decoder if config.decoder_only else model.encoder
         self.optimizer = self._adamw(trained, config.learning_rate)
         self.discriminator: MultiScaleSTFTDiscriminator | None = None
         adversary = config.adversary
@@ -87,7 +93,7 @@ class TrainingStep:
         if phase not in self._phases:
             self._phases[phase] = Replayed(partial(self._take, *phase))
         self.model.train()
-        self.model.quantizer.train(not c.decoder_only)
+        self.model.quantizer.train(not (c.decoder_only or c.encoder_only))
         return self._phases[phase](x, level)
 
     def _learning_rate_factor(self, step: int) -> float:
@@ -133,7 +139,11 @@ class TrainingStep:
         if not quantized:
             return latents, latents.new_zeros(())
         if self._search is not None:
-            return self._search(latents), latents.new_zeros(())
+            found = self._search(latents.detach())
+            if self.config.decoder_only:
+                return found, latents.new_zeros(())
+            # Straight through, as in the quantizer.
+            return latents + (found - latents).detach(), mse_loss(latents, found)
         n_q = self._n_q[torch.randint(len(self._n_q), (len(x),), device=self.device)]
         result = self.model.quantizer(latents, self.model.frame_rate, n_q)
         return result.x, latents.new_zeros(()) if result.penalty is None else result.penalty
