@@ -166,9 +166,11 @@ def test_waves_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 def test_waves_without_sound_are_refused() -> None:
     with pytest.raises(AudioError, match="holds no samples"):
         encode(tiny_model(), torch.zeros(1, 0))
-    for odd in (float("nan"), float("inf")):
-        with pytest.raises(AudioError, match="holds NaN or Inf"):
+    for odd, name in ((float("nan"), "NaN"), (-float("inf"), "Inf"), (-30_000.0, "3e\\+04 times")):
+        with pytest.raises(AudioError, match=f"sample 1 is {name}"):
             encode(tiny_model(), torch.tensor([[0.0, odd]]))
+        with pytest.raises(AudioError, match=f"sample 1 is {name}"):
+            stream_encoder(tiny_model(), 1).push(np.array([[0.0, odd]], np.float32))
 
 
 @pytest.mark.parametrize(

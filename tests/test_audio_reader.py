@@ -194,6 +194,34 @@ def test_non_finite_samples_are_refused_with_their_time(
         read_all(path)
 
 
+_ODD_FLOATS = ["nan", "inf", "1e308", "-3e38", "1e10", "257"]
+
+
+@pytest.mark.parametrize("value", [np.float64(text) for text in _ODD_FLOATS] + ["signaling"])
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("container", ["WAV", "AIFF"])
+def test_no_float_of_a_file_warns_or_passes_for_sound(
+    tmp_path: Path, value: np.float64 | str, bits: int, container: str
+) -> None:
+    """Warnings are errors here: numpy's would reach the terminal."""
+    path, mark = tmp_path / "x", 0.123456789
+    block = np.full((1000, 1), mark)
+    subtype = {32: "FLOAT", 64: "DOUBLE"}[bits]
+    soundfile.write(path, block, RATE, format=container, subtype=subtype)
+    order = "<" if container == "WAV" else ">"
+    good = np.array([mark], f"{order}f{bits // 8}").tobytes()
+    if isinstance(value, str):
+        integer = {32: 0x7F800001, 64: 0x7FF0000000000001}[bits]
+        bad = integer.to_bytes(bits // 8, "little" if order == "<" else "big")
+    else:
+        with np.errstate(over="ignore"):
+            bad = np.array([value]).astype(f"{order}f{bits // 8}").tobytes()
+    before, _, after = path.read_bytes().rpartition(good)  # not in a chunk of peaks in front
+    path.write_bytes(before + bad + after)
+    with pytest.raises(AudioError, match=r"x: the sample at \d\.\d+ s is (NaN|Inf|\S+ times full)"):
+        read_all(path)
+
+
 @pytest.mark.parametrize("container", ["WAV", "AIFF", "AU"])
 def test_zero_samples_are_refused(tmp_path: Path, container: str) -> None:
     path = tmp_path / "x"

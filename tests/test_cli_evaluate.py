@@ -130,6 +130,12 @@ def test_json_has_a_line_for_each_recording_and_bandwidth(mono: Path, recordings
     assert result.stderr == ""
 
 
+def test_rows_say_what_a_bandwidth_became(mono: Path, recordings: Path) -> None:
+    arguments = ("evaluate", recordings / "music" / "c.wav", "-m", mono, "--no-speech")
+    rows = objects(run(*arguments, "-b", "2,1.6,5,1.5", "--json"))
+    assert [row["bandwidth"] for row in rows] == [1.5, 4.5]
+
+
 def test_csv_says_the_same(mono: Path, recordings: Path) -> None:
     arguments = ("evaluate", recordings / "music" / "c.wav", "-m", mono, "--no-speech")
     (_, six) = objects(run(*arguments, "--json"))

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 from pathlib import Path
 
@@ -240,6 +241,32 @@ def test_the_time_of_modification_is_kept(tmp_path: Path, mono: Path) -> None:
     assert (tmp_path / "a.ecdc").stat().st_mtime == 1e9
     run("decode", tmp_path / "a.ecdc", tmp_path / "b.wav", "-m", mono).ok()
     assert (tmp_path / "b.wav").stat().st_mtime == 1e9
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444, 0o755])
+def test_permissions_and_time_are_the_source_s(tmp_path: Path, mono: Path, mode: int) -> None:
+    source = write_audio(tmp_path / "a.wav", 1000)
+    coded, smaller = tmp_path / "a.ecdc", tmp_path / "small.ecdc"
+    source.chmod(0o4000 | mode)  # setuid belongs to programs
+    os.utime(source, (1e9, 1e9))
+    run("encode", source, "-m", mono).ok()
+    run("decode", coded, tmp_path / "b.wav", "-m", mono).ok()
+    run("peel", coded, smaller, "--n-q", 1).ok()
+    for made in (coded, smaller, tmp_path / "b.wav"):
+        status = made.stat()
+        assert stat.S_IMODE(status.st_mode) == mode, made
+        assert status.st_mtime == 1e9, made
+    run("encode", source, coded, "-m", mono, "--force").ok()
+
+
+def test_what_comes_from_a_pipe_has_the_permissions_of_any_new_file(
+    tmp_path: Path, mono: Path
+) -> None:
+    source = write_audio(tmp_path / "a.wav", 1000)
+    source.chmod(0o600)
+    run("encode", "-", tmp_path / "a.ecdc", "-m", mono, stdin=source.read_bytes()).ok()
+    (tmp_path / "new").touch()
+    assert (tmp_path / "a.ecdc").stat().st_mode == (tmp_path / "new").stat().st_mode
 
 
 def test_an_input_is_deleted_once_its_output_is_whole(tmp_path: Path, mono: Path) -> None:

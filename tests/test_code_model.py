@@ -102,9 +102,11 @@ def test_damaged_runs_give_codes() -> None:
         bad = bytearray(run)
         bad[random.randint(len(bad))] ^= random.randint(1, 256)
         damaged.append(bytes(bad))
-    for codes in model.decode_chunks([(bad, 3, 40) for bad in damaged]):
+    together = model.decode_chunks([(bad, 3, 40) for bad in damaged])
+    for codes, bad in zip(together, damaged, strict=True):
         assert codes.shape == (3, 40)
         assert codes.max() < SMALL.bins
+        np.testing.assert_array_equal(model.decode_chunks([(bad, 3, 40)])[0], codes)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Format 2: exact bytes, round trips, size, what is held back and what is read ahead."""
 
 import io
+import os
 import random
 from dataclasses import replace
 from decimal import Decimal, getcontext
@@ -378,6 +379,24 @@ def test_a_live_chunk_is_passed_on_whole_and_read_without_waiting_for_more() -> 
         for chunk, length in zip((first, second, third), written, strict=True):
             assert_same_chunks([next(reader)], [chunk])
             assert listener.asked == length
+
+
+def test_chunks_that_have_arrived_in_a_pipe_are_decoded_together() -> None:
+    ecdc = make_ecdc(v2_header(), 40 * 2560, repeated=1.0)
+    expected, data = chunks_of(ecdc), streamed_bytes(ecdc)
+    part = data[: len(data) // 2]
+    reading, writing = os.pipe()
+    coder = RepeatCoder()
+    with os.fdopen(reading, "rb") as heard, os.fdopen(writing, "wb") as told:
+        told.write(part)
+        told.flush()
+        reader = EcdcReader(heard, coder=coder)
+        # The rest does not come before these were asked for.
+        early = [next(reader) for _ in range(15)]
+        told.write(data[len(part) :])
+        told.close()
+        assert_same_chunks([*early, *reader], expected)
+    assert max(coder.calls) > 8
 
 
 def test_a_header_from_a_pipe_is_read_without_waiting_for_more() -> None:

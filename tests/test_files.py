@@ -3,6 +3,8 @@
 import errno
 import fcntl
 import os
+import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,12 @@ from encodec_cli.io.files import (
     open_input,
     standard_output,
 )
-from encodec_cli.io.temporary import create_locked, remove_leftovers, temporary_name
+from encodec_cli.io.temporary import (
+    create_locked,
+    remove_leftovers,
+    temporary_folder,
+    temporary_name,
+)
 
 
 def test_target_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -47,6 +54,14 @@ def test_nothing_is_left_after(tmp_path: Path, error: type[BaseException]) -> No
             fail(target)
     assert list(tmp_path.iterdir()) == [old]
     assert old.read_bytes() == b"old"
+
+
+def test_nobody_else_opens_a_private_file_while_it_is_made(tmp_path: Path) -> None:
+    like, target = tmp_path / "like", tmp_path / "target"
+    like.touch(0o640)
+    with atomic_output(target, like=like) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077 == 0
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
 
 
 def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
@@ -235,6 +250,37 @@ def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
         pass
     assert not left.exists()
     assert (tmp_path / "other").exists()
+
+
+def killed_within_a_folder(parent: Path) -> Path:
+    """The temporary folder of a run that was killed, with a file in it."""
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from encodec_cli.io.temporary import temporary_folder\n"
+        "with temporary_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'sub').mkdir()\n"
+        "    (folder / 'sub' / 'big').touch()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(parent)], check=False)
+    assert done.returncode == -9
+    [left] = parent.glob(".encodec-cli.*")
+    return left
+
+
+def test_the_next_run_removes_the_folder_that_a_killed_one_left(tmp_path: Path) -> None:
+    left = killed_within_a_folder(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (left / "link").symlink_to(tmp_path / "mine")
+    (tmp_path / "mine" / "a").touch()
+    with temporary_folder(tmp_path) as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert not left.exists()
+        remove_leftovers(tmp_path)  # it has a living writer
+        assert folder.is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert (tmp_path / "mine" / "a").exists()
 
 
 def test_the_file_of_a_living_writer_stays(tmp_path: Path) -> None:

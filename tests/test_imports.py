@@ -38,7 +38,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "pipeline": (
         *("audio", "config", "container", "corpus", "entropy", "io", "model", "stream", "tokens"),
     ),
-    "evaluation": ("audio", "dsp", "model", "pipeline", "stream"),
+    "evaluation": ("audio", "dsp", "io", "model", "pipeline", "stream"),
     "report": ("audio", "dsp", "evaluation", "io", "model"),
     "train": (
         *("audio", "checkpoints", "config", "dsp", "engine", "entropy", "evaluation", "io"),

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from cli_samples import (
     make_model,
     mono_config,
+    process,
     run,
     write_audio,
     write_model,
@@ -251,6 +253,21 @@ def test_failures_are_named_and_leave_nothing(
     assert "\n" not in str(raised.value)
     assert left(cache) == []
     assert len(site.asked) == requests
+
+
+def test_what_a_killed_pull_left_is_removed(model: PublishedModel, site: Site, cache: Path) -> None:
+    published = PUBLISHED["encodec_24khz"]
+    site.files[f"/v0/{published.files[0].path}"] = bytes(1000)
+    site.behave("stall", "")
+    with process("models", "pull", published.name, "--mirror", f"{site.address}/v0") as child:
+        end = time.monotonic() + 60
+        while not list(cache.glob(".*/*/*")) and time.monotonic() < end:
+            time.sleep(0.01)
+        child.kill()
+        child.wait()
+    assert len(left(cache)) == 1
+    path = quick(model)
+    assert left(cache) == [path.name]
 
 
 def test_a_server_that_is_not_there(model: PublishedModel, site: Site, cache: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from encodec_cli.entropy.integer.range_coder import RangeDecoders, encode_run
+from encodec_cli.entropy.integer.range_coder import RangeDecoder, RangeDecoders, encode_run
 
 Symbols = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
@@ -99,7 +99,8 @@ def test_zeros_at_the_end_are_left_out() -> None:
 def test_no_bytes_lead_outside() -> None:
     random = np.random.RandomState(5)
     runs = [bytes(random.randint(0, 256, n).astype(np.uint8)) for n in (0, 1, 50, 400)]
-    decoders = RangeDecoders([*runs, b"\xff" * 400])
+    runs.append(b"\xff" * 400)
+    decoders, alone = RangeDecoders(runs), [RangeDecoder(run) for run in runs]
     for _ in range(400):
         total = random.randint(1, 1 << 26, 5).astype(np.uint64)
         targets = decoders.targets(total)
@@ -107,6 +108,11 @@ def test_no_bytes_lead_outside() -> None:
         own = np.maximum(total // np.uint64(3), 1)
         own = np.minimum(own, total - targets)
         decoders.narrow(targets, own)
+        for decoder, *numbers in zip(
+            alone, *(n.tolist() for n in (total, targets, own)), strict=True
+        ):
+            assert decoder.target(numbers[0]) == numbers[1]
+            decoder.narrow(*numbers[1:])
 
 
 def test_golden_run() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch_file
 from tiny_models import tiny_config, tiny_model
 
 from encodec_cli.checkpoints.modules import build_and_load
@@ -54,6 +55,30 @@ def test_numbers_come_in_fp32(tmp_path: Path) -> None:
     assert (found == 1).all()
 
 
+def test_bfloat16_is_read_as_torch_reads_it(tmp_path: Path) -> None:
+    config, path = tiny_config(), tmp_path / "a"
+    state = {
+        name: torch.randn(shape).to(torch.bfloat16 if i % 2 else torch.float16)
+        for i, (name, shape) in enumerate(codec_shapes(config).items())
+    }
+    save_torch_file(state, path)
+    weights = Weights(path, config)
+    for name, value in state.items():
+        found = weights(name)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, value.float().numpy())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_bfloat16_that_is_not_finite_is_refused(value: float, tmp_path: Path) -> None:
+    config, path = tiny_config(), tmp_path / "a"
+    state = {n: torch.ones(s, dtype=torch.bfloat16) for n, s in codec_shapes(config).items()}
+    state[NAME].view(-1)[0] = value
+    save_torch_file(state, path)
+    with pytest.raises(CheckpointError, match=f"{NAME}: holds numbers that are not finite"):
+        Weights(path, config)(NAME)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -97,7 +122,7 @@ def test_damaged_files_are_refused(content: bytes, tmp_path: Path) -> None:
 
 def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
     state = tensors(tiny_config()) | {NAME: np.ones(4, np.int32)}
-    with pytest.raises(CheckpointError, match=f"{NAME}: holds I32, not fp32 or fp16"):
+    with pytest.raises(CheckpointError, match=f"{NAME}: holds I32, not fp32, fp16 or bf16"):
         opened(tmp_path / "a", tiny_config(), state)
 
 

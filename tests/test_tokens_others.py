@@ -2,13 +2,15 @@
 
 import io
 import json
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from cli_samples import make_model, mono_config, run, write_model
+import soundfile
+from cli_samples import make_model, mono_config, run, stereo_config, write_model
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
@@ -237,14 +239,43 @@ def test_decode_refuses_what_could_be_either(own_model: Path, tmp_path: Path) ->
     assert not (tmp_path / "a.wav").exists()
 
 
-def test_a_stereo_delay_makes_two_files(own_model: Path, tmp_path: Path) -> None:
+def test_a_stereo_delay_makes_one_stereo_file(own_model: Path, tmp_path: Path) -> None:
     both = np.stack([CODES[:4], CODES[4:]], axis=1).reshape(8, FRAMES)
     path = saved(tmp_path / "a.npy", delayed(both, [0, 0, 1, 1, 2, 2, 3, 3]))
-    run("decode", path, "-m", own_model, "--pattern", "stereo-delay").ok()
-    for side, codes in (("left", CODES[:4]), ("right", CODES[4:])):
-        run("decode", saved(tmp_path / f"{side}.npy", codes), "-m", own_model).ok()
-        found = (tmp_path / f"a.{side}.wav").read_bytes()
-        assert found == (tmp_path / f"{side}.wav").read_bytes()
+    path.chmod(0o600)
+    options = ("-m", own_model, "--sample-rate", "16000", "--start", "0.1")
+    stereo = (*options, "--pattern", "stereo-delay")
+    run("decode", path, *stereo).ok()
+    found, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
+    assert rate == 16_000
+    assert stat.S_IMODE((tmp_path / "a.wav").stat().st_mode) == 0o600
+    for channel, codes in enumerate((CODES[:4], CODES[4:])):
+        run("decode", saved(tmp_path / "side.npy", codes), *options, "--force").ok()
+        side, _ = soundfile.read(tmp_path / "side.wav", dtype="int16")
+        np.testing.assert_array_equal(found[:, channel], side)
+    assert not np.array_equal(found[:, 0], found[:, 1])
+    said = run("decode", path, *stereo, "--skip-existing").ok()
+    assert "a.wav: exists, skipped" in said.stderr
+    piped = run("decode", path, "-", *stereo).ok()
+    assert len(piped.stdout) >= found.nbytes
+
+
+def test_a_stereo_delay_is_rescaled_as_one(own_model: Path, tmp_path: Path) -> None:
+    both = np.stack([CODES[:4], CODES[4:]], axis=1).reshape(8, FRAMES)
+    path = saved(tmp_path / "a.npy", delayed(both, [0, 0, 1, 1, 2, 2, 3, 3]))
+    stereo = ("-m", own_model, "--pattern", "stereo-delay", "--encoding", "float")
+    run("decode", path, tmp_path / "as-is.wav", *stereo).ok()
+    run("decode", path, tmp_path / "lower.wav", *stereo, "--rescale").ok()
+    loud, low = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("as-is", "lower"))
+    gain = min(1.0, 1 / abs(loud).max())
+    np.testing.assert_allclose(low, loud * gain, atol=1e-4)
+
+
+def test_a_stereo_delay_takes_a_mono_model(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m.safetensors", make_model(stereo_config()))
+    path = saved(tmp_path / "a.npy", CODES)
+    result = run("decode", path, "-m", model, "--pattern", "stereo-delay")
+    result.refused(2, "--pattern stereo-delay", "coded by a mono model", "2 channels")
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pkl"])

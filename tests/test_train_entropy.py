@@ -1,6 +1,7 @@
 """Training of code models: codes as `encode` makes them, a network that learns, a file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from encodec_cli.checkpoints.load import load_model
 from encodec_cli.container import read_ecdc
 from encodec_cli.entropy.integer.model import CodeModel
 from encodec_cli.entropy.integer.sizes import Sizes
-from encodec_cli.errors import CheckpointError
+from encodec_cli.errors import CheckpointError, TrainingError
 from encodec_cli.train.entropy.codes import CodedRecording, Source, make_codes, trained_codebooks
 from encodec_cli.train.entropy.corpus import CodeCorpus, split_held_out
 from encodec_cli.train.entropy.judge import bits_per_code, coded_bits
@@ -165,6 +166,54 @@ def test_a_run_that_was_stopped_goes_on(
     list(second.run())
     for name, value in whole.result().state_dict().items():
         torch.testing.assert_close(second.result().state_dict()[name], value, msg=name)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_the_first_loss_that_is_not_finite_ends_the_run(
+    value: float,
+    recordings: list[CodedRecording],
+    books: list[torch.Tensor],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = CodeTrainer._loss
+
+    def loss(self: CodeTrainer, rng: np.random.Generator) -> torch.Tensor:
+        return real(self, rng) * (value if self.step >= 7 else 1.0)
+
+    eager = replace(SCHEDULE, save_seconds=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(CodeTrainer, "_loss", loss)
+        words = r"bits: not finite at step 7; give a lower learning_rate than 0\.01; .*state\.pt"
+        with pytest.raises(TrainingError, match=words):
+            list(trainer(recordings, books, tmp_path, eager).run())
+    again = trainer(recordings, books, tmp_path, eager)
+    assert again.step == 7
+    assert all(value.isfinite().all() for value in again.average.state_dict().values())
+    next(again.run())
+
+
+def test_weights_that_are_not_finite_are_not_saved(
+    recordings: list[CodedRecording],
+    books: list[torch.Tensor],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A step may spoil them though its loss was finite."""
+    real = CodeTrainer._step
+
+    def step(self: CodeTrainer, rate: float) -> torch.Tensor:
+        bits = real(self, rate)
+        if self.step == 3:
+            with torch.no_grad():
+                next(self.average.parameters()).fill_(torch.inf)
+        return bits
+
+    monkeypatch.setattr(CodeTrainer, "_step", step)
+    eager = replace(SCHEDULE, save_seconds=0.0)
+    with pytest.raises(TrainingError, match=r"weights \(average of .*\): not finite after step 2"):
+        list(trainer(recordings, books, tmp_path, eager).run())
+    assert trainer(recordings, books, tmp_path, eager).step == 2
 
 
 def test_a_state_of_another_run_is_refused(

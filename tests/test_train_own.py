@@ -103,7 +103,7 @@ def test_all_faults_of_a_recipe_are_named_at_once(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(faults))
     words = (
-        "11 faults",
+        "12 faults",
         "unknown key 'stepz'",
         "model: missing",
         "batch: 0: give at least 1",
@@ -114,10 +114,45 @@ def test_all_faults_of_a_recipe_are_named_at_once(tmp_path: Path) -> None:
         "loss: spectral: -1",
         "loss: windows: [1]",
         "adversary: not a mapping",
+        "data: manifest: a.csv: cannot read",
     )
     message = run("train", path).refused(1).errors[0]
     for word in words:
         assert word in message, word
+
+
+def test_missing_files_are_faults_like_others(tmp_path: Path) -> None:
+    """Those that a recipe names, and those that its manifests list."""
+    clips(tmp_path / "clips", 2)
+    lists = tmp_path / "lists.csv"
+    names = ["clips/00.wav", *(f"gone{n}.wav" for n in range(5))]
+    lists.write_text("file,kind\n" + "".join(f"{name},speech\n" for name in names))
+    settings = {
+        "model": "nowhere.yaml",
+        "warm_start": ["ecli_24khz", "gone.safetensors", "ecli_24kh"],
+        "output": str(tmp_path / "run"),
+        "batch": -1,
+        "data": {"manifest": str(lists), "validation": str(tmp_path / "gone.csv")},
+    }
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    words = (
+        "6 faults",
+        "batch: -1",
+        "model: ",
+        "nowhere.yaml: cannot read",
+        "warm_start: model 'gone.safetensors': no such file",
+        "warm_start: model 'ecli_24kh': no such file or bundled model; did you mean ecli_24khz?",
+        "data: manifest: ",
+        "lists.csv: 5 of 6 recordings are not there",
+        "gone0.wav, gone1.wav, gone2.wav and 2 more",
+        "data: validation: ",
+        "gone.csv: cannot read",
+    )
+    message = run("train", path).refused(1).errors[0]
+    for word in words:
+        assert word in message, word
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_manifest_without_rates_takes_those_of_the_files(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from encodec_cli.audio.samples import FloatBlock
+from encodec_cli.audio.samples import FloatBlock, as_float32
 from encodec_cli.errors import AudioError
 
 __all__ = ["Container", "Piece", "SampleTaker", "load_av", "open_container"]
@@ -93,8 +93,7 @@ def _piece(frame: Any, channels: int) -> Piece:
         full_scale = float(2 ** (8 * data.dtype.itemsize - 1))
         samples = (data / full_scale).astype(np.float32)
     else:
-        with np.errstate(over="ignore"):  # beyond float32 is Inf, which the reader reports
-            samples = data.astype(np.float32)
+        samples = as_float32(data)
     return Piece(int(frame.sample_rate), samples)
 
 

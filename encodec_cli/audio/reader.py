@@ -13,8 +13,7 @@ from typing import BinaryIO, Literal, Self, cast
 
 import numpy as np
 
-from encodec_cli.audio.choose import choose_source
-from encodec_cli.audio.samples import FloatBlock, first_non_finite
+from encodec_cli.audio.samples import FloatBlock, first_unusable
 from encodec_cli.audio.source import SampleSource, check_layout
 from encodec_cli.audio.wav_header import looks_like_wav, read_wav_header
 from encodec_cli.audio.wav_source import WavSource, check_data_fits
@@ -48,13 +47,13 @@ class AudioReader:
     def blocks(self, size: int) -> Iterator[FloatBlock]:
         """Blocks [C, size] in linear range [-1, 1]; the last has the rest, 1 to `size` samples.
 
-        Float files may exceed the range; they are passed on as they are. From a pipe, a block
-        comes as soon as its last sample has arrived.
+        Float files may exceed the range, up to `MOST_SAMPLE`; they are passed on as they are. From
+        a pipe, a block comes as soon as its last sample has arrived.
 
         Raises:
             ValueError: `size` < 1.
-            AudioError: NaN or Inf (with the time of the first), no samples at all, damaged data,
-                or an end before the length the header promises.
+            AudioError: NaN, Inf or a sample beyond `MOST_SAMPLE` (with the time of the first), no
+                samples at all, damaged data, or an end before the length the header promises.
         """
         if size < 1:
             raise ValueError(f"{size = }: expected at least 1")
@@ -63,12 +62,12 @@ class AudioReader:
                 frames = self._source.read(size)  # [n, C]
             except OSError as error:
                 raise AudioError(f"{self.name}: cannot read: {error.strerror}") from error
-            bad = first_non_finite(frames, time_axis=0)
+            bad = first_unusable(frames, time_axis=0)
             if bad is not None:
-                kind = "NaN" if np.isnan(frames[bad]).any() else "Inf"
-                seconds = (self.frames_read + bad) / self.sample_rate
+                position, what = bad
+                seconds = (self.frames_read + position) / self.sample_rate
                 raise AudioError(
-                    f"{self.name}: the sample at {seconds:.3f} s is {kind}; repair or export it "
+                    f"{self.name}: the sample at {seconds:.3f} s is {what}; repair or export it "
                     "again"
                 )
             self.frames_read += len(frames)
@@ -156,6 +155,9 @@ def _open_source(
     file = stream if recorder is None else recorder.whole_stream(resources)
     if header is not None:
         check_data_fits(name, header, os.fstat(file.fileno()).st_size - header.data_start)
+    # Imported for what is no plain WAV file: that starts without the readers of all the rest.
+    from encodec_cli.audio.choose import choose_source
+
     source = choose_source(file, name, header)
     resources.callback(source.close)
     return source

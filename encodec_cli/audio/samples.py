@@ -4,17 +4,44 @@ One scale serves both directions: full scale is 2**(bits - 1), so integers that 
 written again at the same width come back bit for bit.
 """
 
+import math
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FloatBlock", "PcmKind", "decode_pcm", "encode_pcm24", "first_non_finite", "quantize"]
+__all__ = [
+    "MOST_SAMPLE",
+    "FloatBlock",
+    "PcmKind",
+    "as_float32",
+    "decode_pcm",
+    "encode_pcm24",
+    "first_non_finite",
+    "first_unusable",
+    "quantize",
+]
 
 FloatBlock = npt.NDArray[np.float32]
 """Audio [C, n] (or [n, C] where a docstring says so), float32, linear range [-1, 1]."""
 
 PcmKind = Literal["u8", "s16", "s24", "s32", "s64", "f32", "f64"]
+
+
+MOST_SAMPLE = 256.0
+"""Largest sample that is taken for sound: 48 dB above full scale, as far as a file's gain reaches.
+
+What exceeds it has another scale, such as that of 16-bit integers, or is garbage.
+"""
+
+
+def as_float32(samples: npt.NDArray[Any]) -> FloatBlock:
+    """Floats of any width as float32, without a warning: what lies beyond its range becomes Inf.
+
+    A signaling NaN, which a file may hold, becomes a quiet one.
+    """
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return samples.astype(np.float32)
 
 
 def decode_pcm(data: bytes, kind: PcmKind) -> FloatBlock:
@@ -26,8 +53,7 @@ def decode_pcm(data: bytes, kind: PcmKind) -> FloatBlock:
     if kind == "f32":
         return np.frombuffer(data, "<f4").astype(np.float32)
     if kind == "f64":
-        with np.errstate(over="ignore"):
-            return np.frombuffer(data, "<f8").astype(np.float32)
+        return as_float32(np.frombuffer(data, "<f8"))
     if kind == "s64":
         return (np.frombuffer(data, "<i8") / 2.0**63).astype(np.float32)
     if kind == "u8":
@@ -63,3 +89,19 @@ def first_non_finite(block: npt.NDArray[Any], *, time_axis: int) -> int | None:
     if finite.all():
         return None
     return int(np.argmin(finite.all(axis=1 - time_axis)))
+
+
+def first_unusable(block: FloatBlock, *, time_axis: int) -> tuple[int, str] | None:
+    """Position along `time_axis` of the first sample that is no sound, and what it is; or None.
+
+    That is NaN, Inf, or beyond `MOST_SAMPLE`.
+    """
+    size = np.abs(block)
+    if size.max(initial=0.0) <= MOST_SAMPLE:  # the largest is NaN if there is one
+        return None
+    good = size <= MOST_SAMPLE
+    position = int(np.argmin(good.all(axis=1 - time_axis)))
+    worst = float(np.take(size, position, axis=time_axis).max())
+    if math.isfinite(worst):
+        return position, f"{worst:.4g} times full scale"
+    return position, "NaN" if math.isnan(worst) else "Inf"

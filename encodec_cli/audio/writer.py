@@ -85,6 +85,7 @@ def open_audio_writer(
     encoding: Encoding | None = None,
     force: bool = False,
     tags: Mapping[str, str] | None = None,
+    like: Path | None = None,
 ) -> Iterator[AudioWriter]:
     """A context manager that yields an `AudioWriter` of `sample_rate` (Hz) and `channels`.
 
@@ -98,6 +99,7 @@ def open_audio_writer(
         encoding: pcm16 (None), pcm24 or float.
         force: overwrite an existing file.
         tags: title, artist and what else `INFO_NAMES` has; others, and those of stdout, are lost.
+        like: a file whose permissions the new one gets.
 
     Raises:
         UsageError: see `choose_format`.
@@ -112,7 +114,7 @@ def open_audio_writer(
         sink.close()
         return
     _check_layout(str(target), sample_rate, channels, chosen)
-    with atomic_output(target, force=force) as file:
+    with atomic_output(target, force=force, like=like) as file:
         file_sink = _open_sink(file, str(target), sample_rate, channels, chosen, tags or {})
         try:
             yield AudioWriter(file_sink, str(target), sample_rate, channels, clamps=clamps)

@@ -7,7 +7,6 @@ A download that breaks off, stalls or arrives damaged is started afresh a few ti
 
 import difflib
 import hashlib
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -17,6 +16,7 @@ from typing import IO, Any
 from encodec_cli.checkpoints.card import file_sha256
 from encodec_cli.checkpoints.published import PUBLISHED, PublishedFile, PublishedModel, pulled_path
 from encodec_cli.errors import CheckpointError, OutputError, UsageError, parameter
+from encodec_cli.io.temporary import temporary_folder
 
 __all__ = ["is_pulled", "published_model", "pull"]
 
@@ -82,8 +82,8 @@ def pull(
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".pull-", dir=target.parent) as temporary:
-            folder = Path(temporary) / model.name
+        with temporary_folder(target.parent, model.name) as temporary:
+            folder = temporary / model.name
             folder.mkdir()
             for file in model.files:
                 place = folder / file.name

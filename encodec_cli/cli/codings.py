@@ -75,6 +75,8 @@ def codings_of(
 ) -> list[Coding]:
     """`model` at each of `rates` (those it was made for if None), then the other codecs.
 
+    Rates between two of the model's become the lower one, once.
+
     `search` is that of `stream_encoder`.
 
     Raises:
@@ -83,9 +85,9 @@ def codings_of(
     from encodec_cli.evaluation.evaluate import through_model, warm_up
     from encodec_cli.evaluation.other_codecs import through_codec
 
-    rates = model.target_bandwidths if rates is None else list(rates)
-    for rate in rates:
-        model.config.codebooks_for(rate)  # refuse now rather than for each recording
+    # Refused now rather than for each recording.
+    wanted = list(model.target_bandwidths if rates is None else rates)
+    rates = list(dict.fromkeys(map(model.config.rate_below, wanted)))
     if rates:
         warm_up(model)
     codings: list[Coding] = [

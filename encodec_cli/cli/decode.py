@@ -177,7 +177,7 @@ def decode(
     """Turn .ecdc, or what `tokens` wrote, back into audio, at its bandwidth or any lower one.
 
     IN alone writes IN.wav beside it. IN... -o FOLDER takes many files, and with -r all those in
-    folders. Tags go along, and outputs have their inputs' time of modification.
+    folders. Tags go along, and outputs have their inputs' time of modification and permissions.
 
     Example: encodec-cli decode talk.ecdc talk.flac --sample-rate source
 

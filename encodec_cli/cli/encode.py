@@ -108,7 +108,7 @@ def encode(
     rate and channel count.
 
     IN alone writes IN.ecdc beside it. IN... -o FOLDER takes many files, and with -r all those in
-    folders. Tags go along, and outputs have their inputs' time of modification.
+    folders. Tags go along, and outputs have their inputs' time of modification and permissions.
 
     Example: encodec-cli encode talk.wav --bandwidth 3
 

@@ -1,7 +1,8 @@
 """`peel`: `.ecdc` files at a lower bandwidth. Needs no model, and no torch."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -97,19 +98,21 @@ def _peeled(
     """Do it; returns what is to be said of it."""
     from encodec_cli.container import EcdcReader
     from encodec_cli.container import peel as peel_file
+    from encodec_cli.pipeline.source import SourceFile
 
+    source = SourceFile(job.source)
     with open_input(job.source) as file:
         try:
             reader = EcdcReader(file, code_models=files)
             codebooks = reader.header.choose_codebooks(bandwidth, n_q)
-            target = job.target
-            with standard_output() if target == "-" else atomic_output(target, force=force) as out:
+            with _output(job, force=force) as out:
                 header = peel_file(reader, out, codebooks)
         except ContainerError as error:
             raise not_ecdc(job.source, error) from error
         except UsageError as error:
             raise error.about(job.source) from error
         samples = reader.num_samples
+    source.give_time(job.target)
     return {
         "source": str(job.source),
         "target": str(job.target),
@@ -117,5 +120,11 @@ def _peeled(
         "codebooks": header.codebooks,
         "nominal_kbps": header.bandwidth_kbps,
         "seconds": None if samples is None else samples / header.sample_rate,
-        "bytes": None if target == "-" else target.stat().st_size,
+        "bytes": None if job.target == "-" else job.target.stat().st_size,
     }
+
+
+def _output(job: Job, *, force: bool) -> AbstractContextManager[BinaryIO]:
+    if job.target == "-":
+        return standard_output()
+    return atomic_output(job.target, force=force, like=None if job.source == "-" else job.source)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from encodec_cli.cli.batch import Job
 from encodec_cli.cli.console import progress_bar, say, warn
 from encodec_cli.cli.wording import in_options
-from encodec_cli.errors import ContainerError, EncodecCliError, UsageError
+from encodec_cli.errors import ContainerError, EncodecCliError, UsageError, parameter
 from encodec_cli.io.files import check_inside, make_folder
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from encodec_cli.container import MemorySource
     from encodec_cli.model.codec import Codec
     from encodec_cli.pipeline.decode import DecodeOptions
     from encodec_cli.pipeline.reports import DecodeReport, Place
@@ -73,7 +74,7 @@ class TokenDecoder:
         assert not isinstance(item, BadItem)
         if self._settings.output_dir is not None and isinstance(job.target, Path):
             make_folder(job.target.parent)
-        return self._decode_item(item, str(job.source), job.target)
+        return self._decode_item(item, str(job.source), job.target, job.source)
 
     def _decode_shard(self, source: Path) -> bool:
         from encodec_cli.tokens import BadItem, read_items
@@ -97,25 +98,46 @@ class TokenDecoder:
                     continue
                 check_inside(target, settings.output_dir)
                 make_folder(target.parent)
-                good &= self._decode_item(item, name, target)
+                good &= self._decode_item(item, name, target, source)
             except EncodecCliError as error:
                 warn(in_options(error), label="error", style="bold red")
                 good = False
         return good
 
-    def _decode_item(self, item: "TokenItem", name: str, target: "Place") -> bool:
-        good = True
-        for part, place in self._parts(item, name, target):
-            good &= self._settings.tell(self._decode_part(part, name, place))
-        return good
+    def _decode_item(
+        self, item: "TokenItem", name: str, target: "Place", like: Path | None
+    ) -> bool:
+        from encodec_cli.pipeline.decode import decode_chunks
 
-    def _parts(
-        self, item: "TokenItem", name: str, target: "Place"
-    ) -> list[tuple["TokenItem", "Place"]]:
-        """The item with its codes as [K, T], or both sides of a stereo pattern; and their targets.
+        try:
+            left, *right = map(self._opened, self._sides(item))
+        except (ContainerError, UsageError) as error:
+            raise error.about(name) from error
+        with progress_bar(name, quiet=self._settings.quiet) as progress:
+            report = decode_chunks(
+                self._codec,
+                left,
+                name,
+                target,
+                replace(self._options, like=like),
+                right=right[0] if right else None,
+                threads=self._settings.threads,
+                progress=progress,
+            )
+        return self._settings.tell(report)
+
+    def _opened(self, item: "TokenItem") -> "MemorySource":
+        from encodec_cli.container import MemorySource
+        from encodec_cli.stream.headers import header_for
+        from encodec_cli.tokens import item_ecdc
+
+        return MemorySource(item_ecdc(item, header_for(self._codec, item.codes.shape[0])))
+
+    def _sides(self, item: "TokenItem") -> list["TokenItem"]:
+        """The item with its codes as [K, T], or the left and right of a stereo pattern.
 
         Raises:
-            ContainerError, UsageError: codes that cannot be arranged; `name` is named.
+            ContainerError, UsageError: codes that cannot be arranged, or no model for them.
         """
         from encodec_cli.tokens import Reading, arranged, undelay, undelay_stereo
 
@@ -127,43 +149,18 @@ class TokenDecoder:
             layout=None if settings.layout is None else settings.layout.value,
             offset=settings.offset,
         )
-        try:
-            codes = arranged(item, reading)
-            if settings.pattern is PatternName.delay:
-                codes = undelay(codes, quantizer.bins)
-            if not stereo:
-                return [(_with_codes(item, codes), target)]
-            if not isinstance(target, Path):
-                raise UsageError("--pattern stereo-delay: makes two files; name an output file")
-            sides = zip(("left", "right"), undelay_stereo(codes, quantizer.bins), strict=True)
-            return [
-                (_with_codes(item, own), target.with_name(f"{target.stem}.{side}{target.suffix}"))
-                for side, own in sides
-            ]
-        except (ContainerError, UsageError) as error:
-            raise error.about(name) from error
-
-    def _decode_part(self, item: "TokenItem", name: str, target: "Place") -> "DecodeReport":
-        from encodec_cli.container import MemorySource
-        from encodec_cli.pipeline.decode import decode_chunks
-        from encodec_cli.stream.headers import header_for
-        from encodec_cli.tokens import item_ecdc
-
-        codec = self._codec
-        try:
-            source = MemorySource(item_ecdc(item, header_for(codec, item.codes.shape[0])))
-        except (ContainerError, UsageError) as error:
-            raise error.about(name) from error
-        with progress_bar(name, quiet=self._settings.quiet) as progress:
-            return decode_chunks(
-                codec,
-                source,
-                name,
-                target,
-                self._options,
-                threads=self._settings.threads,
-                progress=progress,
+        if stereo and self._codec.channels != 1:
+            pattern = parameter("pattern", PatternName.stereo_delay.value)
+            raise UsageError(
+                f"{pattern}: left and right are coded by a mono model, and "
+                f"{self._codec.config.name} has {self._codec.channels} channels"
             )
+        codes = arranged(item, reading)
+        if settings.pattern is PatternName.delay:
+            codes = undelay(codes, quantizer.bins)
+        if not stereo:
+            return [_with_codes(item, codes)]
+        return [_with_codes(item, own) for own in undelay_stereo(codes, quantizer.bins)]
 
 
 def _with_codes(item: "TokenItem", codes: "NDArray[np.integer]") -> "TokenItem":

@@ -1,5 +1,6 @@
 """`train`: run or resume a recipe; `train-entropy`: a code model for a model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +65,7 @@ def train(
     if data is not None and output is not None:
         config = _prepared(data, output, steps)
     assert config is not None
-    recipe = load_train_config(config)
+    recipe = load_train_config(config, with_files=True)
     run(recipe, config, device=_device(device, threads))
 
 
@@ -90,6 +91,12 @@ def train_entropy(
     minutes: Annotated[float, typer.Option(min=0.01, help="How long, codes not counted.")] = 60,
     steps: Annotated[
         int | None, typer.Option(min=1, help="How many batches, instead of minutes.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-9, max=1, help="The highest; it rises and falls.", show_default="0.002"
+        ),
     ] = None,
     folder: Annotated[
         Path | None,
@@ -119,7 +126,10 @@ def train_entropy(
         device=device,
         force=force,
     )
-    train_code_model(training, Schedule(minutes, steps))
+    schedule = Schedule(minutes, steps)
+    if learning_rate is not None:
+        schedule = replace(schedule, learning_rate=learning_rate)
+    train_code_model(training, schedule)
 
 
 def _sources(argument: str) -> "list[Source]":

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from encodec_cli.config.plain_yaml import MOST_YAML_BYTES, parse_yaml
 from encodec_cli.errors import ConfigError
 from encodec_cli.io.text import shown
 
@@ -21,6 +20,7 @@ __all__ = [
     "faults_in",
     "from_mapping",
     "from_nested",
+    "raise_faults",
     "read_yaml",
 ]
 
@@ -37,6 +37,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: missing, unreadable, not YAML, or not a mapping.
     """
+    from encodec_cli.config.plain_yaml import MOST_YAML_BYTES, parse_yaml
+
     try:
         with path.open("rb") as file:
             text = file.read(MOST_YAML_BYTES + 1).decode()
@@ -82,12 +84,7 @@ def from_nested(cls: type[_Dataclass], data: Mapping[str, Any], where: str) -> _
     Raises:
         ConfigError: see `faults_in`; all of them in one message.
     """
-    faults = faults_in(cls, data)
-    if len(faults) == 1:
-        raise ConfigError(f"{where}: {faults[0]}")
-    if faults:
-        words = "; ".join(fault.split("; known: ")[0] for fault in faults)
-        raise ConfigError(f"{where}: {len(faults)} faults: {words}")
+    raise_faults(faults_in(cls, data), where)
     hints = typing.get_type_hints(cls)
     values = {
         name: from_nested(hints[name], value, f"{where}: {name}")
@@ -96,6 +93,19 @@ def from_nested(cls: type[_Dataclass], data: Mapping[str, Any], where: str) -> _
         for name, value in data.items()
     }
     return from_mapping(cls, values, where)
+
+
+def raise_faults(faults: Sequence[str], where: str) -> None:
+    """Say all `faults` of the file `where` in one message, if there are any.
+
+    Raises:
+        ConfigError: there are.
+    """
+    if len(faults) == 1:
+        raise ConfigError(f"{where}: {faults[0]}")
+    if faults:
+        words = "; ".join(fault.split("; known: ")[0] for fault in faults)
+        raise ConfigError(f"{where}: {len(faults)} faults: {words}")
 
 
 def faults_in(cls: type[Any], data: Any) -> list[str]:

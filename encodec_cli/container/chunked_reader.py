@@ -2,7 +2,8 @@
 
     RecordReader --StoredChunk--> up to 32 side by side --Payload.unpack--> CodeChunk
 
-A pipe's chunks are decoded one by one, each as soon as it is there.
+A pipe's chunks are decoded as soon as they are there: one by one, or those together that are there
+already.
 """
 
 from collections import deque
@@ -107,9 +108,9 @@ class ChunkedReader:
         self._ready: deque[tuple[Chunk, list[str]]] = deque()
         self._ended = False
         self._noted = len(self._records.problems)
-        ahead = self._source.seekable and self.header.code_model is not None
-        self._lanes = _FIRST_LANES if ahead else 1
-        self._most_lanes = _MOST_LANES if ahead else 1
+        coded = self.header.code_model is not None
+        self._lanes = _FIRST_LANES if coded else 1
+        self._most_lanes = _MOST_LANES if coded else 1
 
     def _fill(self) -> None:
         """Decode the next chunks, up to the first damaged one, side by side."""
@@ -117,6 +118,8 @@ class ChunkedReader:
         problems: list[list[str]] = []
         damaged: DamagedChunk | None = None
         while len(stored) < self._lanes and damaged is None:
+            if stored and not self._next_is_there():
+                break
             try:
                 chunk = next(self._records)
             except (StopIteration, ContainerError):
@@ -133,6 +136,10 @@ class ChunkedReader:
             chunks.append((damaged, []))
         for (found, more), noted in zip(chunks, problems, strict=True):
             self._ready.append((found, noted + more))
+
+    def _next_is_there(self) -> bool:
+        """Whether another chunk can be read without waiting for it."""
+        return self._source.seekable or self._source.has(self._records.full_bytes)
 
     def _unpack(self, stored: list[StoredChunk]) -> list[tuple[Chunk, list[str]]]:
         """Codes of intact chunks, each with what turned out to be wrong."""

@@ -60,6 +60,11 @@ class RecordReader:
         self._restart(0, 0)
 
     @property
+    def full_bytes(self) -> int:
+        """The most that the record of a chunk takes."""
+        return self._finder.full_bytes
+
+    @property
     def offset(self) -> int:
         """Bytes consumed so far."""
         return self._source.offset

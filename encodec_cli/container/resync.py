@@ -81,8 +81,8 @@ class RecordFinder:
         self._lost = 0
         raw = payloads[KIND_RAW]
         full = bytes(raw.bounds(header.chunk_frames)[1])
-        self._full_bytes = len(framing.record(KIND_RAW, header.chunk_frames, full, 0))
-        self._least_bytes = self._full_bytes if header.code_model is None else framing.head_bytes
+        self.full_bytes = len(framing.record(KIND_RAW, header.chunk_frames, full, 0))
+        self._least_bytes = self.full_bytes if header.code_model is None else framing.head_bytes
 
     def here(self, index: int) -> Found | None:
         """Record `index` at the source's position, which stays there; None if not intact.
@@ -117,7 +117,7 @@ class RecordFinder:
         """
         # Chunks cut out cleanly leave the next one here; a damaged one leaves it a chunk further.
         head = self._head(0, index)
-        for ahead in (0, self._full_bytes if head is None else head.size):
+        for ahead in (0, self.full_bytes if head is None else head.size):
             found = self._candidate(ahead, index)
             if found is not None:
                 self._source.skip(ahead)
@@ -157,7 +157,7 @@ class RecordFinder:
     def _scan(self, index: int) -> Found | None:
         """Move on to the next intact record, byte by byte."""
         scanned = 0
-        step = max(4096, self._full_bytes)
+        step = max(4096, self.full_bytes)
         while scanned < _SCAN_BYTES and not self._exhausted():
             window = self._source.peek(step + self._framing.head_bytes - 1)
             for place in self._framing.candidates(window):

@@ -1,7 +1,9 @@
 """Bytes in and out of file objects: exact reads with look-ahead, whole writes, numbers."""
 
+import io
+import select
 import struct
-from typing import BinaryIO
+from typing import BinaryIO, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +63,15 @@ class ByteSource:
         self.offset += 1
         return self._buffer.pop(0)
 
+    def has(self, count: int) -> bool:
+        """Whether `count` bytes of a pipe can surely be peeked at without waiting for them."""
+        while len(self._buffer) < count and _has_arrived(self._file):
+            block = self._file.read1(_BLOCK)
+            if not block:
+                return False
+            self._buffer += block
+        return len(self._buffer) >= count
+
     def count_rest(self, limit: int) -> int:
         """Consume what is left, up to `limit` bytes, and return how much it was."""
         start = self.offset
@@ -98,6 +109,15 @@ class ByteSource:
         if self._base is None:
             raise ContainerError("cannot seek in a pipe; save it to a file first")
         return self._base
+
+
+def _has_arrived(file: BinaryIO) -> TypeGuard[io.BufferedReader]:
+    """Whether a single read from a pipe would not wait; False for what cannot tell."""
+    if not isinstance(file, io.BufferedReader):
+        return False
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def write_all(file: BinaryIO, data: bytes) -> None:

@@ -9,7 +9,6 @@ Every recording goes through a real `.ecdc` file, whose bytes are counted. `summ
 and intervals of the rows; other codecs are in `other_codecs`.
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from encodec_cli.audio import FloatBlock, quantize, read_whole
 from encodec_cli.evaluation.alignment import align
 from encodec_cli.evaluation.metric_names import METRICS
 from encodec_cli.evaluation.metrics import measure
+from encodec_cli.io.temporary import temporary_folder
 from encodec_cli.model.codec import Codec
 from encodec_cli.pipeline.decode import DecodeOptions, decode_file
 from encodec_cli.pipeline.encode import EncodeOptions, encode_file
@@ -71,7 +71,7 @@ class Coded:
     codec: str
     """Name of the model or program."""
     bandwidth: float | None
-    """kb/s that were asked for; None if unknown."""
+    """kb/s: of a model those of its codes, else what was asked for; None if unknown."""
     bytes: int | None
     """Size; None if unknown."""
     audio: FloatBlock
@@ -88,7 +88,7 @@ class Row:
     kind: str | None
     codec: str
     bandwidth: float | None
-    """kb/s that were asked for."""
+    """That of `Coded`."""
     seconds: float
     """Length of the audio."""
     bytes: int | None
@@ -173,21 +173,23 @@ def through_model(
 ) -> Coded:
     """Code the file of `reference` at `bandwidth` kb/s into an `.ecdc` file, and decode that.
 
+    Rates between two of the model's become the lower one.
+
     `search` is that of `stream_encoder`; the name of the codec tells if it was given.
 
     Raises:
         EncodecCliError: see `encode_file`, `CodecConfig.codebooks_for`.
     """
     n_q = model.config.codebooks_for(bandwidth)
-    with tempfile.TemporaryDirectory(prefix="encodec-cli-") as folder:
-        packed, decoded = Path(folder) / "audio.ecdc", Path(folder) / "audio.wav"
+    with temporary_folder() as folder:
+        packed, decoded = folder / "audio.ecdc", folder / "audio.wav"
         encoding = encode_file(
             model, reference.path, packed, EncodeOptions(n_q=n_q, search=search, tags=None)
         )
         decoding = decode_file(model, packed, decoded, DecodeOptions(encoding="float"))
         return Coded(
             codec=model.config.name if search is None else f"{model.config.name} search {search}",
-            bandwidth=bandwidth,
+            bandwidth=model.config.bandwidth_kbps(n_q),
             bytes=encoding.bytes,
             audio=read_whole(decoded, model.sample_rate, model.channels),
             encode_seconds=encoding.elapsed_seconds,

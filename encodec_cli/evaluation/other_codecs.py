@@ -6,7 +6,6 @@ others to 16 bits, as is usual for each) is resampled to that rate and aligned w
 
 import shutil
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from encodec_cli.errors import EncodecCliError, UsageError, parameter
 from encodec_cli.evaluation.alignment import align
 from encodec_cli.evaluation.evaluate import Coded, Reference
 from encodec_cli.evaluation.ogg import packet_sizes
+from encodec_cli.io.temporary import temporary_folder
 
 __all__ = ["CODECS", "OtherCodec", "find_codec", "through_codec"]
 
@@ -112,11 +112,11 @@ def through_codec(codec: OtherCodec, reference: Reference, kbps: float) -> Coded
         EncodecCliError: a program failed.
     """
     channels = reference.audio.shape[0]
-    with tempfile.TemporaryDirectory(prefix="encodec-cli-") as folder:
+    with temporary_folder() as folder:
         places = {
-            "source": str(Path(folder) / "source.wav"),
-            "packed": str(Path(folder) / f"packed{codec.suffix}"),
-            "decoded": str(Path(folder) / "decoded.wav"),
+            "source": str(folder / "source.wav"),
+            "packed": str(folder / f"packed{codec.suffix}"),
+            "decoded": str(folder / "decoded.wav"),
             "kbps": f"{kbps:g}",
         }
         with open_audio_writer(Path(places["source"]), reference.sample_rate, channels) as writer:

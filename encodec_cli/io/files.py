@@ -10,9 +10,10 @@ crash leaves under the temporary name, the next run removes.
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -68,12 +69,17 @@ def check_inside(path: Path, folder: Path) -> None:
 
 
 @contextmanager
-def atomic_output(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
+def atomic_output(
+    path: Path, *, force: bool = False, like: Path | None = None
+) -> Iterator[BinaryIO]:
     """Yield a binary file that becomes `path` when the block ends without an exception.
 
-    The file is seekable, has the permissions an ordinary new file would get, and is removed if
-    the block raises (KeyboardInterrupt included). With `force` a symbolic link stays, and where
-    it leads is written. Files that killed runs left in the folder are removed.
+    The file is seekable, and is removed if the block raises (KeyboardInterrupt included). With
+    `force` a symbolic link stays, and where it leads is written. Files that killed runs left in
+    the folder are removed.
+
+    It has the permissions of the file `like`, and nobody else can open it before that. Without
+    `like`, or if that is a pipe, they are those of any new file.
 
     Raises:
         OutputError: see `check_writable`; also when the disk is full or the folder read-only.
@@ -83,13 +89,18 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     remove_leftovers_once(target.parent)
     temporary = temporary_name(target)  # before it is made: a signal may come at any moment
     lock = -1
+    permissions = None if like is None else _permissions(like)
     try:
         try:
-            descriptor, lock = create_locked(temporary)
+            mode = 0o666 if permissions is None else 0o600
+            descriptor, lock = create_locked(temporary, mode)
         except OSError as error:
             raise OutputError(f"{path}: cannot write there: {error.strerror}") from error
         with os.fdopen(descriptor, "w+b") as file:
             yield file
+        if permissions is not None:
+            with suppress(OSError):  # a file system without permissions
+                os.fchmod(lock, permissions)
         if not force:  # somebody else may have made it while we worked
             _refuse_taken(path)
         temporary.replace(target)
@@ -106,6 +117,15 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         finally:
             if lock >= 0:
                 os.close(lock)
+
+
+def _permissions(path: Path) -> int | None:
+    """Who may read, write and execute the ordinary file `path`."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    return mode & 0o777 if stat.S_ISREG(mode) else None
 
 
 def _followed(path: Path) -> Path:

@@ -6,12 +6,14 @@ Either end may be "-", a pipe. Everything runs in blocks of about a second.
 """
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, Literal
+
+import numpy as np
 
 from encodec_cli.audio import AudioFormat, Encoding, open_audio_writer
 from encodec_cli.audio.metadata import INFO_NAMES
@@ -42,7 +44,8 @@ class DecodeOptions:
     needs is read and checked, by the file's index if it has one. `legacy` names the program that
     wrote a file whose layout differs. `code_models` are files to look for a code model in, before
     those of the package. `tags` are added to those stored, or replace them, and an empty text
-    removes one; None writes none.
+    removes one; None writes none. `like` is a file whose permissions the output gets, the source
+    if there is one.
     """
 
     bandwidth: float | None = None
@@ -58,6 +61,7 @@ class DecodeOptions:
     legacy: Legacy | None = None
     code_models: tuple[Path, ...] = ()
     tags: Mapping[str, str] | None = field(default_factory=dict)
+    like: Path | None = None
 
 
 def decode_file(
@@ -80,6 +84,8 @@ def decode_file(
             `options.conceal`.
     """
     name = "stdin" if source == "-" else str(source)
+    if options.like is None and isinstance(source, Path):
+        options = replace(options, like=source)
     with open_input(source) as file:
         reader = _opened(file, name, options, lm)
         return decode_chunks(
@@ -108,10 +114,13 @@ def decode_chunks(
     target: Place,
     options: DecodeOptions,
     *,
+    right: ChunkSource | None = None,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> DecodeReport:
     """Decode chunks that were opened already into audio; `name` is what to call them.
+
+    `right` are as many chunks of a second channel, if a mono model coded two by themselves.
 
     Raises:
         EncodecCliError: see `decode_file`.
@@ -124,14 +133,19 @@ def decode_chunks(
     try:
         check_same_model(codec, reader.header)
         n_q = reader.header.choose_codebooks(options.bandwidth, options.n_q)
-        codes = _StoredCodes(
-            reader, codec.config.check_codebooks(n_q), options.conceal, ahead=threads > 1
-        )
+        codec.config.check_codebooks(n_q)
+        sides = [
+            _StoredCodes(source, n_q, options.conceal, ahead=threads > 1)
+            for source in ([reader] if right is None else [reader, right])
+        ]
         rate = _output_rate(reader, options)
         part = part_to_decode(reader, options.start, options.duration, rate)
         with ExitStack() as stack:
-            chunks = stack.enter_context(closing(codes.since(codec, part.begin)))
-            decoded = DecodedFrom(codec, reader.header, chunks, part.begin)
+            chunks = [stack.enter_context(closing(s.since(codec, part.begin))) for s in sides]
+            decoded = _SideBySide(
+                [DecodedFrom(codec, reader.header, some, part.begin) for some in chunks],
+                codec.channels,
+            )
             to_write = _blocks_to_write(codec, reader, decoded, part, rate, options)
             blocks: Iterator[Samples] = stack.enter_context(closing(to_write))
             if not alone:
@@ -139,16 +153,17 @@ def decode_chunks(
             gain = 1.0
             tags = _tags(reader, options)
             if options.rescale:
-                blocks, gain = rescaled(blocks, codec.channels, stack)
+                blocks, gain = rescaled(blocks, decoded.channels, stack)
             writer = stack.enter_context(
                 open_audio_writer(
                     target,
                     rate,
-                    codec.channels,
+                    decoded.channels,
                     audio_format=options.audio_format,
                     encoding=options.encoding,
                     force=options.force,
                     tags=tags,
+                    like=options.like,
                 )
             )
             for block in blocks:
@@ -156,19 +171,19 @@ def decode_chunks(
                 if progress is not None:
                     progress(writer.frames / rate, part.seconds(reader, rate))
             if writer.frames == 0:
-                raise _nothing(codes, reader, options)
+                raise _nothing(sides[0], reader, options)
     except (ContainerError, UsageError) as error:
         raise error.about(name) from error
     return DecodeReport(
         source=name,
         target=str(target),
         model=codec.config.name,
-        codebooks=codes.n_q,
+        codebooks=n_q,
         sample_rate=rate,
         samples=writer.frames,
         clipped=writer.clipped,
         gain=gain,
-        damage=tuple(codes.damage()),
+        damage=tuple(line for side in sides for line in side.damage()),
         notes=tuple(decoded.notes),
         elapsed_seconds=time.monotonic() - started,
         tags={name: text for name, text in tags.items() if name in INFO_NAMES and target != "-"},
@@ -196,7 +211,7 @@ def _output_rate(reader: ChunkSource, options: DecodeOptions) -> int:
 def _blocks_to_write(
     codec: Codec,
     reader: ChunkSource,
-    decoded: DecodedFrom,
+    decoded: "_SideBySide",
     part: Part,
     rate: int,
     options: DecodeOptions,
@@ -205,15 +220,18 @@ def _blocks_to_write(
     trimmed = _trimmed(codec, reader, decoded, part.begin)
     exact = options.sample_rate == "source"
     with closing(trimmed):
-        yield from between(resampled(trimmed, reader, rate, part.origin, exact=exact), part)
+        at_rate = resampled(
+            trimmed, reader, rate, part.origin, channels=decoded.channels, exact=exact
+        )
+        yield from between(at_rate, part)
 
 
 def _trimmed(
-    codec: Codec, reader: ChunkSource, decoded: DecodedFrom, first: int
+    codec: Codec, reader: ChunkSource, decoded: "_SideBySide", first: int
 ) -> Generator[Samples, None, None]:
     """Blocks at the model's rate from sample `first` to the end of what was encoded."""
     # What is to be trimmed, less than a hop, may only be known after the last chunk.
-    held, position = yield from all_but(codec.config.hop_length, decoded, codec.channels)
+    held, position = yield from all_but(codec.config.hop_length, decoded, decoded.channels)
     end = held.shape[1] if reader.num_samples is None else reader.num_samples - first - position
     if end > 0:
         yield held[:, :end]
@@ -225,6 +243,22 @@ def _nothing(codes: "_StoredCodes", reader: ChunkSource, options: DecodeOptions)
     if damage:
         return ContainerError(f"{damage[0]}; nothing of the audio is left")
     return beyond_the_end(options.start, reader.num_samples, reader.play_rate)
+
+
+class _SideBySide:
+    """Decoded recordings of equal length as the channels of one."""
+
+    def __init__(self, parts: Sequence[DecodedFrom], channels: int) -> None:
+        self._parts = parts
+        self.channels = channels * len(parts)
+
+    def __iter__(self) -> Iterator[Samples]:
+        return map(np.concatenate, zip(*self._parts, strict=True))
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know of them, once each."""
+        return list(dict.fromkeys(note for part in self._parts for note in part.notes))
 
 
 @dataclass

@@ -77,7 +77,8 @@ def encode_file(
     """Code audio from `source` into an `.ecdc` file.
 
     With `lm` the codes of format 0 are compressed with that language model. With more than one
-    thread network and search run side by side, unless `source` is a pipe.
+    thread network and search run side by side, unless `source` is a pipe. The file gets the
+    permissions of `source`.
 
     Raises:
         EncodecCliError: see `open_audio`, `stream_encoder`, `header_for`, `atomic_output`.
@@ -86,8 +87,12 @@ def encode_file(
     codec = codec_of(model)
     with encoding(codec, source, options, threads=threads, progress=progress) as coded:
         header = replace(coded.header, lm=lm is not None)
-        force = options.force
-        output = standard_output() if target == "-" else atomic_output(target, force=force)
+        like = None if source == "-" else source
+        output = (
+            standard_output()
+            if target == "-"
+            else atomic_output(target, force=options.force, like=like)
+        )
         with output as file:
             counter = CountingFile(file)
             live = "-" in (source, target) or options.latency_ms is not None

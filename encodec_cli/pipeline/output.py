@@ -33,17 +33,23 @@ def all_but(
 
 
 def resampled(
-    blocks: Iterator[Samples], reader: ChunkSource, rate: int, origin: int, *, exact: bool
+    blocks: Iterator[Samples],
+    reader: ChunkSource,
+    rate: int,
+    origin: int,
+    *,
+    channels: int,
+    exact: bool,
 ) -> Iterator[Samples]:
-    """Blocks, which start at sample `origin` of `rate`, at `rate`.
+    """Blocks, which start at sample `origin` of `rate` and have `channels`, at `rate`.
 
     With `exact` they end where the source did.
     """
-    header, own = reader.header, reader.play_rate
+    own = reader.play_rate
     if rate == own:
         yield from blocks
         return
-    resampler = Resampler(own, rate, header.channels)
+    resampler = Resampler(own, rate, channels)
     # Up and down again may end a few samples late: those are held until the length is known.
     spare = resampled_length(2, own, rate) if exact else 0
 
@@ -53,7 +59,7 @@ def resampled(
                 yield resampler.push(block[:, start : start + own])
         yield resampler.finish()
 
-    held, position = yield from all_but(spare, pushed(), header.channels)
+    held, position = yield from all_but(spare, pushed(), channels)
     position += origin
     wanted = reader.source_num_samples if exact else None
     end = held.shape[1] if wanted is None else wanted - position

@@ -1,12 +1,12 @@
 """The beginning of a recording, as the file that codecs are given."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from encodec_cli.audio import open_audio, open_audio_writer, prepare_blocks
 from encodec_cli.evaluation.evaluate import Reference, read_reference
+from encodec_cli.io.temporary import temporary_folder
 
 __all__ = ["open_excerpt"]
 
@@ -24,8 +24,8 @@ def open_excerpt(
         AudioError: see `open_audio`.
     """
     most = max(1, round(most_seconds * sample_rate))
-    with tempfile.TemporaryDirectory(prefix="encodec-cli-") as folder:
-        file = Path(folder) / "excerpt.wav"
+    with temporary_folder() as folder:
+        file = folder / "excerpt.wav"
         samples = 0
         with (
             open_audio(path) as reader,

@@ -10,11 +10,12 @@ from safetensors import SafetensorError, safe_open
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.config.tensors import check_shapes
 from encodec_cli.errors import CheckpointError
+from encodec_cli.runtime.bfloat16 import read_bfloat16
 from encodec_cli.runtime.scratch import Numbers
 
 __all__ = ["Weights"]
 
-_FLOATS = ("F16", "F32", "F64")
+_FLOATS = ("BF16", "F16", "F32", "F64")
 
 
 class Weights:
@@ -36,11 +37,12 @@ class Weights:
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path}: damaged: {' '.join(str(error).split())}") from error
         self._file = file
+        self._slices = slices
         check_shapes(config, {k: tuple(v.get_shape()) for k, v in slices.items()}, str(path))
         for name, value in slices.items():
             if value.get_dtype() not in _FLOATS:
                 raise CheckpointError(
-                    f"{path}: {name}: holds {value.get_dtype()}, not fp32 or fp16 numbers"
+                    f"{path}: {name}: holds {value.get_dtype()}, not fp32, fp16 or bf16 numbers"
                 )
 
     def __call__(self, name: str) -> Numbers:
@@ -50,7 +52,14 @@ class Weights:
             CheckpointError: it holds numbers that are not finite.
         """
         with self._lock:
-            value: Numbers = self._file.get_tensor(name).astype(np.float32)
+            value = self._read(name)
         if not np.isfinite(value).all():
             raise CheckpointError(f"{self._path}: {name}: holds numbers that are not finite")
         return value
+
+    def _read(self, name: str) -> Numbers:
+        if self._slices[name].get_dtype() == "BF16":
+            return read_bfloat16(self._path, name)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused
+            numbers: Numbers = self._file.get_tensor(name).astype(np.float32)
+        return numbers

@@ -5,8 +5,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.audio.samples import first_unusable
 from encodec_cli.container.codes import CodeChunk
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import AudioError, UsageError
 
 __all__ = ["Samples", "StreamDecoder", "StreamEncoder", "check_samples"]
 
@@ -45,10 +46,14 @@ class StreamDecoder(Protocol):
 
 
 def check_samples(samples: Samples, channels: int) -> None:
-    """Refuse what is not `[channels, n]`.
+    """Refuse what is not `[channels, n]`, or no sound.
 
     Raises:
         UsageError: the shape is another one.
+        AudioError: NaN, Inf, or a sample beyond 256 times full scale.
     """
     if samples.ndim != 2 or samples.shape[0] != channels:
         raise UsageError(f"samples of shape {samples.shape}: this model codes [{channels}, n]")
+    bad = first_unusable(samples, time_axis=1)
+    if bad is not None:
+        raise AudioError(f"sample {bad[0]} is {bad[1]}; give [-1, 1], or integers")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.audio.samples import as_float32
 from encodec_cli.container import Ecdc
 from encodec_cli.errors import AudioError, EncodecCliWarning, UsageError
 from encodec_cli.model.codec import Codec, Model, codec_of
@@ -50,7 +51,7 @@ def encode(
     Raises:
         UsageError: no model, wrong shape or type, a bandwidth the model cannot code, or `search`
             out of range.
-        AudioError: no samples, NaN or Inf.
+        AudioError: no samples, NaN, Inf, or one beyond 256 times full scale.
     """
     codec = codec_of(model)
     n_q = codec.config.choose_codebooks(bandwidth, n_q)
@@ -59,8 +60,6 @@ def encode(
         raise UsageError(f"wav of shape {samples.shape}: this model codes [{codec.channels}, N]")
     if samples.shape[1] == 0:
         raise AudioError("wav holds no samples; nothing to encode")
-    if not np.isfinite(samples).all():
-        raise AudioError("wav holds NaN or Inf")
     encoder = stream_encoder(codec, n_q, search=search)
     chunks = encoder.push(samples) + encoder.finish()
     scales = [chunk.scale for chunk in chunks if chunk.scale is not None]
@@ -179,7 +178,7 @@ def _as_array(x: "NDArray[Any] | Tensor") -> NDArray[Any]:
 def _in_linear_range(samples: NDArray[Any]) -> Samples:
     """float32 in [-1, 1] of floats in that range, or of integers in that of their type."""
     if samples.dtype.kind == "f":
-        return samples.astype(np.float32)
+        return as_float32(samples)
     if samples.dtype in (np.int16, np.int32):
         return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
     if samples.dtype == np.uint8:

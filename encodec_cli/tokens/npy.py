@@ -19,6 +19,7 @@ __all__ = ["array_bytes", "read_array", "read_npy"]
 _MAX_HEADER_BYTES = 4096
 _MAX_TEXT_BYTES = 1 << 16
 _MAX_SCALES = 1 << 20
+_READ_BYTES = 1 << 20
 # The header is a Python literal; this is what parsing hostile ones raises.
 _BAD_HEADER = (
     ValueError,
@@ -62,10 +63,19 @@ def read_array(file: IO[bytes], name: str) -> NDArray[Any]:
         raise ContainerError(f"{name}: not a plain .npy array: {line}") from error
     _check(name, shape, dtype)
     size = math.prod(shape) * dtype.itemsize
-    data = file.read(size)
+    data = _read(file, size)
     if len(data) != size or file.read(1):
         raise ContainerError(f"{name}: truncated, or longer than its header says")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _read(file: IO[bytes], size: int) -> bytes:
+    """`size` bytes, fewer at the end; memory grows with what is there, not with what is said."""
+    parts = []
+    while size > 0 and (part := file.read(min(size, _READ_BYTES))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def read_npy(path: Path) -> TokenItem:

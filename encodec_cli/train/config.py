@@ -5,9 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from encodec_cli.config.schema import check_range, from_nested, read_yaml
+from encodec_cli.config.schema import (
+    check_range,
+    faults_in,
+    from_nested,
+    raise_faults,
+    read_yaml,
+)
 from encodec_cli.errors import ConfigError
 from encodec_cli.io.text import shown
+from encodec_cli.train.named_files import faults_of_files
 
 __all__ = [
     "AdversaryConfig",
@@ -264,13 +271,17 @@ class TrainConfig:
             raise ConfigError(f"betas: {list(self.betas)}: give two numbers")
 
 
-def load_train_config(path: Path) -> TrainConfig:
+def load_train_config(path: Path, *, with_files: bool = False) -> TrainConfig:
     """Read a recipe; paths inside it are relative to the working directory.
 
     Raises:
-        ConfigError: missing file; all unknown, missing or ill-typed keys in one message.
+        ConfigError: missing file; all unknown, missing or ill-typed keys in one message, and those
+            whose files are missing or no good if `with_files`.
     """
-    config = from_nested(TrainConfig, read_yaml(path), str(path))
+    data = read_yaml(path)
+    if with_files:
+        raise_faults([*faults_in(TrainConfig, data), *faults_of_files(data, path)], str(path))
+    config = from_nested(TrainConfig, data, str(path))
     if config.data.cache:
         return config
     cache = str(Path(config.output) / "cache")

@@ -1,12 +1,11 @@
 """Noticing that a run diverges, at the first loss that is not a finite number."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from encodec_cli.errors import TrainingError
-from encodec_cli.train.config import TrainConfig
 
 __all__ = ["DivergenceWatch"]
 
@@ -18,11 +17,13 @@ class DivergenceWatch:
 
     Noting happens where the losses lie: a GPU need not be waited for until `check`. On the CPU,
     where nothing is waited for, `note` checks by itself.
+
+    `advice` says what to change if the losses of these names were not, or the weights for none.
     """
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        self._config = config
+    def __init__(self, device: torch.device, advice: Callable[[Sequence[str]], str]) -> None:
         self._device = device
+        self._advice = advice
         self._bad: dict[str, Tensor] = {}
 
     def note(self, losses: Mapping[str, Tensor], step: int) -> None:
@@ -69,14 +70,3 @@ class DivergenceWatch:
                 f"training diverged: weights ({name}): not finite after step {step - 1}; "
                 f"{self._advice([])}"
             )
-
-    def _advice(self, names: list[str]) -> str:
-        c = self._config
-        if set(names) & {"discriminator", "adversarial", "feature"}:
-            return (
-                f"lower adversary.learning_rate ({c.adversary.learning_rate:g}) or raise "
-                f"adversary.start ({c.adversary.start})"
-            )
-        if names == ["commitment"]:
-            return f"lower loss.commitment ({c.loss.commitment:g})"
-        return f"lower learning_rate ({c.learning_rate:g}) or raise warmup ({c.warmup})"

@@ -12,8 +12,9 @@ import os
 import pickle
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from torch import Tensor, nn
 
 from encodec_cli.checkpoints.card import file_sha256, find_model
 from encodec_cli.checkpoints.modules import build_and_load, read_checkpoint, save_model
-from encodec_cli.config.bundled import configs_folder
 from encodec_cli.config.codec import load_codec_config
 from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
 from encodec_cli.io.text import shown
@@ -36,6 +36,7 @@ from encodec_cli.train.data import Corpus
 from encodec_cli.train.divergence import DivergenceWatch
 from encodec_cli.train.init import initialize
 from encodec_cli.train.level import match_level
+from encodec_cli.train.named_files import networks_config
 from encodec_cli.train.step import TrainingStep
 from encodec_cli.train.validate import validate
 
@@ -101,7 +102,7 @@ class Trainer:
 
         # Networks. The seed fixes the initial weights, steps reseed for themselves.
         torch.manual_seed(config.seed)
-        codec = load_codec_config(_codec_path(recipe, config.model))
+        codec = load_codec_config(networks_config(recipe, config.model))
         if config.name is not None:
             codec = replace(codec, name=config.name)
         self.model = CompressionModel(codec)
@@ -114,7 +115,7 @@ class Trainer:
         self.model.to(device)
         self.average = {k: v.clone() for k, v in _floats(self.model).items()}
         self.take = TrainingStep(self.model, config, device)
-        self._watch = DivergenceWatch(config, device)
+        self._watch = DivergenceWatch(device, partial(_advice, config))
         self.step = 0
         self.seconds_trained = 0.0
         self.quality: dict[str, Any] = {}
@@ -352,13 +353,6 @@ class Trainer:
             ) from error
 
 
-def _codec_path(recipe: Path, model: str) -> Path:
-    """The config of the networks: a file beside the recipe, or that of a bundled model's name."""
-    beside, bundled = recipe.parent / model, configs_folder() / f"{model}.yaml"
-    is_name = Path(model).name == model and bundled.is_file()
-    return bundled if is_name and not beside.is_file() else beside
-
-
 def _course(config: TrainConfig) -> dict[str, Any]:
     """The keys that decide each step, flat, in plain values."""
     flat: dict[str, Any] = {}
@@ -366,6 +360,18 @@ def _course(config: TrainConfig) -> dict[str, Any]:
         inner = value if isinstance(value, dict) else {"": value}
         flat |= {f"{name}.{key}".rstrip("."): v for key, v in inner.items()}
     return {key: value for key, value in flat.items() if key not in _FREE}
+
+
+def _advice(config: TrainConfig, losses: Sequence[str]) -> str:
+    """Which keys to change if these `losses`, none for weights, are not finite."""
+    if {"discriminator", "adversarial", "feature"} & set(losses):
+        return (
+            f"lower adversary.learning_rate ({config.adversary.learning_rate:g}) or raise "
+            f"adversary.start ({config.adversary.start})"
+        )
+    if list(losses) == ["commitment"]:
+        return f"lower loss.commitment ({config.loss.commitment:g})"
+    return f"lower learning_rate ({config.learning_rate:g}) or raise warmup ({config.warmup})"
 
 
 def _logged_step(line: str) -> int:

@@ -24,7 +24,7 @@ from ecdc_samples import (
     streamed_bytes,
     v2_header,
 )
-from fuzz import mutate
+from fuzz import foreign, mutate
 from fuzz.mutate import Mutator, anywhere, several
 
 CONFIGS = TESTS.parent / "configs"
@@ -260,6 +260,41 @@ READERS = {
         several(mutate.yaml_tokens, mutate.yaml_tokens, anywhere),
         _read_yaml,
         400,
+    ),
+    "npy": Reader(
+        ".npy",
+        foreign.loose_arrays,
+        several(anywhere, mutate.npy_header, mutate.npy_header),
+        foreign.read_arranged,
+        400,
+    ),
+    "jsonl": Reader(
+        ".jsonl",
+        foreign.token_lines,
+        several(anywhere, foreign.json_lines, foreign.json_lines),
+        foreign.read_arranged,
+        400,
+    ),
+    "told": Reader(
+        ".yaml",
+        foreign.told_files,
+        several(mutate.yaml_tokens, mutate.yaml_tokens, anywhere),
+        foreign.read_told,
+        150,
+    ),
+    "hub": Reader(
+        ".json",
+        foreign.hub_trees,
+        several(foreign.json_tree, foreign.json_tree, anywhere),
+        foreign.read_hub,
+        150,
+    ),
+    "codes": Reader(
+        ".codes",
+        foreign.code_models,
+        several(mutate.safetensors_header, anywhere),
+        foreign.read_code_model,
+        300,
     ),
     "wav": Reader(".wav", _wavs, several(anywhere, mutate.wav_chunks), _read_wav, 500),
 }

@@ -6,9 +6,6 @@ that files coded before the conversion decode after it.
 
 import io
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from encodec_cli.checkpoints.foreign.meta import meta_state
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import OutputError, parameter
 from encodec_cli.io.files import atomic_output, check_writable
+from encodec_cli.io.temporary import temporary_folder
 
 __all__ = ["check_hub_target", "export_hub", "export_meta"]
 
@@ -56,28 +54,21 @@ def export_hub(
         },
     }
     check_hub_target(folder, force=force)
-    stage: Path | None = None
     try:
-        stage = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}.", dir=folder.parent))
-        weights = save(hub_state(config, state), {"format": "pt", "identity": identity})
-        (stage / "model.safetensors").write_bytes(weights)
-        for name, content in files.items():
-            (stage / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        umask = os.umask(0)
-        os.umask(umask)
-        stage.chmod(0o777 & ~umask)
-        for path in stage.iterdir():
-            path.chmod(0o666 & ~umask)
-        if folder.is_dir():
-            for path in stage.iterdir():
-                path.replace(folder / path.name)
-        else:
-            stage.rename(folder)
+        with temporary_folder(folder.parent, folder.name) as temporary:
+            stage = temporary / folder.name
+            stage.mkdir()
+            weights = save(hub_state(config, state), {"format": "pt", "identity": identity})
+            (stage / "model.safetensors").write_bytes(weights)
+            for name, content in files.items():
+                (stage / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            if folder.is_dir():
+                for path in stage.iterdir():
+                    path.replace(folder / path.name)
+            else:
+                stage.rename(folder)
     except OSError as error:
         raise OutputError(f"{folder}: cannot write there: {error.strerror}") from error
-    finally:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)
 
 
 def check_hub_target(folder: Path, *, force: bool) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.entropy.integer.network import Floats, IntegerNetwork, Scratch
-from encodec_cli.entropy.integer.range_coder import RangeDecoders, encode_run
+from encodec_cli.entropy.integer.range_coder import RangeDecoder, RangeDecoders, encode_run
 from encodec_cli.entropy.integer.state import ContextState
 
 __all__ = ["code_frequencies", "decode_runs", "encode_runs"]
@@ -26,6 +26,8 @@ _FRAMES = 2560
 """Frames of whole chunks that are encoded together."""
 _LANES = 64
 """Chunks that are decoded together."""
+_FEW = 4
+"""From so many on, chunks take less time together than one by one."""
 
 
 def encode_runs(network: IntegerNetwork, chunks: Sequence[Codes]) -> list[bytes]:
@@ -45,6 +47,10 @@ def decode_runs(
     order = sorted(range(len(runs)), key=lambda i: -frames[i])
     for first in range(0, len(order), _LANES):
         lanes = order[first : first + _LANES]
+        if len(lanes) < _FEW:
+            for i in lanes:
+                found[i] = _decode_alone(network, runs[i], codebooks, frames[i])
+            continue
         codes = _decode(
             network, [runs[i] for i in lanes], codebooks, np.array([frames[i] for i in lanes])
         )
@@ -100,7 +106,7 @@ def _encode(network: IntegerNetwork, chunks: list[Codes]) -> list[bytes]:
 def _context(network: IntegerNetwork, codes: NDArray[np.intp]) -> Floats:
     """Context `[B, T, C]` of the frames before each of codes `[B, T, K]`."""
     sums = network.no_sums(*codes.shape[:2])
-    for k, book in enumerate(network.books[: codes.shape[2]]):
+    for k, book in enumerate(network.books(codes.shape[2])):
         sums += book.table[codes[..., k]]
     inputs = network.inputs(sums, out=sums)
     return network.context(inputs, network.sizes.tag(codes.shape[2]))
@@ -111,14 +117,14 @@ def _frequencies(
 ) -> Iterator[tuple[slice, int, NDArray[np.uint32]]]:
     """Some rows of codes `[M, K]`, a codebook, and its frequencies `[m, bins]` there; all once."""
     channels = network.sizes.channels
-    scratch = Scratch(min(_ROWS, len(codes)), network.sizes.bins)
+    scratch = Scratch(min(_ROWS, len(codes)), network.sizes)
     for start in range(0, len(codes), _ROWS):
         part = slice(start, min(start + _ROWS, len(codes)))
         known = network.known(part.stop - start)
         known[:, :channels] = context[part]
         inputs = known[:, channels:-1]
         sums = network.no_sums(len(known))
-        for k, book in enumerate(network.books[: codes.shape[1]]):
+        for k, book in enumerate(network.books(codes.shape[1])):
             network.inputs(sums, out=inputs)
             yield part, k, book.frequencies(known, scratch)
             sums += book.table[codes[part, k]]
@@ -146,7 +152,7 @@ def _decode(
     codes = np.zeros((len(runs), codebooks, int(frames.max(initial=0))), np.uint16)
     decoders, state = RangeDecoders(runs), ContextState(network.context, tag, len(runs))
     known, sums = network.known(len(runs)), network.no_sums(len(runs))
-    scratch = Scratch(len(runs), network.sizes.bins)
+    scratch = Scratch(len(runs), network.sizes)
     for frame in range(codes.shape[2]):
         lanes = int(np.searchsorted(-frames, -frame, side="left"))
         known, sums = known[:lanes], sums[:lanes]
@@ -155,11 +161,36 @@ def _decode(
             network.inputs(sums, out=inputs)
         known[:, :channels] = state.step(inputs)
         sums[:] = network.no_sums(1)
-        for k, book in enumerate(network.books[:codebooks]):
+        for k, book in enumerate(network.books(codebooks)):
             network.inputs(sums, out=inputs)
             frequencies = book.frequencies(known, scratch)
             found = _decode_codes(decoders, frequencies, scratch)
             codes[:lanes, k, frame] = found
+            sums += book.table[found]
+    return codes
+
+
+def _decode_alone(network: IntegerNetwork, run: bytes, codebooks: int, frames: int) -> Codes:
+    """What `_decode` gives for one run."""
+    tag, channels = network.sizes.tag(codebooks), network.sizes.channels
+    codes = np.zeros((codebooks, frames), np.uint16)
+    decoder, state = RangeDecoder(run), ContextState(network.context, tag, None)
+    known, start = network.known(1)[0], network.no_sums(1)[0]
+    inputs, sums = known[channels:-1], start.copy()
+    scratch, bounds = Scratch(1, network.sizes), np.empty(network.sizes.bins, np.uint32)
+    for frame in range(frames):
+        if frame:
+            network.inputs(sums, out=inputs)
+        known[:channels] = state.step(inputs)
+        sums[:] = start
+        for k, book in enumerate(network.books(codebooks)):
+            network.inputs(sums, out=inputs)
+            np.add.accumulate(book.frequencies(known, scratch), out=bounds)
+            target = np.uint32(decoder.target(bounds.item(-1)))
+            found = bounds.searchsorted(target, side="right")
+            below = bounds.item(found - 1) if found else 0
+            decoder.narrow(below, bounds.item(found) - below)
+            codes[k, frame] = found
             sums += book.table[found]
     return codes
 

@@ -6,6 +6,7 @@ down. All numbers are multiples of that power whose sums stay below 2 ** 24 of i
 (`weights.check_arrays`): float32 is exact, and no order of additions matters.
 """
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ class Shift:
 class Layer:
     """`product` of `weights` for rows `[M, I + 1]` whose last number is 1, before the limits.
 
+    A single row may come as `[I + 1]`, which takes less time.
+
     With `one` there is an output more, always 1, for the layer after it.
     """
 
@@ -80,15 +83,15 @@ class Layer:
         y: Floats = np.matmul(x, self._matrix, out=out)
         return np.floor(y, out=y)
 
-    def rectified(self, x: Floats) -> Floats:
+    def rectified(self, x: Floats, out: Floats | None = None) -> Floats:
         """From 0 to the limit."""
-        y = self(x)
+        y = self(x, out)
         np.maximum(y, self._limits.zero, out=y)
         return np.minimum(y, self._limits.most, out=y)
 
-    def limited(self, x: Floats) -> Floats:
+    def limited(self, x: Floats, out: Floats | None = None) -> Floats:
         """From minus the limit to the limit."""
-        y = self(x)
+        y = self(x, out)
         return self._limits(y, out=y)
 
 
@@ -108,22 +111,26 @@ class Book:
     def frequencies(self, known: Floats, scratch: "Scratch") -> NDArray[np.uint32]:
         """Frequencies of all codes, `[M, bins]`, of rows `[M, C + I + 1]`: context, inputs, 1.
 
-        They lie in `scratch`, until the next call.
+        They lie in `scratch`, until the next call. A single row without the M gives `[bins]`.
         """
-        rows = slice(len(known))
-        below, index = scratch.below[rows], scratch.index[rows]
-        np.matmul(self._out.limited(self._mix.rectified(known)), self._rows, out=below)
-        np.subtract(below, below.min(axis=1, keepdims=True), out=below)
+        rows = slice(len(known)) if known.ndim > 1 else 0
+        below, rounded, index = scratch.below[rows], scratch.rounded[rows], scratch.index[rows]
+        hidden = self._mix.rectified(known, out=scratch.hidden[rows])
+        np.matmul(self._out.limited(hidden, out=scratch.outputs[rows]), self._rows, out=below)
+        np.subtract(below, below.min(axis=-1, keepdims=True), out=below)
         # By way of int32, which processors convert to several at a time.
-        np.copyto(scratch.rounded[rows], below, casting="unsafe")
-        np.copyto(index, scratch.rounded[rows])
+        np.copyto(rounded, below, casting="unsafe")
+        np.copyto(index, rounded)
         return FREQUENCIES.take(index, mode="clip", out=scratch.frequencies[rows])
 
 
 class Scratch:
-    """Memory for up to `rows` rows of `bins` numbers: getting new memory takes time."""
+    """Memory for up to `rows` rows of numbers: getting new memory takes time."""
 
-    def __init__(self, rows: int, bins: int) -> None:
+    def __init__(self, rows: int, sizes: Sizes) -> None:
+        bins = sizes.bins
+        self.hidden = np.empty((rows, sizes.hidden + 1), np.float32)
+        self.outputs = np.empty((rows, sizes.outputs + 1), np.float32)
         self.below = np.empty((rows, bins), np.float32)
         self.rounded = np.empty((rows, bins), np.int32)
         self.index = np.empty((rows, bins), np.intp)
@@ -168,10 +175,18 @@ class IntegerNetwork:
     def __init__(self, arrays: Arrays, sizes: Sizes) -> None:
         self.sizes = sizes
         self.context = ContextNetwork(arrays, sizes)
-        self.books = [Book(arrays, k) for k in range(sizes.codebooks)]
-
+        self._arrays = arrays
+        self._books: list[Book] = []
+        self._making = threading.Lock()
         self._start = Shift(arrays["inputs.shift"][0], sizes.inputs).half
         self._limits = Limits(sizes.inputs)
+
+    def books(self, codebooks: int) -> list[Book]:
+        """The first `codebooks`, each made when it is first asked for."""
+        with self._making:
+            for k in range(len(self._books), codebooks):
+                self._books.append(Book(self._arrays, k))
+            return self._books[:codebooks]
 
     def no_sums(self, *shape: int) -> Floats:
         """Sums `[..., I]` of no tables, with the half that rounds them."""

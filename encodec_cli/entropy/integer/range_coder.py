@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Numbers", "RangeDecoders", "encode_run"]
+__all__ = ["Numbers", "RangeDecoder", "RangeDecoders", "encode_run"]
 
 Numbers = NDArray[np.uint64]
 
@@ -25,6 +25,7 @@ _TOP = 56
 _UNIT = 16
 _BOTTOM = 1 << (_TOP - _UNIT)
 _MASK = (1 << _TOP) - 1
+_FIRST_UNITS = -(-_TOP // _UNIT)
 _SHIFT, _LEAST, _ONE = np.uint64(_UNIT), np.uint64(_BOTTOM), np.uint64(1)
 
 
@@ -69,6 +70,48 @@ def _carried(digits: list[int]) -> bytes:
     return found.astype(">u2").tobytes()
 
 
+def _units(runs: Sequence[bytes]) -> int:
+    """Digits that the longest of the runs takes, with zeros to go on with."""
+    return max((len(run) for run in runs), default=0) // 2 + 6
+
+
+def _padded(run: bytes, units: int) -> bytes:
+    """A run as `units` digits.
+
+    A zero before it makes its first 56 bits fill whole digits of 16; zeros after it stand for what
+    is not there.
+    """
+    return (b"\0" + run).ljust(2 * units, b"\0")
+
+
+class RangeDecoder:
+    """One run; see `RangeDecoders`, which takes more time for one than this."""
+
+    def __init__(self, run: bytes) -> None:
+        self._digits = np.frombuffer(_padded(run, _units([run])), ">u2").tolist()
+        self._at = _FIRST_UNITS
+        self._code = 0
+        for digit in self._digits[:_FIRST_UNITS]:
+            self._code = self._code << _UNIT | digit
+        self._width = self._step = 1 << _TOP
+
+    def target(self, total: int) -> int:
+        """A number below `total`; the symbol that owns it is next."""
+        self._step = self._width // total
+        self._code = min(self._code, self._step * total - 1)
+        return self._code // self._step
+
+    def narrow(self, below: int, frequency: int) -> None:
+        """Move past the symbol that owns [below, below + frequency)."""
+        self._code -= self._step * below
+        self._width = self._step * frequency
+        while self._width < _BOTTOM:
+            digit = self._digits[self._at] if self._at < len(self._digits) else 0
+            self._code = self._code << _UNIT | digit
+            self._width <<= _UNIT
+            self._at += 1
+
+
 class RangeDecoders:
     """Runs, decoded side by side: symbol after symbol, each with totals and bounds of its own.
 
@@ -77,15 +120,13 @@ class RangeDecoders:
     """
 
     def __init__(self, runs: Sequence[bytes]) -> None:
-        # A zero before each run makes its first 56 bits fill whole digits of 16; zeros after it
-        # stand for what is not there.
-        units = max((len(run) for run in runs), default=0) // 2 + 6
-        padded = b"".join((b"\0" + run).ljust(2 * units, b"\0") for run in runs)
+        units = _units(runs)
+        padded = b"".join(_padded(run, units) for run in runs)
         self._digits = np.frombuffer(padded, ">u2").astype(np.uint64)
         self._at = np.arange(len(runs)) * units
         self._last = self._at + (units - 1)
         self._code = np.zeros(len(runs), np.uint64)
-        for _ in range(-(-_TOP // _UNIT)):
+        for _ in range(_FIRST_UNITS):
             self._code = self._code << _SHIFT | self._digits[self._at]
             self._at += 1
         self._width = np.full(len(runs), 1 << _TOP, np.uint64)

@@ -163,7 +163,8 @@ def _largest_sums(arrays: Arrays) -> dict[str, int]:
 
 
 def _product_sums(arrays: Arrays, name: str) -> NDArray[np.int64]:
-    size = np.abs(arrays[f"{name}.weight"].astype(np.int64)).sum(axis=-1) * ACTIVATION_LIMIT
+    # The magnitude of a checked weight is again one of its type.
+    size = np.abs(arrays[f"{name}.weight"]).sum(axis=-1, dtype=np.int64) * ACTIVATION_LIMIT
     if f"{name}.bias" in arrays:
         size = size + np.abs(arrays[f"{name}.bias"].astype(np.int64))
     shift = arrays[f"{name}.shift"]

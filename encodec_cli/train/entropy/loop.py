@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encodec_cli.errors import CheckpointError
+from encodec_cli.errors import CheckpointError, TrainingError, parameter
+from encodec_cli.train.divergence import DivergenceWatch
 from encodec_cli.train.entropy.codes import CodedRecording
 from encodec_cli.train.entropy.corpus import CodeCorpus
 from encodec_cli.train.entropy.judge import bits_per_code
@@ -90,10 +91,23 @@ class CodeTrainer:
         )
         self.step = 0
         self.seconds = 0.0
+        self._watch = DivergenceWatch(self._device, self._advice)
         self._load()
 
     def run(self) -> Iterator[dict[str, Any]]:
-        """Train to the end of the schedule; yields what it logs."""
+        """Train to the end of the schedule; yields what it logs.
+
+        Raises:
+            TrainingError: bits or weights are not finite; what was saved before stays.
+        """
+        try:
+            yield from self._run()
+        except TrainingError as error:
+            state = self.folder / "state.pt"
+            kept = f"{state} holds the state before" if state.exists() else "nothing was saved yet"
+            raise TrainingError(f"{error.args[0]}; {kept}") from error
+
+    def _run(self) -> Iterator[dict[str, Any]]:
         logged = judged = saved = before = time.monotonic()
         bits: list[Tensor] = []
         while (done := self.schedule.done(self.step, self.seconds)) < 1:
@@ -101,10 +115,12 @@ class CodeTrainer:
                 self._start_rounding()
                 yield self._log({"rounding": self.network.exponents.tolist()})
             bits.append(self._step(self.schedule.rate(done)))
+            self._watch.note({"bits": bits[-1]}, self.step - 1)
             now = time.monotonic()
             self.seconds += now - before
             before = now
             if now - logged > 30:
+                self._watch.check()
                 yield self._log({"bits": round(float(torch.stack(bits).mean()), 4)})
                 bits, logged = [], now
             if now - judged > self.schedule.judge_seconds:
@@ -123,7 +139,12 @@ class CodeTrainer:
         return self.average
 
     def judge(self) -> dict[str, Any]:
-        """Log bits per code of the recordings to judge by."""
+        """Log bits per code of the recordings to judge by.
+
+        Raises:
+            TrainingError: weights that are not finite.
+        """
+        self._check_weights()
         return self._log(
             {name: bits_per_code(self.average, some) for name, some in self._judged.items()}
         )
@@ -186,7 +207,19 @@ class CodeTrainer:
             file.write(json.dumps(line) + "\n")
         return line
 
+    def _check_weights(self) -> None:
+        average = {f"average of {k}": v for k, v in self.average.state_dict().items()}
+        numbers = {
+            k: v for k, v in (self.network.state_dict() | average).items() if v.is_floating_point()
+        }
+        self._watch.check_weights(numbers, self.step)
+
+    def _advice(self, losses: Sequence[str]) -> str:
+        option = parameter("learning_rate")
+        return f"give a lower {option} than {self.schedule.learning_rate:g}"
+
     def _save(self) -> None:
+        self._check_weights()
         state = {
             "step": self.step,
             "seconds": self.seconds,
