@@ -42,7 +42,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "report": ("audio", "dsp", "evaluation", "io", "model"),
     "train": (
         *("audio", "checkpoints", "config", "dsp", "engine", "entropy", "evaluation", "io"),
-        *("model", "nn", "stream"),
+        *("model", "nn", "runtime", "stream"),
     ),
     "diagnosis": ("checkpoints", "config", "dsp"),
     "cli": (
