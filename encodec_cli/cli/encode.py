@@ -12,7 +12,14 @@ from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job, Kinds, check_targets, plan_jobs
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, rounded, say, warn
-from encodec_cli.cli.loading import choice, code_models, expected_seconds, load, load_lm
+from encodec_cli.cli.loading import (
+    choice,
+    code_models,
+    expected_seconds,
+    load,
+    load_fitting,
+    load_lm,
+)
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.ray_files import check_ray, code_on_ray
 from encodec_cli.cli.run_options import Part, Ray, RayWorkers, part_of_plan, where_of
@@ -62,6 +69,7 @@ def encode(
     model: options.Model = DEFAULT_MODEL,
     config: options.ModelConfig = None,
     search: options.Search = None,
+    fit: options.Fit = None,
     container: Annotated[
         ContainerFormat,
         typer.Option(
@@ -145,6 +153,11 @@ def encode(
             raise UsageError(f"{option}: is for --format v2 --entropy auto; leave out one")
     if latency is not None and container is ContainerFormat.v0:
         raise UsageError("--latency: format 0 is written when its end is known; leave out one")
+    if latency is not None and fit is not None:
+        raise UsageError("--fit: takes longer than live pipes wait; leave out --latency")
+    for option, given in (("--ray", ray), ("--target-kbps", target_kbps is not None)):
+        if given and fit is not None:
+            raise UsageError(f"--fit: does not go with {option}; leave out one")
     if tags and container is ContainerFormat.v0 and not keep_source:
         raise UsageError("--tag: format 0 has tags only with --keep-source; add it")
     makes_folders = output_dir is not None
@@ -193,6 +206,10 @@ def encode(
     if target_kbps is not None:
         target_coder(codec, options_of_all)
     block_frames_for(codec.config, latency)
+    if fit is not None:
+        codec = load_fitting(
+            codec, model, options_of_all.n_q, fit, device=device, threads=threads, config=config
+        )
     try:
         header_for(codec, options_of_all.n_q, version=options_of_all.version)
     except ContainerError as error:
