@@ -86,6 +86,10 @@ def tokens(
     npz and safetensors: one file per input. parquet and webdataset: numbered shards;
     --skip-existing goes on where a run was stopped. .ecdc inputs need no model.
     `decode` turns all of these back into audio.
+
+    Example: encodec-cli tokens talk.wav --to npz -o codes
+
+    Example: encodec-cli tokens -r talks --to webdataset -o shards
     """
     bandwidth, n_q = options.rate_choice(context, bandwidth, n_q)
     sharded = to in (TokenFormat.parquet, TokenFormat.webdataset)
