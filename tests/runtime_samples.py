@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from encodec_cli.checkpoints.modules import folded_state
-from encodec_cli.config.codec import SEANetConfig, SEANetDecoderConfig
 from encodec_cli.config.plan import NetworkPlan, decoder_plan, encoder_plan
+from encodec_cli.config.seanet import SEANetConfig, SEANetDecoderConfig
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder
 from encodec_cli.runtime.network import Network, can_run
 

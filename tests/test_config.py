@@ -10,14 +10,10 @@ import yaml
 from tiny_models import tiny_config
 
 from encodec_cli.config.bundled import configs_folder
-from encodec_cli.config.codec import (
-    CodecConfig,
-    QuantizerConfig,
-    SEANetConfig,
-    SEANetDecoderConfig,
-    load_codec_config,
-)
+from encodec_cli.config.codec import CodecConfig, load_codec_config
+from encodec_cli.config.quantizer import QuantizerConfig
 from encodec_cli.config.schema import read_yaml
+from encodec_cli.config.seanet import SEANetConfig, SEANetDecoderConfig
 from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.model.module import get_compression_model
 

@@ -11,7 +11,7 @@ import torch
 from tiny_models import tiny_model, wave
 from torch import Tensor
 
-from encodec_cli.config.codec import SEANetConfig, SEANetDecoderConfig
+from encodec_cli.config.seanet import SEANetConfig, SEANetDecoderConfig
 from encodec_cli.config.timing import decoder_lookahead
 from encodec_cli.engine.network import CompiledNetwork, can_compile
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from encodec_cli.config.codec import QuantizerConfig
+from encodec_cli.config.quantizer import QuantizerConfig
 from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.nn import EuclideanCodebook, ResidualVectorQuantizer, VectorQuantization
 from encodec_cli.nn.codebook import kmeans, sample_vectors

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from encodec_cli.config.codec import Norm, PadMode
+from encodec_cli.config.seanet import Norm, PadMode
 from encodec_cli.errors import ConfigError
 
 __all__ = [

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from encodec_cli.config.codec import Norm, SEANetConfig, SEANetDecoderConfig
 from encodec_cli.config.layers import (
     LSTM,
     Activation,
@@ -27,6 +26,7 @@ from encodec_cli.config.layers import (
     Shapes,
     TransposedConvolution,
 )
+from encodec_cli.config.seanet import Norm, SEANetConfig, SEANetDecoderConfig
 from encodec_cli.errors import ConfigError
 
 __all__ = ["NetworkPlan", "decoder_plan", "encoder_plan", "residual_block"]

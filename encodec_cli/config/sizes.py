@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from encodec_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from encodec_cli.config.codec import SEANetConfig
+    from encodec_cli.config.seanet import SEANetConfig
 
 __all__ = ["MOST_NUMBERS", "check_seanet_size"]
 

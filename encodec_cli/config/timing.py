@@ -12,9 +12,10 @@ An LSTM looks back over everything; how soon it forgets is a property of its wei
 
 import math
 
-from encodec_cli.config.codec import CodecConfig, SEANetConfig, SEANetDecoderConfig
+from encodec_cli.config.codec import CodecConfig
 from encodec_cli.config.layers import Convolution, ResidualBlock, TransposedConvolution
 from encodec_cli.config.plan import decoder_plan, encoder_plan
+from encodec_cli.config.seanet import SEANetConfig, SEANetDecoderConfig
 from encodec_cli.errors import UsageError, parameter
 
 __all__ = [

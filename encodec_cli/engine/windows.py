@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from encodec_cli.config.codec import PadMode
+from encodec_cli.config.seanet import PadMode
 from encodec_cli.engine.activation import Activation
 from encodec_cli.engine.rows import Rows, Scratch
 from encodec_cli.nn.conv import extra_padding, pad1d

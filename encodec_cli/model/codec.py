@@ -8,26 +8,13 @@ from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import UsageError
 from encodec_cli.runtime.protocol import Engine
 
-__all__ = ["Codec", "Model", "codec_of"]
+__all__ = ["Codec", "Configured", "Model", "codec_of"]
 
 
-@dataclass(frozen=True, eq=False)
-class Codec:
-    """A model ready to code, without torch unless its engine needs it.
-
-    Attributes:
-        config: what the model is made of.
-        engine: its networks and quantizer, see `runtime.protocol`.
-        sha256: names the weights in `.ecdc` headers; None if they came from no file.
-        runs_on: the engine in words, such as "numpy" or "torch, cuda:0, bfloat16".
-        assumed: what the weights' file does not say and was assumed, in words; None if nothing.
-    """
+class Configured:
+    """What a model's config says of it."""
 
     config: CodecConfig
-    engine: Engine
-    sha256: str | None
-    runs_on: str
-    assumed: str | None = None
 
     @property
     def sample_rate(self) -> int:
@@ -47,6 +34,25 @@ class Codec:
     def target_bandwidths(self) -> tuple[float, ...]:
         """kb/s the model was trained for."""
         return self.config.target_bandwidths
+
+
+@dataclass(frozen=True, eq=False)
+class Codec(Configured):
+    """A model ready to code, without torch unless its engine needs it.
+
+    Attributes:
+        config: what the model is made of.
+        engine: its networks and quantizer, see `runtime.protocol`.
+        sha256: names the weights in `.ecdc` headers; None if they came from no file.
+        runs_on: the engine in words, such as "numpy" or "torch, cuda:0, bfloat16".
+        assumed: what the weights' file does not say and was assumed, in words; None if nothing.
+    """
+
+    config: CodecConfig
+    engine: Engine
+    sha256: str | None
+    runs_on: str
+    assumed: str | None = None
 
     def codec(self) -> "Codec":
         """Itself: a `Codec` is a `Model`."""

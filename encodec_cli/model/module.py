@@ -2,11 +2,10 @@
 
     [B, C, T] --encoder--> [B, D, T'] --quantizer--> codes [B, K, T'] --decoder--> [B, C, T]
 
-It codes one segment at a time; `coder` cuts long signals into what the model was trained for.
+It codes one segment at a time; `stream` cuts long signals into what the model was trained for.
 """
 
 from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,14 @@ from torch import Tensor, nn
 from encodec_cli.config.codec import CodecConfig, load_codec_config
 from encodec_cli.engine import TorchEngine
 from encodec_cli.errors import UsageError
-from encodec_cli.model.codec import Codec
+from encodec_cli.model.codec import Codec, Configured
 from encodec_cli.nn.quantizer import QuantizedResult, ResidualVectorQuantizer
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder
 
 __all__ = ["CompressionModel", "get_compression_model"]
 
 
-class CompressionModel(nn.Module):
+class CompressionModel(nn.Module, Configured):
     """A codec built from a `CodecConfig`; sizes and rates are those of the config."""
 
     def __init__(self, config: CodecConfig) -> None:
@@ -38,25 +37,6 @@ class CompressionModel(nn.Module):
         self.decoder = SEANetDecoder(config=config.decoder)
         self._engine: TorchEngine | None = None
         self._engine_weights: list[tuple[int, int]] = []
-
-    @property
-    def sample_rate(self) -> int:
-        """Hz."""
-        return self.config.sample_rate
-
-    @property
-    def channels(self) -> int:
-        return self.config.channels
-
-    @property
-    def frame_rate(self) -> Fraction:
-        """Frames per second."""
-        return self.config.frame_rate
-
-    @property
-    def target_bandwidths(self) -> tuple[float, ...]:
-        """kb/s the model was trained for."""
-        return self.config.target_bandwidths
 
     def codec(self) -> Codec:
         """This model ready to code; made once, and again if a weight changes."""

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from encodec_cli.config.codec import Norm, PadMode
 from encodec_cli.config.layers import Convolution, TransposedConvolution
+from encodec_cli.config.seanet import Norm, PadMode
 from encodec_cli.nn.norm import attach_norm
 from encodec_cli.nn.streamable import Streamable
 

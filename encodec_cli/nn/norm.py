@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from encodec_cli.config.codec import Norm
+from encodec_cli.config.seanet import Norm
 from encodec_cli.errors import ConfigError
 
 __all__ = ["ConvLayerNorm", "attach_norm", "norm_module", "set_weight"]

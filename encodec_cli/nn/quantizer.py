@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from encodec_cli.config.codec import QuantizerConfig
+from encodec_cli.config.quantizer import QuantizerConfig
 from encodec_cli.errors import UsageError
 from encodec_cli.nn.codebook import EuclideanCodebook
 from encodec_cli.nn.vq import ResidualVectorQuantization

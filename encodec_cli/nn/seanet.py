@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from encodec_cli.config.codec import Norm, PadMode, SEANetConfig, SEANetDecoderConfig
 from encodec_cli.config.layers import (
     LSTM,
     Activation,
@@ -24,6 +23,7 @@ from encodec_cli.config.layers import (
     TransposedConvolution,
 )
 from encodec_cli.config.plan import NetworkPlan, decoder_plan, encoder_plan, residual_block
+from encodec_cli.config.seanet import Norm, PadMode, SEANetConfig, SEANetDecoderConfig
 from encodec_cli.errors import ConfigError
 from encodec_cli.nn.conv import StreamableConv1d, StreamableConvTranspose1d
 from encodec_cli.nn.lstm import StreamableLSTM

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encodec_cli.config.codec import PadMode
 from encodec_cli.config.layers import Convolution
+from encodec_cli.config.seanet import PadMode
 from encodec_cli.runtime.activation import Activate
 from encodec_cli.runtime.scratch import Numbers, Scratch
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from encodec_cli.config.codec import Norm
+from encodec_cli.config.seanet import Norm
 from encodec_cli.runtime.scratch import Numbers
 
 __all__ = ["Normalize", "has_norm", "norm_for"]

@@ -18,8 +18,9 @@ from encodec_cli.checkpoints.foreign.folding import fold_weight_norms, unfold_st
 from encodec_cli.checkpoints.foreign.identify import refuse_start
 from encodec_cli.checkpoints.foreign.naming import named_config
 from encodec_cli.checkpoints.foreign.told import Told
-from encodec_cli.config.codec import CodecConfig, Norm, PadMode
+from encodec_cli.config.codec import CodecConfig
 from encodec_cli.config.schema import from_mapping
+from encodec_cli.config.seanet import Norm, PadMode
 from encodec_cli.errors import CheckpointError, ConfigError, UsageError, parameter
 
 __all__ = [

@@ -7,7 +7,8 @@ from typing import Any
 from encodec_cli.checkpoints.foreign.folding import folded_config
 from encodec_cli.checkpoints.foreign.told import Told, with_told
 from encodec_cli.config.bundled import configs_folder
-from encodec_cli.config.codec import CodecConfig, QuantizerConfig, load_codec_config
+from encodec_cli.config.codec import CodecConfig, load_codec_config
+from encodec_cli.config.quantizer import QuantizerConfig
 from encodec_cli.errors import parameter
 
 __all__ = [
