@@ -95,7 +95,8 @@ def encode_file(
     """Code audio from `source` into an `.ecdc` file.
 
     With `lm` the codes of format 0 are compressed with that language model. With more than one
-    thread network and search run side by side, unless `source` is a pipe. The file gets the
+    thread network and search run side by side, unless `source` is a pipe, or the network takes
+    all threads by itself. The file gets the
     permissions of `source`.
 
     Raises:
@@ -227,7 +228,8 @@ def encoding(
         EncodecCliError: see `encode_file`.
     """
     chunk_frames = block_frames_for(codec.config, options.latency_ms)
-    alone = threads < 2 or source == "-"  # a chunk of a pipe leaves as soon as it can
+    # A chunk of a pipe leaves as soon as it can.
+    alone = threads < 2 or source == "-" or codec.engine.takes_all_threads
     if not alone:
         codec = replace(codec, engine=codec.engine.overlapped())
     with open_audio(source, part) as reader:

@@ -223,6 +223,10 @@ class _SharedEngine:
     def streams(self) -> int:
         return self._engine.streams
 
+    @property
+    def takes_all_threads(self) -> bool:
+        return self._engine.takes_all_threads
+
     def overlapped(self) -> "_SharedEngine":
         return self
 
