@@ -82,6 +82,10 @@ class _FittingEngine:
     def streams(self) -> int:
         return 1  # a block's fitting fills the processor by itself
 
+    @property
+    def takes_all_threads(self) -> bool:
+        return True
+
     def overlapped(self) -> "_FittingEngine":
         return self
 
