@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from encodec_cli.errors import EncodecCliError
@@ -26,6 +27,7 @@ _J = TypeVar("_J")
 _R = TypeVar("_R")
 _TRIES = 2
 _LOOK_SECONDS = 0.2
+_PATIENCE_SECONDS = 10.0
 
 
 def run_in_processes(
@@ -99,15 +101,19 @@ class _Worker(Generic[_J, _R]):
         )
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it does; it has some time to clean up."""
         self._connection.close()
-        self._process.kill()
-        self._process.join()
+        self._process.terminate()
+        self._process.join(_PATIENCE_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
 
 
 def _serve(loader: Callable[[], Any], work: Callable[[Any, Any], Any], link: Connection) -> None:
     """What the process does until its link is closed, or whoever began it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is theirs who began us
+    signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     models = loader()
     while True:
@@ -123,6 +129,10 @@ def _serve(loader: Callable[[], Any], work: Callable[[Any, Any], Any], link: Con
         except Exception as error:
             answer = (EncodecCliError(f"{type(error).__name__}: {error}"), None)
         link.send(answer)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(1)
 
 
 def _end_with_parent() -> None:

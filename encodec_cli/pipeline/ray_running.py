@@ -10,13 +10,15 @@ import importlib
 import logging
 import os
 import pickle
+import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 from encodec_cli import __version__
 from encodec_cli.errors import EncodecCliError, UsageError
@@ -212,9 +214,28 @@ def _cluster(ray: Any, wish: RayWish) -> Iterator[None]:
     # A block is a job: else one worker would get all jobs of a reader.
     context.target_min_block_size = context.target_max_block_size = 1
     try:
-        yield
+        with redirect_stdout(cast(TextIO, _OwnThread(sys.stdout))):
+            yield
     finally:
         ray.shutdown()
+
+
+class _OwnThread:
+    """Standard output for the thread that made this; what others print goes to standard error.
+
+    Ray tells of lost workers on standard output, from a thread of its own.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream, self._thread = stream, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        own = threading.get_ident() == self._thread
+        stream = self._stream if own else sys.stderr
+        return 0 if stream is None else stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _room(ray: Any, wish: RayWish) -> _Room:
