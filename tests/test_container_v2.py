@@ -473,6 +473,7 @@ def test_verifying_notices_a_code_model_that_computes_otherwise() -> None:
     data = streamed_bytes(make_ecdc(v2_header(), 2560, repeated=1.0))
 
     assert verify(io.BytesIO(data)) == []
+    assert verify(io.BytesIO(data), coder=Wrong(), quick=True) == []
     [problem] = verify(io.BytesIO(data), coder=Wrong())
     assert "does not decode to codes that give its bytes again" in problem
 

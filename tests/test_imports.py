@@ -41,8 +41,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "evaluation": ("audio", "dsp", "io", "model", "pipeline", "stream"),
     "report": ("audio", "dsp", "evaluation", "io", "model"),
     "train": (
-        *("audio", "checkpoints", "config", "dsp", "entropy", "evaluation", "io", "model", "nn"),
-        "stream",
+        *("audio", "checkpoints", "config", "dsp", "engine", "entropy", "evaluation", "io"),
+        *("model", "nn", "runtime", "stream"),
     ),
     "diagnosis": ("checkpoints", "config", "dsp"),
     "cli": (
@@ -75,7 +75,9 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "yaml": ("checkpoints/", "config/", "train/"),
     "torchaudio": ("dsp/torchaudio_import.py",),
     "matplotlib": ("report/",),
-    "pyarrow": ("tokens/",),
+    "ray": ("pipeline/ray_running.py",),
+    "pyarrow": ("io/parquet.py",),
+    "lhotse": ("corpus/lhotse_audio.py",),
 }
 
 

@@ -48,6 +48,10 @@ class TorchEngine:
     def streams(self) -> int:
         return _CPU_STREAMS if self.device.type == "cpu" else _GPU_STREAMS
 
+    @property
+    def takes_all_threads(self) -> bool:
+        return self.device.type == "cpu"  # as many as torch was told to
+
     def overlapped(self) -> "TorchEngine":
         return self  # torch has threads of its own
 

@@ -17,6 +17,7 @@ from encodec_cli.audio import (
     AudioReader,
     FloatBlock,
     MixMeter,
+    Part,
     Tags,
     open_audio,
     prepare_blocks,
@@ -27,6 +28,7 @@ from encodec_cli.container import EcdcWriter, Header
 from encodec_cli.container.coders import find_coder
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.entropy import CodeModel
+from encodec_cli.io.audio_data import AudioData
 from encodec_cli.io.files import CountingFile, atomic_output, standard_output
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.pipeline.prefetch import prefetched
@@ -93,7 +95,8 @@ def encode_file(
     """Code audio from `source` into an `.ecdc` file.
 
     With `lm` the codes of format 0 are compressed with that language model. With more than one
-    thread network and search run side by side, unless `source` is a pipe. The file gets the
+    thread network and search run side by side, unless `source` is a pipe, or the network takes
+    all threads by itself. The file gets the
     permissions of `source`.
 
     Raises:
@@ -212,22 +215,26 @@ class Encoding:
 @contextmanager
 def encoding(
     codec: Codec,
-    source: Place,
+    source: Place | AudioData,
     options: EncodeOptions,
     *,
+    part: Part | None = None,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[Encoding]:
-    """Open `source` and code it as the chunks are asked for; see `encode_file`.
+    """Open `source`, or a part of it, and code it as the chunks are asked for; see `encode_file`.
+
+    Tags are those of files and pipes; other data have none.
 
     Raises:
         EncodecCliError: see `encode_file`.
     """
     chunk_frames = block_frames_for(codec.config, options.latency_ms)
-    alone = threads < 2 or source == "-"  # a chunk of a pipe leaves as soon as it can
+    # A chunk of a pipe leaves as soon as it can.
+    alone = threads < 2 or source == "-" or codec.engine.takes_all_threads
     if not alone:
         codec = replace(codec, engine=codec.engine.overlapped())
-    with open_audio(source) as reader:
+    with open_audio(source, part) as reader:
         encoder = stream_encoder(
             codec, options.n_q, chunk_frames=chunk_frames, search=options.search
         )
@@ -238,7 +245,9 @@ def encoding(
             chunk_frames=chunk_frames,
             code_models=options.code_models,
         )
-        found = Tags() if options.tags is None else read_tags(source)
+        found = Tags()
+        if options.tags is not None and (source == "-" or isinstance(source, Path)):
+            found = read_tags(source)
         if options.keeps_source:
             header = replace(
                 header,

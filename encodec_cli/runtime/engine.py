@@ -47,6 +47,8 @@ class NumpyEngine:
     streams = 1
     """One stream by itself is fastest: several of them go in threads of their own."""
 
+    takes_all_threads = False
+
     def overlapped(self) -> "NumpyEngine":
         """The same networks, which step on two threads each; see `OverlappedNetwork`."""
         other = copy.copy(self)

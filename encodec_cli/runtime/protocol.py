@@ -38,6 +38,10 @@ class Engine(Protocol):
     def streams(self) -> int:
         """How many streams are worth stepping together; 1 if each is best by itself."""
 
+    @property
+    def takes_all_threads(self) -> bool:
+        """Whether one step keeps all threads busy, so that nothing is to be computed beside it."""
+
     def overlapped(self) -> "Engine":
         """This engine for one long stream: steps on several threads may give outputs later."""
 
