@@ -39,8 +39,9 @@ _MET = 0.02
 """Share of a target that a rate may be off."""
 _OWN = 5
 """Up to so many codebooks, what they take is found out for each number of them by itself."""
-_RESERVE_OWN, _RESERVE = 1.01, 1.04
-"""What the plain search should take of the target; more where that is known less exactly."""
+_RESERVE_OWN, _RESERVE = 1.02, 1.04
+"""What the plain search has to take of the target by the greedy codes, which take up to 3 % more;
+the larger where K is beyond `_OWN`."""
 _DEAR = 0.4
 """Up to here from K - 1 codebooks' bytes to those of K, K - 1 codebooks sound better."""
 _CHUNK_BYTES = 9
