@@ -68,6 +68,19 @@ def test_a_job_that_ends_its_process_twice_is_an_error() -> None:
         outcome.result()
 
 
+def sleep(models: str, job: int) -> int:
+    time.sleep(600 * job)
+    return os.getpid()
+
+
+def test_to_leave_ends_what_goes_on_elsewhere() -> None:
+    outcomes = run_in_processes([partial(load, "one")], range(1000), sleep)
+    pid = next(iter(outcomes)).result()
+    outcomes.close()  # type: ignore[attr-defined]
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
 def test_to_leave_ends_the_processes() -> None:
     outcomes = run_in_processes([partial(load, "one")], range(1000), work)
     pid = next(iter(outcomes)).result()[2]

@@ -25,6 +25,7 @@ _M = TypeVar("_M")
 _J = TypeVar("_J")
 _R = TypeVar("_R")
 _TRIES = 2
+_LOOK_SECONDS = 0.2
 
 
 def run_in_processes(
@@ -52,7 +53,7 @@ def run_in_processes(
 def _ask(free: "queue.SimpleQueue[_Worker[_J, _R]]", job: _J, progress: Progress) -> _R:
     worker = free.get()
     try:
-        return worker.do(job)
+        return worker.do(job, progress)
     finally:
         free.put(worker)
 
@@ -72,8 +73,8 @@ class _Worker(Generic[_J, _R]):
         self._process.start()
         theirs.close()
 
-    def do(self, job: _J) -> _R:
-        """The result of a job.
+    def do(self, job: _J, progress: Progress) -> _R:
+        """The result of a job; `progress` is called while it is waited for, and may raise.
 
         Raises:
             Exception: what it raised there; `EncodecCliError` if the process died of it.
@@ -81,6 +82,8 @@ class _Worker(Generic[_J, _R]):
         for _ in range(_TRIES):
             try:
                 self._connection.send(job)
+                while not self._connection.poll(_LOOK_SECONDS):
+                    progress(0.0, None)
                 error, result = self._connection.recv()
             except (EOFError, OSError):
                 self._process.join()
