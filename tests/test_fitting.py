@@ -88,9 +88,13 @@ def test_the_command(tmp_path: Path) -> None:
 def test_what_cannot_be_fitted_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "a.wav"
     soundfile.write(source, np.zeros(RATE, np.float32), RATE)
-    run("encode", source, tmp_path / "a.ecdc", "--fit", "2", "--latency", "100").refused(
-        2, "--fit: takes longer than live pipes wait"
-    )
+    for other, words in (
+        (["--latency", "100"], "takes longer than live pipes wait"),
+        (["--ray"], "does not go with --ray"),
+        (["--target-kbps", "3"], "does not go with --target-kbps"),
+    ):
+        result = run("encode", source, tmp_path / "a.ecdc", "--fit", "2", *other)
+        result.refused(2, f"--fit: {words}")
     assert not (tmp_path / "a.ecdc").exists()
     segments = segment_model()
     with pytest.raises(UsageError, match=r"--fit: model \S+ codes segments, which"):

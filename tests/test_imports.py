@@ -75,7 +75,9 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "yaml": ("checkpoints/", "config/", "train/"),
     "torchaudio": ("dsp/torchaudio_import.py",),
     "matplotlib": ("report/",),
-    "pyarrow": ("tokens/",),
+    "ray": ("pipeline/ray_running.py",),
+    "pyarrow": ("io/parquet.py",),
+    "lhotse": ("corpus/lhotse_audio.py",),
 }
 
 

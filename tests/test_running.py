@@ -12,6 +12,7 @@ from cli_samples import PATIENCE_SECONDS, write_audio
 from tiny_models import tiny_model
 
 from encodec_cli.checkpoints.load import load_model
+from encodec_cli.corpus import AudioFile, CorpusItem
 from encodec_cli.errors import UsageError
 from encodec_cli.model.codec import Codec
 from encodec_cli.pipeline.encode import EncodeOptions
@@ -148,7 +149,8 @@ def test_files_in_threads_give_the_codes_of_each_alone(
     jobs = []
     for number, samples in enumerate([1, 50_000, 12_345, 24_000, 70_001, 320]):
         source = write_audio(tmp_path / f"{number}.wav", samples, level=0.1 * (number + 1))
-        jobs.append(CodesJob(source, str(number), source.name, EncodeOptions(n_q=8, search=4)))
+        item = CorpusItem(key=str(number), audio=AudioFile(source), source=source.name)
+        jobs.append(CodesJob(item, EncodeOptions(n_q=8, search=4)))
 
     def work(codec: Codec, job: CodesJob, progress: Progress) -> Any:
         return job.run(codec, progress=progress).codes

@@ -1,5 +1,6 @@
 """Files of tokens that others made: odd types, sizes and names end in one line, at little cost."""
 
+import gzip
 import io
 import json
 import struct
@@ -10,10 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from token_samples import make_item, write
 
 from encodec_cli.errors import ContainerError
-from encodec_cli.tokens import BadItem, TokenItem, read_items
-from encodec_cli.tokens.parquet_footer import count_values
+from encodec_cli.io.parquet_footer import count_values
+from encodec_cli.tokens import (
+    SHARD_FORMATS,
+    Arrangement,
+    BadItem,
+    Reading,
+    TokenItem,
+    arranged,
+    read_items,
+)
 
 pyarrow = pytest.importorskip("pyarrow")
 pytest.importorskip("pyarrow.parquet")
@@ -29,6 +39,29 @@ def write_npz(path: Path, **entries: bytes) -> Path:
         for name, data in entries.items():
             archive.writestr(f"{name}.npy", data)
     return path
+
+
+def test_a_header_that_says_too_much_takes_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(npy(f"(8, {1 << 24})"))
+    tracemalloc.start()
+    with pytest.raises(ContainerError, match="truncated"):
+        list(read_items(tmp_path / "a.npy"))
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("descr", ["('<u2',)", "[()]", "{}", "None", "[('a',)]", "('<u2', 3)"])
+def test_types_that_are_none_are_refused(descr: str, tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(npy("(1, 3)", descr=descr))
+    with pytest.raises(ContainerError):
+        list(read_items(tmp_path / "a.npy"))
+
+
+def test_headers_of_python_2_are_read_without_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(npy("(1L, 3L)"))
+    [item] = read_items(tmp_path / "a.npy")
+    assert isinstance(item, TokenItem)
+    assert item.codes.shape == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +138,33 @@ def test_an_archive_unpacks_to_no_more_than_codes_do(dtype: type, tmp_path: Path
     finally:
         tracemalloc.stop()
     assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("part", [b"[],", b"{},", b"[[[]]],"])
+def test_a_line_of_lists_is_not_unrolled(part: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"codes": [[1]], "x": [' + part * 2_100_000 + b'[]]}\n{"codes": [[1]]}')
+    tracemalloc.start()
+    try:
+        bad, good = read_items(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(bad, BadItem)
+    assert "more than 2000000 lists" in bad.reason
+    assert isinstance(good, TokenItem)
+    assert peak < 4 * path.stat().st_size
+
+
+@pytest.mark.slow
+def test_hours_of_codes_are_a_line(tmp_path: Path) -> None:
+    """Three hours of 8 codebooks, a list for each frame."""
+    frames = 75 * 3600 * 3
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"codes": [' + b",".join([b"[100,2,3,4,5,6,7,80]"] * frames) + b"]}")
+    [item] = read_items(path)
+    assert isinstance(item, TokenItem)
+    assert item.codes.shape == (frames, 8)
 
 
 def test_hours_of_silence_are_read(tmp_path: Path) -> None:
@@ -283,3 +343,72 @@ def test_damaged_parquet_headers_never_reach_pyarrow_unchecked(tmp_path: Path) -
 def test_what_is_no_parquet_file_is_refused(data: bytes) -> None:
     with pytest.raises(ContainerError, match="not a readable Parquet file"):
         count_values(io.BytesIO(data))
+
+
+# Cuts beside codes
+
+
+def shar(folder: Path) -> tuple[Path, Path]:
+    """A shard of two recordings: its cuts and its codes."""
+    codes = write(folder, "shar", [make_item("a"), make_item("b")])
+    return codes.with_name("cuts.00000.jsonl.gz"), codes
+
+
+def test_cuts_that_unpack_to_no_end_are_refused(tmp_path: Path) -> None:
+    cuts, codes = shar(tmp_path)
+    lines = gzip.decompress(cuts.read_bytes()).splitlines()
+    long = lines[0][:-1] + b', "x": "' + b" " * (9 << 20) + b'"}'
+    cuts.write_bytes(gzip.compress(b"\n".join([long] * 9), 9))
+    assert cuts.stat().st_size < 200_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ContainerError, match=r"codes\.00000\.tar: .* another cut|unpacks to"):
+            list(read_items(codes))
+        with pytest.raises(ContainerError, match="unpacks to more than cuts of codes do"):
+            SHARD_FORMATS["shar"].keys(cuts)
+        assert tracemalloc.get_traced_memory()[1] < 60 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: lines[::-1], "a: cuts.00000.jsonl.gz has another cut in its place"),
+        (lambda lines: lines[:1], "b: cuts.00000.jsonl.gz has another cut in its place, or none"),
+        (lambda lines: [*lines, lines[0]], "has more cuts than there are codes"),
+        (lambda lines: [b"[]"], "a line that is no object"),
+        (lambda lines: [b"{"], "not a readable file of cuts"),
+    ],
+)
+def test_cuts_of_other_codes_are_refused(change: Any, message: str, tmp_path: Path) -> None:
+    cuts, codes = shar(tmp_path)
+    lines = gzip.decompress(cuts.read_bytes()).splitlines()
+    cuts.write_bytes(gzip.compress(b"\n".join(change(lines))))
+    with pytest.raises(ContainerError, match=message):
+        list(read_items(codes))
+
+
+def test_codes_without_their_cuts_are_read(tmp_path: Path) -> None:
+    """What the cuts would have said, the axes say: fewer codebooks than frames."""
+    cuts, codes = shar(tmp_path)
+    cuts.unlink()
+    for item in read_items(codes):
+        assert isinstance(item, TokenItem)
+        reading = Reading(books=3, bins=1024)
+        np.testing.assert_array_equal(arranged(item, reading), make_item().codes)
+
+
+def test_a_line_that_could_not_be_read_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("encodec_cli.tokens.jsonl._MOST_LINE", 700)
+    items = [make_item("a"), make_item("b", frames=300), make_item("c")]
+    with (tmp_path / "a.jsonl").open("wb") as file:
+        shard = SHARD_FORMATS["jsonl"].open([file], Arrangement())
+        shard.add(items[0])
+        with pytest.raises(ContainerError, match=r"a line of \d+ bytes.* choose another format"):
+            shard.add(items[1])
+        shard.add(items[2])
+        shard.finish()
+    assert [item.key for item in read_items(tmp_path / "a.jsonl")] == ["a", "c"]

@@ -1,6 +1,7 @@
 """Training as a whole: it learns, it can be killed anywhere, it goes on exactly."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -506,6 +507,11 @@ def test_train_command_makes_a_model_that_codes(recipe: Path, tmp_path: Path) ->
     assert result.stderr.splitlines()[-1] == f"wrote {model}"
     assert "step 6: " in result.stderr
     assert "step 12: " in result.stderr
+    assert re.search(
+        r"^step 12 of 12: spectral [0-9.]+, .* s of audio a second, .* left$", result.stderr, re.M
+    )
+    assert re.search(r"^step 12: validation at \S+ kb/s: \w+: mel ", result.stderr, re.M)
+    assert "{" not in result.stderr
     assert "\x1b" not in result.stderr
     run("encode", tmp_path / "held.wav", "-m", model, "-b", "3.2").ok()
     run("decode", tmp_path / "held.ecdc", tmp_path / "back.wav", "-m", model).ok()

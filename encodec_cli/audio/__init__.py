@@ -12,6 +12,7 @@ from encodec_cli.audio.flac import flac_bytes
 from encodec_cli.audio.formats import AudioFormat, Encoding, OutputFormat, choose_format
 from encodec_cli.audio.metadata import Tags, read_tags
 from encodec_cli.audio.mixing import MixMeter
+from encodec_cli.audio.part import Part
 from encodec_cli.audio.prepare import prepare_blocks
 from encodec_cli.audio.reader import AudioReader, open_audio
 from encodec_cli.audio.resample import Resampler, resampled_length
@@ -27,6 +28,7 @@ __all__ = [
     "FloatBlock",
     "MixMeter",
     "OutputFormat",
+    "Part",
     "Resampler",
     "Tags",
     "choose_format",

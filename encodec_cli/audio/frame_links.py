@@ -6,6 +6,7 @@ frames, walked twice: once to count them when the file is opened, once to decode
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -21,6 +22,10 @@ from encodec_cli.audio.window import file_size, open_window
 from encodec_cli.errors import AudioError
 
 __all__ = ["check_last_frame", "open_frames"]
+
+
+# 511 bytes of other frames, the most that one leans on, are 22 frames at 8 kb/s.
+_LEAD_FRAMES = 32
 
 
 @dataclass
@@ -66,7 +71,10 @@ def open_frames(file: BinaryIO, name: str, form: FrameFormat, start: int, end: i
     stream = open_window(file, start, last)
     links = _find_links(stream, name, form, whole_file=last < file_size(file))
     links = [link for link in links if link.frames > 0]
-    source = FrameSource(_decode_links(stream, name, form, links), name, None)
+    seek = None
+    if len(links) == 1 and form is MPEG_AUDIO:
+        seek = partial(_decode_late, stream, name, links[0])
+    source = FrameSource(_decode_links(stream, name, form, links), name, None, seek=seek)
     # AAC may decode to twice the rate that its heads say (SBR).
     factor = source.sample_rate / links[0].head.rate
     source.num_frames = sum(
@@ -147,29 +155,42 @@ def _decode_links(
         )
 
 
+def _decode_late(stream: BinaryIO, name: str, link: _Link, start: int) -> Iterator[Piece]:
+    """The samples of MP3 frames after the first `start`, as decoding from the first one gives them.
+
+    A frame leans on the one before it, and on bits in a few frames before that; so decoding begins
+    some frames earlier.
+    """
+    place = start + link.skip
+    first = max(0, place // link.head.samples - _LEAD_FRAMES)
+    pieces = _decode_link(load_av(name), stream, name, MPEG_AUDIO, link, first)
+    skip = place - first * link.head.samples
+    return exactly(pieces, name, skip=skip, samples=link.samples - start)
+
+
 def _decode_link(
-    av: Any, stream: BinaryIO, name: str, form: FrameFormat, link: _Link
+    av: Any, stream: BinaryIO, name: str, form: FrameFormat, link: _Link, first: int = 0
 ) -> Iterator[Piece]:
-    """All samples of the frames of `link`, the decoder's delay included."""
+    """All samples of the frames of `link` from the `first` on, the decoder's delay included."""
     decoder = av.CodecContext.create(_decoder_name(form, link.head), "r")
     taker = SampleTaker(av)
     walked = FrameWalker(stream, form, name).walk(link.offset)
     if link.info is not None:
         next(walked)
-    done = 0
-    for frame in islice(walked, link.frames):
+    done = first * link.head.samples
+    for number, frame in enumerate(islice(walked, first, link.frames)):
         try:
             frames = decoder.decode(av.Packet(frame.data))
             decoded = [piece for each in frames for piece in taker.take(each)]
         except av.FFmpegError as error:
-            if not frame.seam:
+            if not frame.seam and (first == 0 or number >= _LEAD_FRAMES):
                 raise AudioError(
                     f"{name}: damaged after {done / link.head.rate:.3f} s: a frame that cannot be "
                     f"decoded, at byte {frame.offset}; get it again"
                 ) from error
             decoded = []
         if not decoded and form is MPEG_AUDIO:
-            # The first frame after a gap leans on those that are lost.
+            # The first frames after a gap lean on those that are lost.
             channels = 1 if frame.data[3] >> 6 == 3 else 2
             decoded = [Piece(link.head.rate, _silence(channels, frame.head.samples))]
         yield from decoded

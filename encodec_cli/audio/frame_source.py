@@ -1,6 +1,6 @@
 """Pieces of decoded audio of any length, handed out as samples of one rate and channel count."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from encodec_cli.audio.av_decoding import Piece
 from encodec_cli.audio.channels import match_channels
 from encodec_cli.audio.resample import Resampler
 from encodec_cli.audio.samples import FloatBlock
-from encodec_cli.audio.source import check_layout
+from encodec_cli.audio.source import check_layout, read_over
 from encodec_cli.errors import AudioError
 
 __all__ = ["FrameSource", "exactly"]
@@ -24,13 +24,24 @@ class FrameSource:
         pieces: what the decoder delivers, in order; it raises AudioError where the data are bad.
         name: of the file, for messages.
         num_frames: samples per channel that `pieces` will deliver, None if only the end will tell.
+        seek: makes pieces that begin later, after so many samples per channel; None where only
+            decoding leads there. Pieces of other rates must not be among them.
 
     Raises:
         AudioError: `pieces` does, or its first rate or channel count is absurd.
     """
 
-    def __init__(self, pieces: Iterator[Piece], name: str, num_frames: int | None) -> None:
+    def __init__(
+        self,
+        pieces: Iterator[Piece],
+        name: str,
+        num_frames: int | None,
+        *,
+        seek: Callable[[int], Iterator[Piece]] | None = None,
+    ) -> None:
         self._pieces = pieces
+        self._seek = seek
+        self._position = 0
         self._name = name
         self._resampler: tuple[int, Resampler] | None = None
         self._ready: list[FloatBlock] = []
@@ -62,10 +73,21 @@ class FrameSource:
                 block = block[:, : frames - taken]
             blocks.append(block)
             taken += block.shape[1]
+        self._position += taken
         if not blocks:
             return np.zeros((0, self.channels), np.float32)
         joined: FloatBlock = np.concatenate(blocks, axis=1).T
         return joined
+
+    def skip(self, frames: int) -> int:
+        """Pass over the next `frames` frames, which may be decoded; how many there were."""
+        if self._seek is None or self.num_frames is None or frames < self.sample_rate:
+            return read_over(self, frames)
+        frames = min(frames, self.num_frames - self._position)
+        self.close()
+        self._position += frames
+        self._pieces, self._ready = self._seek(self._position), []
+        return frames
 
     def close(self) -> None:
         """Let the decoder go."""

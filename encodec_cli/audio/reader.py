@@ -13,11 +13,13 @@ from typing import BinaryIO, Literal, Self, cast
 
 import numpy as np
 
+from encodec_cli.audio.part import Part, PartSource
 from encodec_cli.audio.samples import FloatBlock, first_unusable
 from encodec_cli.audio.source import SampleSource, check_layout
 from encodec_cli.audio.wav_header import looks_like_wav, read_wav_header
 from encodec_cli.audio.wav_source import WavSource, check_data_fits
 from encodec_cli.errors import AudioError
+from encodec_cli.io.audio_data import AudioData
 
 __all__ = ["AudioReader", "open_audio"]
 
@@ -35,13 +37,17 @@ class AudioReader:
         frames_read: samples per channel delivered so far; all of them once `blocks` is exhausted.
     """
 
-    def __init__(self, source: SampleSource, name: str, resources: ExitStack) -> None:
+    def __init__(
+        self, source: SampleSource, name: str, resources: ExitStack, *, start: int = 0
+    ) -> None:
+        """`start`: samples of the recording in front of `source`."""
         self.name = name
         self.sample_rate = source.sample_rate
         self.channels = source.channels
         self.num_frames = source.num_frames
         self.frames_read = 0
         self._source = source
+        self._start = start
         self._resources = resources
 
     def blocks(self, size: int) -> Iterator[FloatBlock]:
@@ -65,7 +71,7 @@ class AudioReader:
             bad = first_unusable(frames, time_axis=0)
             if bad is not None:
                 position, what = bad
-                seconds = (self.frames_read + position) / self.sample_rate
+                seconds = (self._start + self.frames_read + position) / self.sample_rate
                 raise AudioError(
                     f"{self.name}: the sample at {seconds:.3f} s is {what}; repair or export it "
                     "again"
@@ -94,28 +100,47 @@ class AudioReader:
         self.close()
 
 
-def open_audio(path: Path | Literal["-"]) -> AudioReader:
-    """Open any audio libsndfile reads; "-" is standard input.
+def open_audio(source: Path | Literal["-"] | AudioData, part: Part | None = None) -> AudioReader:
+    """Open any audio, or a part of it, which takes no decoding from the start on where the format
+    can seek; "-" is standard input.
 
     A WAV stream is decoded while it arrives; other formats from a pipe (standard input or a named
     one) are first collected in an anonymous temporary file.
 
     Raises:
         AudioError: missing, a folder, unreadable, empty, not audio, an unknown codec, zero
-            samples, shorter than its header says, or an absurd rate or channel count.
+            samples, shorter than its header says, or an absurd rate or channel count; no such
+            part.
+        EncodecCliError: see `AudioData.open`.
     """
-    name = "stdin" if path == "-" else str(path)
+    name = _name_of(source)
     with ExitStack() as resources:
         try:
-            stream = _stdin() if path == "-" else resources.enter_context(_open_file(path))
-            seekable = path != "-" and stream.seekable()
-            source = _open_source(stream, name, seekable=seekable, resources=resources)
+            stream = _open_stream(source, resources)
+            seekable = source != "-" and stream.seekable()
+            samples = _open_source(stream, name, seekable=seekable, resources=resources)
+            check_layout(name, samples.sample_rate, samples.channels)
+            if samples.num_frames == 0:
+                raise AudioError(_no_samples(name))
+            if part is None or part.is_all:
+                return AudioReader(samples, name, resources.pop_all())
+            cut = PartSource(samples, name, part)
+            return AudioReader(cut, name, resources.pop_all(), start=cut.start)
         except OSError as error:
             raise AudioError(f"{name}: cannot read: {error.strerror}") from error
-        check_layout(name, source.sample_rate, source.channels)
-        if source.num_frames == 0:
-            raise AudioError(_no_samples(name))
-        return AudioReader(source, name, resources.pop_all())
+
+
+def _name_of(source: Path | Literal["-"] | AudioData) -> str:
+    if isinstance(source, Path):
+        return str(source)
+    return "stdin" if source == "-" else source.name
+
+
+def _open_stream(source: Path | Literal["-"] | AudioData, resources: ExitStack) -> BinaryIO:
+    if source == "-":
+        return _stdin()
+    opened = _open_file(source) if isinstance(source, Path) else source.open()
+    return resources.enter_context(opened)
 
 
 def _stdin() -> BinaryIO:

@@ -6,6 +6,7 @@ from typing import BinaryIO
 import soundfile
 
 from encodec_cli.audio.samples import FloatBlock
+from encodec_cli.audio.source import read_over
 from encodec_cli.errors import AudioError
 
 __all__ = ["SndfileSource", "UnreadableError"]
@@ -19,6 +20,9 @@ _REASONS = {  # libsndfile error numbers whose own words help nobody
     33: "its header has too many channels",
     64: "its codec is not supported or its fmt chunk is damaged",
 }
+
+
+_LOSSY_LEAD_IN = {("OGG", "VORBIS"): 1.0, ("OGG", "OPUS"): 1.0}
 
 
 class UnreadableError(AudioError):
@@ -62,11 +66,7 @@ class SndfileSource:
         try:
             block: FloatBlock = self._file.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise AudioError(
-                f"{self._name}: damaged or cut short after "
-                f"{self._frames_read / self.sample_rate:.3f} s "
-                f"({_own_words(error)}); get it again"
-            ) from error
+            raise self._damaged(self._frames_read, error) from error
         self._frames_read += len(block)
         promised = self.num_frames
         if len(block) < frames and promised is not None and self._frames_read < promised:
@@ -76,9 +76,46 @@ class SndfileSource:
             )
         return block
 
+    def skip(self, frames: int) -> int:
+        """Pass over the next `frames` frames; how many there were.
+
+        Formats without loss are not decoded for it. Others lean on what they decoded before: they
+        are decoded from a little earlier on.
+        """
+        lead = _lead_in(self._file.format, self._file.subtype)
+        if lead is None or self.num_frames is None:
+            return read_over(self, frames)
+        target = min(self._frames_read + frames, self.num_frames)
+        start = target - round(lead * self.sample_rate)
+        if start > self._frames_read:
+            try:
+                self._file.seek(start)
+            except soundfile.LibsndfileError as error:
+                raise self._damaged(start, error) from error
+            skipped, self._frames_read = start - self._frames_read, start
+        else:
+            skipped = 0
+        return skipped + read_over(self, target - self._frames_read)
+
     def close(self) -> None:
         """Close libsndfile's handle; `file` stays open."""
         self._file.close()
+
+    def _damaged(self, frames: int, error: "soundfile.LibsndfileError") -> AudioError:
+        return AudioError(
+            f"{self._name}: damaged or cut short after {frames / self.sample_rate:.3f} s "
+            f"({_own_words(error)}); get it again"
+        )
+
+
+def _lead_in(container: str, subtype: str) -> float | None:
+    """Seconds to decode before a place, so that it decodes as it would from the start on.
+
+    None where no number is known to be enough.
+    """
+    if subtype.startswith(("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")):
+        return 0.0
+    return _LOSSY_LEAD_IN.get((container, subtype))
 
 
 def _explain(name: str, error: "soundfile.LibsndfileError") -> str:

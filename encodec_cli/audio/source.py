@@ -6,7 +6,9 @@ from encodec_cli.audio.samples import FloatBlock
 from encodec_cli.errors import AudioError
 from encodec_cli.io.limits import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
 
-__all__ = ["SampleSource", "check_layout"]
+__all__ = ["SampleSource", "check_layout", "read_over"]
+
+_SKIPPED_BLOCK = 1 << 16
 
 
 class SampleSource(Protocol):
@@ -24,8 +26,30 @@ class SampleSource(Protocol):
             OSError: the file or pipe failed.
         """
 
+    def skip(self, frames: int) -> int:
+        """Pass over the next `frames` frames, without decoding them where the format allows.
+
+        What is read then is what would have been read without it. Returns how many there were;
+        fewer only at the end.
+
+        Raises:
+            AudioError, OSError: see `read`.
+        """
+
     def close(self) -> None:
         """Let the decoder go; the file is closed by whoever opened it."""
+
+
+def read_over(source: SampleSource, frames: int) -> int:
+    """Pass over the next `frames` frames by reading them; how many there were."""
+    skipped = 0
+    while skipped < frames:
+        wanted = min(_SKIPPED_BLOCK, frames - skipped)
+        got = len(source.read(wanted))
+        skipped += got
+        if got < wanted:
+            break
+    return skipped
 
 
 def check_layout(name: str, sample_rate: int, channels: int) -> None:

@@ -1,8 +1,10 @@
 """PCM and float WAV, decoded as the bytes arrive; for files and pipes alike."""
 
+import os
 from typing import BinaryIO
 
 from encodec_cli.audio.samples import FloatBlock, decode_pcm
+from encodec_cli.audio.source import read_over
 from encodec_cli.audio.wav_header import WavHeader
 from encodec_cli.errors import AudioError
 
@@ -40,6 +42,7 @@ class WavSource:
         self._name = name
         self._kind = header.kind
         self._frame_bytes = header.frame_bytes
+        self._seekable = available_bytes is not None
         if available_bytes is not None:
             check_data_fits(name, header, available_bytes)
         promised = header.data_bytes if header.data_bytes is not None else available_bytes
@@ -64,6 +67,15 @@ class WavSource:
             )
         # A recorder that was stopped may leave part of a frame: nothing to hear, so dropped.
         return decode_pcm(data[: whole * self._frame_bytes], self._kind).reshape(-1, self.channels)
+
+    def skip(self, frames: int) -> int:
+        """Pass over the next `frames` frames, in a file without reading; how many there were."""
+        if not self._seekable or self.num_frames is None:
+            return read_over(self, frames)
+        frames = min(frames, self.num_frames - self._frames_read)
+        self._stream.seek(frames * self._frame_bytes, os.SEEK_CUR)
+        self._frames_read += frames
+        return frames
 
     def close(self) -> None:
         """Nothing to let go."""

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from encodec_cli.cli.folders import Found, files_in, search_folder
 from encodec_cli.errors import UsageError
 from encodec_cli.io.files import check_writable
+from encodec_cli.io.folders import Found, files_in, search_folder
 from encodec_cli.io.recordings import AUDIO_SUFFIXES, is_recording
 
 __all__ = [
     "AUDIO_SUFFIXES",
     "ECDC_SUFFIXES",
+    "FAILURES_NAME",
     "TOKEN_SUFFIXES",
     "Clash",
     "Job",
@@ -29,6 +30,8 @@ Place = Path | Literal["-"]
 
 ECDC_SUFFIXES = frozenset({".ecdc"})
 TOKEN_SUFFIXES = frozenset({".jsonl", ".npy", ".npz", ".parquet", ".safetensors", ".tar"})
+FAILURES_NAME = "failures.jsonl"
+"""What `tokens` writes beside tokens, of recordings that could not be coded."""
 _STANDARD_INPUT = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 _STANDARD_OUTPUT = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 
@@ -54,11 +57,13 @@ class Kinds:
     """Suffixes of what a command takes from folders, and of what it makes of it.
 
     With `keep_suffix` an output keeps the suffix of its input before its own: `talk.mp3.ecdc`.
+    Files in folders whose name is one of `passed_over` are not taken.
     """
 
     inputs: frozenset[str]
     output: str
     keep_suffix: bool = False
+    passed_over: frozenset[str] = frozenset()
 
     def name_of(self, source: Path) -> str:
         """The name of the output of `source`."""
@@ -119,6 +124,8 @@ def plan_jobs(
         inside = search_folder(path, kinds.inputs, recursive=recursive)
         found.not_taken |= inside.not_taken
         for file in inside.files:
+            if file.name in kinds.passed_over:
+                continue
             folder = file.parent
             if output_dir is not None:
                 folder = output_dir / file.parent.relative_to(path)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -28,6 +28,7 @@ from encodec_cli.errors import OutputError
 from encodec_cli.io.text import printable
 
 __all__ = [
+    "Lines",
     "count",
     "output",
     "print_json",
@@ -39,6 +40,14 @@ __all__ = [
     "transfer_bar",
     "warn",
 ]
+
+
+class Lines(Protocol):
+    """What tells how far a run is."""
+
+    def line(self, width: int, *, bar: bool = True) -> str:
+        """One line of at most `width` columns."""
+
 
 _UNFOLDED = 10_000
 _LINE_SECONDS = 30.0
@@ -148,7 +157,7 @@ def progress_bar(
 
 @contextmanager
 def shown_progress(
-    run: RunProgress, *, quiet: bool, lines: bool, every_seconds: float = _LINE_SECONDS
+    run: Lines, *, quiet: bool, lines: bool, every_seconds: float = _LINE_SECONDS
 ) -> Iterator[None]:
     """Show `run` on stderr until the block ends.
 

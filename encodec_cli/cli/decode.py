@@ -11,6 +11,7 @@ import typer
 from encodec_cli.cli import options
 from encodec_cli.cli.batch import (
     ECDC_SUFFIXES,
+    FAILURES_NAME,
     TOKEN_SUFFIXES,
     Job,
     Kinds,
@@ -24,7 +25,8 @@ from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.running import Manner, begin, code_files, end, one_by_one, rehearse
 from encodec_cli.cli.timecode import parse_time
-from encodec_cli.cli.token_decoding import LayoutName, PatternName, TokenDecoder, TokenSettings
+from encodec_cli.cli.token_decoding import PatternName, TokenDecoder, TokenSettings
+from encodec_cli.cli.token_options import LayoutName
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
 from encodec_cli.io.cores import usable_cores
@@ -157,6 +159,14 @@ def decode(
             rich_help_panel=options.CODING,
         ),
     ] = None,
+    separator: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Flat token files: the number between frames or codebooks.",
+            rich_help_panel=options.CODING,
+        ),
+    ] = None,
     tag: options.TagList = None,
     no_tags: options.NoTags = False,
     delete_input: options.DeleteInput = False,
@@ -190,7 +200,7 @@ def decode(
     manner = Manner(
         force=force, skip_existing=skip_existing, quiet=quiet, json=json, progress=progress
     )
-    kinds = Kinds(ECDC_SUFFIXES | TOKEN_SUFFIXES, suffix, keep_suffix)
+    kinds = Kinds(ECDC_SUFFIXES | TOKEN_SUFFIXES, suffix, keep_suffix, frozenset({FAILURES_NAME}))
     plan = plan_jobs(inputs, kinds, output_dir=output_dir, recursive=recursive)
     jobs = plan.jobs
     for job in jobs:
@@ -203,7 +213,13 @@ def decode(
     since, length = parse_time(start, "--start"), parse_time(duration, "--duration")
     if bandwidth is not None and n_q is not None:
         raise UsageError("give --bandwidth or --n-q, not both")
-    for option, given in (("--pattern", pattern), ("--layout", layout), ("--offset", offset)):
+    about_tokens = {
+        "--pattern": pattern,
+        "--layout": layout,
+        "--offset": offset,
+        "--separator": separator,
+    }
+    for option, given in about_tokens.items():
         if given is not None and not all(map(_holds_tokens, jobs)):
             raise UsageError(f"{option}: is for token files ({', '.join(sorted(TOKEN_SUFFIXES))})")
     _refuse_pickles(jobs)
@@ -257,6 +273,7 @@ def decode(
         pattern=pattern,
         layout=layout,
         offset=offset or 0,
+        separator=separator,
         output_dir=output_dir,
         suffix=suffix,
         skip_existing=skip_existing,

@@ -20,14 +20,17 @@ from encodec_cli.cli.codings import (
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import print_json, progress_bar
 from encodec_cli.cli.evaluate_output import columns, print_csv_header, print_csv_row, print_summary
-from encodec_cli.cli.loading import load
+from encodec_cli.cli.loading import choice, load
 from encodec_cli.cli.recordings import decoded_files, find_recordings
-from encodec_cli.cli.running import one_by_one
+from encodec_cli.cli.run_options import Part, Ray, RayWorkers, Where, where_of
+from encodec_cli.cli.running import one_by_one, settle
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
+    from encodec_cli.checkpoints.choice import ModelChoice
     from encodec_cli.evaluation.evaluate import Coded, Reference, Row
+    from encodec_cli.evaluation.other_codecs import OtherCodec
     from encodec_cli.model.codec import Codec
 
 __all__ = ["evaluate"]
@@ -38,6 +41,16 @@ class _Recording:
     path: Path
     kind: str | None
     codings: Sequence[Coding]
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What to measure, as data that a worker of Ray takes."""
+
+    rates: "tuple[float, ...] | None"
+    others: "tuple[tuple[OtherCodec, float], ...]"
+    search: int | None
+    speech: bool | None
 
 
 def evaluate(
@@ -66,6 +79,9 @@ def evaluate(
     quiet: options.Quiet = False,
     json: options.Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Comma-separated lines on stdout.")] = False,
+    part: Part = None,
+    ray: Ray = False,
+    ray_workers: RayWorkers = None,
     device: options.Device = "auto",
     dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
@@ -75,6 +91,10 @@ def evaluate(
     Prints means by bandwidth and kind; --json and --csv have a line for each recording instead.
     Kinds are what a manifest, also manifest.csv beside a file, says, or names of sub-folders.
     --reference A --decoded B compares files of equal names, aligned within 200 ms.
+
+    Example: encodec-cli evaluate -r talks --bandwidths 3,6 --against opus:6,12
+
+    Example: encodec-cli evaluate --reference talks --decoded other-codec --csv
     """
     if json and csv:
         raise UsageError("give --json or --csv, not both")
@@ -84,6 +104,9 @@ def evaluate(
     )
     rates = parse_bandwidths(bandwidths)
     others = parse_against(against)
+    where = where_of(part, device, threads, ray, ray_workers)
+    if ray and reference is not None:
+        raise UsageError("--ray: is for what is coded; leave out --reference and --decoded")
     if reference is not None:
         recordings = _decoded_recordings(reference, decoded)
         loaded = load(model, device, threads, dtype)
@@ -92,6 +115,8 @@ def evaluate(
         loaded = load(model, device, threads, dtype)
         codings = codings_of(loaded, rates, others, search=search)
         recordings = [_Recording(path, kind, codings) for path, kind in kinds.items()]
+    if where.share is not None:
+        recordings = [each for number, each in enumerate(recordings) if where.share.has(number)]
     warn_of_missing_packages([recording.kind for recording in recordings], speech)
 
     rows: list[Row] = []
@@ -105,7 +130,12 @@ def evaluate(
         elif csv:
             print_csv_row(row)
 
-    exit_code = _measure(recordings, loaded, speech, report, quiet=quiet)
+    if ray:
+        wish = _Wish(None if rates is None else tuple(rates), tuple(others), search, speech)
+        chosen = choice(model, device, 1, dtype)
+        exit_code = _measure_on_ray(recordings, wish, chosen, where, report)
+    else:
+        exit_code = _measure(recordings, loaded, speech, report, quiet=quiet)
     if rows and not (json or csv):
         print_summary(rows, [codec for codec, _ in others])
     if exit_code:
@@ -176,3 +206,50 @@ def _measure(
 
     jobs = [Job(path, "-") for path in by_path]
     return one_by_one(jobs, work, alone=len(jobs) == 1)
+
+
+@dataclass(frozen=True)
+class _RayJob:
+    """A recording to measure elsewhere."""
+
+    path: Path
+    kind: str | None
+    wish: _Wish
+
+
+def _measure_on_ray(
+    recordings: Sequence[_Recording],
+    wish: _Wish,
+    chosen: "ModelChoice",
+    where: Where,
+    report: "Callable[[Row], None]",
+) -> int:
+    """Report rows of each recording, in any order; returns the exit code."""
+    from encodec_cli.checkpoints.choice import LoadedModels
+    from encodec_cli.pipeline.ray_files import run_files_on_ray
+    from encodec_cli.pipeline.running import Outcome
+
+    jobs = [_RayJob(each.path, each.kind, wish) for each in recordings]
+
+    def told(outcome: "Outcome[list[Row]]") -> bool:
+        for row in outcome.result():
+            report(row)
+        return True
+
+    loader = partial(LoadedModels, chosen)
+    exit_code = 0
+    for outcome in run_files_on_ray(loader, jobs, _rows, where.wish()):
+        path = jobs[outcome.job].path
+        code = settle(path, partial(told, outcome), alone=len(jobs) == 1)
+        exit_code = max(exit_code, code)
+    return exit_code
+
+
+def _rows(model: "Codec", job: _RayJob, progress: object) -> "list[Row]":
+    """What a worker does with a recording."""
+    from encodec_cli.evaluation.evaluate import judge, read_reference
+
+    wish = job.wish
+    codings = codings_of(model, wish.rates, wish.others, search=wish.search)
+    source = read_reference(job.path, model.sample_rate, model.channels, kind=job.kind)
+    return [judge(source, coding(source), speech=wish.speech) for coding in codings]

@@ -10,12 +10,13 @@ from encodec_cli.cli.wording import assumption
 from encodec_cli.io.cores import usable_cores
 
 if TYPE_CHECKING:
+    from encodec_cli.checkpoints.choice import ModelChoice
     from encodec_cli.config.codec import CodecConfig
     from encodec_cli.engine.lm.model import LanguageModel
     from encodec_cli.model.codec import Codec
     from encodec_cli.pipeline.reports import Place
 
-__all__ = ["code_models", "expected_seconds", "load", "load_fitting", "load_lm"]
+__all__ = ["choice", "code_models", "expected_seconds", "load", "load_fitting", "load_lm"]
 
 _BYTES_PER_SECOND = {".ecdc": 750, ".wav": 96_000, ".wave": 96_000, ".aif": 96_000}
 _COMPRESSED_BYTES_PER_SECOND = 16_000
@@ -38,27 +39,36 @@ def load(
     Raises:
         CheckpointError, UsageError: see `load_model`, and `check_bf16` for `dtype`.
     """
-    from encodec_cli.checkpoints.load import load_model
-    from encodec_cli.model.device import automatic_device
-
-    if device == "auto":
-        device = automatic_device()
-    name_of_dtype = "bfloat16" if dtype is DTypeName.bf16 else "float32"
-    codec = load_model(name, device=device, dtype=name_of_dtype, seconds=seconds, config=config)
+    threads = threads or usable_cores()
+    chosen = choice(name, device, threads, dtype, config=config)
+    codec = chosen.codec(seconds)
     if codec.assumed is not None:
         warn(assumption(name, codec.assumed))
-    threads = threads or usable_cores()
-    if codec.runs_on != "numpy":
-        import torch
-
-        torch.set_num_threads(threads)
-        if dtype is DTypeName.bf16:
-            from encodec_cli.model.precision import check_bf16
-
-            check_bf16(torch.device(device))
     if verbose:
         say(f"{codec.config.name}: runs on {codec.runs_on}, {count(threads, 'thread')}")
     return codec
+
+
+def choice(
+    name: str,
+    device: str,
+    threads: int,
+    dtype: DTypeName = DTypeName.fp32,
+    *,
+    config: Path | None = None,
+    lm: str | None = None,
+) -> "ModelChoice":
+    """What `load` loads, as data."""
+    from encodec_cli.checkpoints.choice import ModelChoice
+
+    return ModelChoice(
+        name=name,
+        device=device,
+        dtype="bfloat16" if dtype is DTypeName.bf16 else "float32",
+        threads=threads,
+        config=config,
+        lm=lm,
+    )
 
 
 def load_fitting(

@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from encodec_cli.model.codec import Codec
     from encodec_cli.pipeline.reports import Place
 
-__all__ = ["FileJob", "Manner", "begin", "code_files", "end", "one_by_one", "rehearse", "settle"]
+__all__ = [
+    "FileJob",
+    "Manner",
+    "begin",
+    "code_files",
+    "end",
+    "one_by_one",
+    "progress_of",
+    "rehearse",
+    "settle",
+]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R", covariant=True)
@@ -138,9 +148,7 @@ def code_files(
     """
     if not jobs:
         return 0
-    first = jobs[0].source
-    name = "stdin" if first == "-" else printable(first.name)
-    run = RunProgress(name, [_file_progress(job.source) for job in jobs])
+    run = progress_of(jobs)
     numbers = {id(job): number for number, job in enumerate(jobs)}
 
     def told(outcome: Callable[[], _T | _Skipped], job: FileJob[_T]) -> int:
@@ -164,6 +172,13 @@ def code_files(
             do = partial(_do, codec, job, progress, manner=manner, lm=lm, threads=threads)
             exit_code = max(exit_code, told(do, job))
         return exit_code
+
+
+def progress_of(jobs: "Sequence[_HasSource]") -> RunProgress:
+    """Of a run that is about to do `jobs`, at least one."""
+    first = jobs[0].source
+    name = "stdin" if first == "-" else printable(first.name)
+    return RunProgress(name, [_file_progress(job.source) for job in jobs])
 
 
 def _at_once(

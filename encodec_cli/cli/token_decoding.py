@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from encodec_cli.cli.batch import Job
 from encodec_cli.cli.console import progress_bar, say, warn
+from encodec_cli.cli.token_options import LayoutName
 from encodec_cli.cli.wording import in_options
 from encodec_cli.errors import ContainerError, EncodecCliError, UsageError, parameter
 from encodec_cli.io.files import check_inside, make_folder
@@ -22,17 +23,12 @@ if TYPE_CHECKING:
     from encodec_cli.pipeline.reports import DecodeReport, Place
     from encodec_cli.tokens import TokenItem
 
-__all__ = ["LayoutName", "PatternName", "TokenDecoder", "TokenSettings"]
+__all__ = ["PatternName", "TokenDecoder", "TokenSettings"]
 
 
 class PatternName(StrEnum):
     delay = "delay"
     stereo_delay = "stereo-delay"
-
-
-class LayoutName(StrEnum):
-    kt = "KT"
-    tk = "TK"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +38,7 @@ class TokenSettings:
     pattern: PatternName | None
     layout: LayoutName | None
     offset: int
+    separator: int | None
     output_dir: Path | None
     suffix: str
     skip_existing: bool
@@ -148,6 +145,7 @@ class TokenDecoder:
             bins=quantizer.bins,
             layout=None if settings.layout is None else settings.layout.value,
             offset=settings.offset,
+            separator=settings.separator,
         )
         if stereo and self._codec.channels != 1:
             pattern = parameter("pattern", PatternName.stereo_delay.value)
@@ -156,7 +154,7 @@ class TokenDecoder:
                 f"{self._codec.config.name} has {self._codec.channels} channels"
             )
         codes = arranged(item, reading)
-        if settings.pattern is PatternName.delay:
+        if settings.pattern is PatternName.delay and item.arrangement != "stated":
             codes = undelay(codes, quantizer.bins)
         if not stereo:
             return [_with_codes(item, codes)]

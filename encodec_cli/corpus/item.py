@@ -1,43 +1,12 @@
 """One recording of a corpus, as data that any thread, process or machine can take."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any
 
-from encodec_cli.io.files import open_input
+from encodec_cli.io.audio_data import AudioData, AudioFile
 
-__all__ = ["AudioData", "AudioFile", "CorpusItem"]
-
-
-class AudioData(Protocol):
-    """The bytes of a recording, wherever they lie. Can be pickled."""
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-
-    def open(self) -> AbstractContextManager[BinaryIO]:
-        """A seekable file of the bytes.
-
-        Raises:
-            EncodecCliError: it cannot be read.
-        """
-
-
-@dataclass(frozen=True)
-class AudioFile:
-    """A recording in a file of its own."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        return str(self.path)
-
-    def open(self) -> AbstractContextManager[BinaryIO]:
-        return open_input(self.path)
+__all__ = ["AudioData", "AudioFile", "BadCorpusItem", "CorpusItem"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +19,7 @@ class CorpusItem:
         source: its name in the corpus, printable: what `TokenInfo.source` says.
         offset: where the part begins, in seconds.
         duration: of the part, in seconds; None: to the end.
+        channels: which channels of the recording, from 0; None: all.
         columns: what else the corpus has (`text`, `speaker` ...): values as JSON has them.
         seconds: how long the corpus says it is; None if it does not say.
     """
@@ -59,5 +29,21 @@ class CorpusItem:
     source: str
     offset: float = 0.0
     duration: float | None = None
+    channels: tuple[int, ...] | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadCorpusItem:
+    """Stands where the corpus has an item that cannot be taken, or is cut short.
+
+    Attributes:
+        key: as that of a `CorpusItem`.
+        source: the place in the corpus: a file, or a line or member of one.
+        reason: what is wrong with it; one line.
+    """
+
+    key: str
+    source: str
+    reason: str

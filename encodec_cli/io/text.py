@@ -11,6 +11,8 @@ _MOST_INTEGER = 1 << 64
 
 def printable(text: str) -> str:
     """`text` on one line: what is not printable (in file names, say) as Python would escape it."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

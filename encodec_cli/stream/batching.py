@@ -12,8 +12,9 @@ computes; the others read, resample and write.
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from encodec_cli.model.codec import Codec
 from encodec_cli.runtime.protocol import Engine, Rows, Stepper
+from encodec_cli.runtime.search import Quantizer
 
 __all__ = ["Outcome", "Scheduler", "run_together"]
 
@@ -65,26 +67,36 @@ class _Stopped(BaseException):
 
 
 def run_together(
-    codec: Codec, jobs: Sequence[Callable[[Codec], _T]], *, streams: int
-) -> Iterator[Outcome[_T]]:
+    codec: Codec,
+    jobs: Iterable[Callable[[Codec], _T]],
+    *,
+    streams: int,
+    ahead: int | None = None,
+) -> Generator[Outcome[_T]]:
     """Do jobs that code with the codec they are given, at most `streams` at a time.
 
-    Yields what became of each, as they end. An error of one is nobody else's.
+    Yields what became of each, as they end. An error of one is nobody else's. No job is begun that
+    is `ahead` jobs after one that has not ended.
     """
-    scheduler: Scheduler[_T] = Scheduler(streams)
+    scheduler: Scheduler[_T] = Scheduler(streams, ahead)
     shared = dataclasses.replace(codec, engine=_SharedEngine(codec.engine, scheduler))
-    return scheduler.run([functools.partial(job, shared) for job in jobs])
+    return scheduler.run(functools.partial(job, shared) for job in jobs)
 
 
 class Scheduler(Generic[_T]):
     """Runs jobs in `streams` threads; what they `call` runs in batches, in the thread of `run`."""
 
-    def __init__(self, streams: int) -> None:
+    def __init__(self, streams: int, ahead: int | None = None) -> None:
         self._streams = streams
+        self._ahead = ahead
         self._changed = threading.Condition()
         self._calls: list[_Call] = []
         self._outcomes: list[Outcome[_T]] = []
         self._busy = 0
+        self._held_back = 0
+        self._running: set[int] = set()
+        self._begun = 0
+        self._lost: BaseException | None = None
         self._stopped = False
 
     def call(self, key: object, together: Callable[[list[Any]], list[Any]], item: Any) -> Any:
@@ -100,13 +112,12 @@ class Scheduler(Generic[_T]):
             raise call.error
         return call.result
 
-    def run(self, jobs: Sequence[Callable[[], _T]]) -> Iterator[Outcome[_T]]:
+    def run(self, jobs: Iterable[Callable[[], _T]]) -> Generator[Outcome[_T]]:
         """Yield what became of each job, as they end."""
-        waiting = iter(enumerate(jobs))
-        threads = [
-            threading.Thread(target=self._work, args=(waiting,), daemon=True)
-            for _ in range(min(self._streams, len(jobs)))
-        ]
+        rest = iter(jobs)
+        first = list(islice(rest, self._streams))
+        waiting = enumerate(chain(first, rest))
+        threads = [threading.Thread(target=self._work, args=(waiting,), daemon=True) for _ in first]
         self._busy = len(threads)
         for thread in threads:
             thread.start()
@@ -117,6 +128,9 @@ class Scheduler(Generic[_T]):
                     calls, self._calls = self._calls, []
                     outcomes, self._outcomes = self._outcomes, []
                     over = not self._busy and not calls
+                    lost, self._lost = self._lost, None
+                if lost is not None:
+                    raise lost
                 yield from outcomes
                 self._answer(calls)
                 if over:
@@ -129,7 +143,7 @@ class Scheduler(Generic[_T]):
                 thread.join()
 
     def _all_wait(self) -> bool:
-        return len(self._calls) == self._busy
+        return len(self._calls) == self._busy - self._held_back or self._lost is not None
 
     def _work(self, waiting: Iterator[tuple[int, Callable[[], _T]]]) -> None:
         try:
@@ -142,8 +156,13 @@ class Scheduler(Generic[_T]):
                     outcome.error = error
                 with self._changed:
                     self._outcomes.append(outcome)
+                    self._running.discard(number)
+                    self._changed.notify_all()
         except _Stopped:
             pass
+        except BaseException as error:  # of whoever makes the jobs: theirs who asked for them
+            with self._changed:
+                self._lost = error
         finally:
             with self._changed:
                 self._busy -= 1
@@ -153,7 +172,19 @@ class Scheduler(Generic[_T]):
         self, waiting: Iterator[tuple[int, Callable[[], _T]]]
     ) -> tuple[int, Callable[[], _T]] | None:
         with self._changed:
-            return None if self._stopped else next(waiting, None)
+            self._held_back += 1
+            self._changed.wait_for(lambda: self._stopped or self._may_begin())
+            self._held_back -= 1
+            job = None if self._stopped else next(waiting, None)
+            if job is not None:
+                self._running.add(job[0])
+                self._begun += 1
+            return job
+
+    def _may_begin(self) -> bool:
+        if self._ahead is None or not self._running:
+            return True
+        return self._begun - min(self._running) < self._ahead
 
     def _answer(self, calls: list[_Call]) -> None:
         groups: dict[object, list[_Call]] = {}
@@ -192,6 +223,10 @@ class _SharedEngine:
     def streams(self) -> int:
         return self._engine.streams
 
+    @property
+    def takes_all_threads(self) -> bool:
+        return self._engine.takes_all_threads
+
     def overlapped(self) -> "_SharedEngine":
         return self
 
@@ -210,6 +245,9 @@ class _SharedEngine:
             ("quantize", n_q, beams), together, latents
         )
         return codes
+
+    def quantizer(self) -> Quantizer:
+        return self._engine.quantizer()
 
     def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
         def together(items: list[NDArray[np.integer[Any]]]) -> list[Rows]:

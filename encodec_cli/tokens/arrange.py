@@ -31,12 +31,14 @@ class Reading:
         bins: codes in a codebook.
         layout: which axis is which, if that is said.
         offset: the number of the first code of the first codebook.
+        separator: the number between frames or codebooks of flat codes, if there is one.
     """
 
     books: int
     bins: int
     layout: Layout | None = None
     offset: int = 0
+    separator: int | None = None
 
 
 def arranged(item: TokenItem, reading: Reading) -> NDArray[np.integer]:
@@ -46,6 +48,8 @@ def arranged(item: TokenItem, reading: Reading) -> NDArray[np.integer]:
         ContainerError: flat tokens without offsets, or in no order.
         UsageError: (K, T) and (T, K) are both possible, or neither is.
     """
+    if item.arrangement == "stated":
+        return item.codes
     if item.arrangement == "flat":
         return _unflattened(item.codes[0], reading)
     codes = _oriented(item, reading)
@@ -105,6 +109,8 @@ def _unflattened(tokens: NDArray[np.integer], reading: Reading) -> NDArray[np.in
 
     Special tokens before and after are dropped, and a last frame that is not complete.
     """
+    if reading.separator is not None:
+        tokens = tokens[tokens != reading.separator]
     numbers = tokens.astype(np.int64) - reading.offset
     real = np.flatnonzero((numbers >= 0) & (numbers < reading.books * reading.bins))
     if not real.size:
@@ -119,7 +125,7 @@ def _unflattened(tokens: NDArray[np.integer], reading: Reading) -> NDArray[np.in
         place = first + int(np.argmin(np.isin(np.arange(first, first + len(numbers)), real)))
         raise ContainerError(
             f"flat token {place} is {int(tokens[place])}, a special token between codes; see "
-            f"{parameter('offset')}"
+            f"{parameter('offset')} and {parameter('separator')}"
         )
     found = numbers // reading.bins
     books = int(found.max()) + 1

@@ -12,19 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError
-from encodec_cli.io.text import shown
 
 __all__ = [
     "INFO_FIELDS",
+    "ITEM_NAMES",
     "MAX_CODES",
     "BadItem",
     "TokenInfo",
     "TokenItem",
     "check_codes_shape",
     "check_key",
-    "loose_item",
     "plain_shape",
-    "whole_numbers",
 ]
 
 MAX_CODES = 1 << 28
@@ -86,6 +84,13 @@ class TokenInfo:
             if kind is int and not (type(value) is int and 1 <= value <= _MAX_NUMBER):
                 raise ContainerError(f"{name}: not a whole number from 1 to {_MAX_NUMBER}")
 
+    @property
+    def seconds(self) -> float | None:
+        """Length of the recording."""
+        if self.num_samples is None or self.sample_rate is None:
+            return None
+        return self.num_samples / self.sample_rate
+
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> Self:
         """Take what is known from `data`; whole numbers may be text. Unknown keys are ignored.
@@ -111,6 +116,10 @@ def _info_fields() -> dict[str, type]:
 
 INFO_FIELDS = _info_fields()
 """Names of `TokenInfo` and whether each is `str` or `int`."""
+ITEM_NAMES = frozenset(
+    {"key", "codes", "scales", "n_q", "frame_rate", "codes_arrangement", *INFO_FIELDS}
+)
+"""What files call the parts of an item; no column of a corpus is written under these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +131,9 @@ class TokenItem:
         codes: whole numbers [K, T], uint16 when written here; row 0 is the coarsest codebook.
         scales: float32 [segments], or None for codecs without.
         info: what else is known.
-        arrangement: "known" if the codes surely are [K, T], "open" if they could be [T, K], "flat"
-            if they came without a shape, here as [1, N]; `arrange` settles the last two.
+        arrangement: "known" if the codes surely are [K, T], "stated" if they are because their file
+            said how to make them so, "open" if they could be [T, K], "flat" if they came without a
+            shape, here as [1, N]; `arrange` settles the last two.
         columns: what else the corpus says of the recording (`text`, `speaker` ...): values as JSON
             has them.
 
@@ -135,7 +145,7 @@ class TokenItem:
     codes: NDArray[np.integer]
     scales: NDArray[np.float32] | None = None
     info: TokenInfo = TokenInfo()
-    arrangement: Literal["known", "open", "flat"] = "known"
+    arrangement: Literal["known", "stated", "open", "flat"] = "known"
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,7 +156,7 @@ class TokenItem:
                 f"codes must be whole numbers [K, T] and not empty, got {codes.dtype} "
                 f"{list(codes.shape)}"
             )
-        if self.arrangement == "known":
+        if self.arrangement in ("known", "stated"):
             check_codes_shape(codes.shape)
         scales = self.scales
         if scales is not None and (scales.dtype.kind != "f" or scales.ndim != 1):
@@ -172,30 +182,6 @@ class BadItem:
     reason: str
 
 
-def loose_item(
-    key: str,
-    codes: "NDArray[Any]",
-    scales: NDArray[np.float32] | None,
-    info: TokenInfo,
-    n_q: Any = None,
-) -> TokenItem:
-    """An item of a file whose `codes` have any shape that `plain_shape` takes.
-
-    `n_q` is what the file says of K; only with it the codes surely are [K, T].
-
-    Raises:
-        ContainerError: numbers that are not whole; K is not `n_q`.
-    """
-    codes = whole_numbers(codes.reshape(plain_shape(codes.shape)))
-    if codes.ndim == 1:
-        return TokenItem(key, codes[None], scales, info, "flat")
-    if n_q is None:
-        return TokenItem(key, codes, scales, info, "open")
-    if n_q != codes.shape[0]:
-        raise ContainerError(f"n_q says {shown(n_q, 20)}, but codes have shape {list(codes.shape)}")
-    return TokenItem(key, codes, scales, info)
-
-
 def plain_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """`shape` without axes of one, down to two axes, [K, T] or [T, K]; one axis stays alone.
 
@@ -216,23 +202,6 @@ def plain_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(plain) == 2 and min(plain) > _MAX_CODEBOOKS:
         raise ContainerError(f"codes of shape {list(shape)}: give [K, T], K up to {_MAX_CODEBOOKS}")
     return tuple(plain)
-
-
-def whole_numbers(codes: "NDArray[Any]") -> NDArray[np.integer]:
-    """`codes` as integers.
-
-    Raises:
-        ContainerError: they are no numbers, or not whole.
-    """
-    if codes.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            whole = codes.astype(np.int64)
-        if not (np.abs(codes) < _MAX_NUMBER).all() or (whole != codes).any():
-            raise ContainerError(f"codes: {codes.dtype} numbers that are not whole")
-        return whole
-    if codes.dtype.kind not in "iu":
-        raise ContainerError(f"codes: {codes.dtype}, not whole numbers")
-    return codes
 
 
 def check_codes_shape(shape: tuple[int, ...]) -> None:

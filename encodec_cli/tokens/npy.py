@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.text import shown
-from encodec_cli.tokens.item import TokenInfo, TokenItem, loose_item, plain_shape
+from encodec_cli.tokens.item import TokenItem, plain_shape
+from encodec_cli.tokens.reading import loose_item
 
 __all__ = ["array_bytes", "read_array", "read_npy"]
 
@@ -24,7 +26,11 @@ _READ_BYTES = 1 << 20
 _BAD_HEADER = (
     ValueError,
     TypeError,
+    AttributeError,
+    LookupError,
     SyntaxError,
+    IndexError,
+    KeyError,
     TokenError,
     OverflowError,
     RecursionError,
@@ -57,7 +63,9 @@ def read_array(file: IO[bytes], name: str) -> NDArray[Any]:
             if version == (1, 0)
             else npy_format.read_array_header_2_0
         )
-        shape, fortran, dtype = read(file, max_header_size=_MAX_HEADER_BYTES)
+        with warnings.catch_warnings():  # Python 2's headers are read, and complained of
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = read(file, max_header_size=_MAX_HEADER_BYTES)
     except _BAD_HEADER as error:
         line = " ".join(str(error).split())[:120]
         raise ContainerError(f"{name}: not a plain .npy array: {line}") from error
@@ -85,7 +93,7 @@ def read_npy(path: Path) -> TokenItem:
         ContainerError: see `read_array`.
     """
     with path.open("rb") as file:
-        return loose_item(path.stem, read_array(file, "codes"), None, TokenInfo())
+        return loose_item(path.stem, read_array(file, "codes"), None, {})
 
 
 def _check(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -1,32 +1,47 @@
-"""One recording per `.npz` file: `codes`, `scales`, and a scalar for everything else."""
+"""One recording per `.npz` file: `codes`, `scales`, and a scalar for everything else.
+
+Lists and objects of a corpus's columns are JSON text; null is left out.
+"""
 
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.archive import opened_archive
 from encodec_cli.io.limits import check_unpacked
-from encodec_cli.tokens.item import INFO_FIELDS, TokenInfo, TokenItem, loose_item
+from encodec_cli.tokens.columns import plain_name, scalar_value
+from encodec_cli.tokens.item import INFO_FIELDS, ITEM_NAMES, TokenItem
 from encodec_cli.tokens.npy import array_bytes, read_array
+from encodec_cli.tokens.reading import loose_item
+from encodec_cli.tokens.writing import Arrangement, row_of
 
 __all__ = ["read_npz", "write_npz"]
 
-_NAMES = ("scales", "n_q", *INFO_FIELDS)
+_NAMES = ("scales", "n_q", "codes_arrangement", *INFO_FIELDS)
 # Bark's prompts: fine has all 8 codebooks of EnCodec, coarse the first 2.
 _CODES = ("codes", "fine_prompt", "coarse_prompt", "audio_codes", "arr_0")
 _BARK_SEMANTIC = "semantic_prompt"
-_MAX_ENTRIES = 1000
+_MAX_ENTRIES = 2000
 
 
-def write_npz(file: BinaryIO, item: TokenItem) -> None:
-    """Write `item` to `file`; `numpy.load` reads it. Equal items give equal bytes."""
-    arrays = {"codes": item.codes.astype(np.uint16)}
-    if item.scales is not None:
-        arrays["scales"] = item.scales.astype(np.float32)
-    arrays |= {name: np.array(value) for name, value in item.metadata().items()}
+def write_npz(file: BinaryIO, item: TokenItem, arrangement: Arrangement) -> None:
+    """Write `item` to `file`; `numpy.load` reads it. Equal items give equal bytes.
+
+    Raises:
+        UsageError, ContainerError: see `row_of`.
+    """
+    row = row_of(item, arrangement)
+    arrays: dict[str, NDArray[Any]] = {"codes": row.codes}
+    if row.scales is not None:
+        arrays["scales"] = row.scales
+    arrays |= {name: np.array(value) for name, value in row.metadata.items()}
+    for name, value in row.columns.items():
+        if value is not None:
+            arrays[plain_name(name, {*arrays, *ITEM_NAMES})] = np.array(scalar_value(value))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy")
@@ -49,9 +64,9 @@ def read_npz(path: Path) -> TokenItem:
             if f"{name}.npy" in archive.NameToInfo
         }
         codes = _read(archive, _codes_name(archive), packed, kind="codes")
-    scales, n_q = arrays.pop("scales", None), arrays.pop("n_q", None)
-    info = TokenInfo.from_mapping({name: _value(name, array) for name, array in arrays.items()})
-    return loose_item(path.stem, codes, scales, info, None if n_q is None else n_q.item())
+    scales = arrays.pop("scales", None)
+    metadata = {name: _value(name, array) for name, array in arrays.items()}
+    return loose_item(path.stem, codes, scales, metadata)
 
 
 def _codes_name(archive: zipfile.ZipFile) -> str:

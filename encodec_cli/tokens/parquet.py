@@ -1,90 +1,22 @@
-"""Parquet shards: one row per recording. Column `codes` is list<list<uint16>>, [K, T]."""
+"""Parquet files read: one row per recording. Column `codes` is lists of lists, or flat ones."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encodec_cli.errors import ContainerError, UsageError
-from encodec_cli.io.limits import check_unpacked
+from encodec_cli.errors import ContainerError
+from encodec_cli.io.parquet import import_pyarrow, opened_parquet
 from encodec_cli.io.text import shown
-from encodec_cli.tokens.item import (
-    INFO_FIELDS,
-    BadItem,
-    TokenInfo,
-    TokenItem,
-    loose_item,
-    plain_shape,
-)
-from encodec_cli.tokens.parquet_footer import count_values
+from encodec_cli.tokens.item import INFO_FIELDS, BadItem, TokenItem, plain_shape
+from encodec_cli.tokens.reading import loose_item
 
-__all__ = ["ParquetShard", "import_pyarrow", "parquet_keys", "read_parquet"]
+__all__ = ["parquet_keys", "read_parquet"]
 
-_GROUP_BYTES = 1 << 24
-_MAX_GROUP_BYTES = 1 << 31
-_MAX_ROWS = 1 << 28
 _BATCH_ROWS = 16
-
-
-def import_pyarrow() -> Any:
-    """The `pyarrow` module, its `parquet` part loaded.
-
-    Raises:
-        UsageError: pyarrow is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UsageError(
-            "Parquet files need pyarrow, which is not installed; run: pip install pyarrow"
-        ) from error
-    return pyarrow
-
-
-class ParquetShard:
-    """Appends items to a Parquet file, in row groups; `finish` must be called."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._pa = import_pyarrow()
-        self._schema = _schema(self._pa)
-        # Page checksums let a reader tell damage from codes.
-        self._writer = self._pa.parquet.ParquetWriter(
-            file, self._schema, compression="zstd", write_page_checksum=True
-        )
-        self._items: list[TokenItem] = []
-        self._bytes = 0
-
-    def add(self, item: TokenItem) -> None:
-        self._items.append(item)
-        self._bytes += 2 * item.codes.size
-        if self._bytes >= _GROUP_BYTES:
-            self._write_group()
-
-    def finish(self) -> None:
-        self._write_group()
-        self._writer.close()
-
-    def _write_group(self) -> None:
-        if not self._items:
-            return
-        pa, items = self._pa, self._items
-        rows = [{"key": item.key, **item.metadata()} for item in items]
-        columns = []
-        for field in self._schema:
-            if field.name == "codes":
-                columns.append(_nested(pa, [item.codes for item in items]))
-            elif field.name == "scales":
-                scales = [None if i.scales is None else i.scales.tolist() for i in items]
-                columns.append(pa.array(scales, field.type))
-            else:
-                columns.append(pa.array([row.get(field.name) for row in rows], field.type))
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
-        self._items, self._bytes = [], 0
 
 
 def parquet_keys(path: Path) -> list[str]:
@@ -93,7 +25,7 @@ def parquet_keys(path: Path) -> list[str]:
     Raises:
         ContainerError: not a Parquet file, damaged, or without keys.
     """
-    with _opened(path) as file:
+    with opened_parquet(path) as file:
         if "key" not in _known_columns(file):
             raise ContainerError("has no column named key")
         keys: list[str] = file.read(columns=["key"]).column("key").to_pylist()
@@ -108,7 +40,7 @@ def read_parquet(path: Path) -> Iterator[TokenItem | BadItem]:
     Raises:
         ContainerError: not a Parquet file, or damaged.
     """
-    with _opened(path) as file:
+    with opened_parquet(path) as file:
         known = _known_columns(file)
         if "codes" not in known:
             raise ContainerError("has no column named codes")
@@ -119,39 +51,6 @@ def read_parquet(path: Path) -> Iterator[TokenItem | BadItem]:
                 values = {name: column[index] for name, column in columns.items()}
                 yield _item(values, f"{path.stem}-{row:06d}")
                 row += 1
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A `ParquetFile` whose sizes are within bounds; pyarrow's errors become ours."""
-    pa = import_pyarrow()
-    with path.open("rb") as headers:
-        packed = headers.seek(0, 2)
-        for number, values in enumerate(count_values(headers)):
-            # With the levels of its lists, a number takes about eight bytes to be read.
-            check_unpacked(8 * values, packed, f"row group {number}, {values} numbers")
-    try:
-        with pa.parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            _check_sizes(file.metadata, packed)
-            yield file
-    except (pa.ArrowException, OSError, ValueError, MemoryError, RuntimeError) as error:
-        line = " ".join(str(error).split())[:120]
-        raise ContainerError(f"not a readable Parquet file: {line}") from error
-
-
-def _check_sizes(metadata: Any, packed: int) -> None:
-    """Hold what the file says of its rows and bytes against its size, `packed`."""
-    if not 0 <= metadata.num_rows <= _MAX_ROWS:
-        raise ContainerError(f"{metadata.num_rows} rows; at most {_MAX_ROWS} are read")
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        size = group.total_byte_size
-        if not 0 <= size <= _MAX_GROUP_BYTES:
-            raise ContainerError(
-                f"row group {number} unpacks to {size} bytes; write groups of at most "
-                f"{_MAX_GROUP_BYTES}"
-            )
-        check_unpacked(size, packed, f"row group {number}")
 
 
 def _known_columns(file: Any) -> list[str]:
@@ -182,13 +81,14 @@ def _is_list(types: Any, kind: Any) -> bool:
 
 
 def _is_codes(types: Any, kind: Any) -> bool:
+    if types.is_null(kind):  # a column of rows without codes, each of which says so
+        return True
     for _ in range(2):
-        if types.is_null(kind):  # a column of rows without codes, each of which says so
-            return True
-        if not _is_list(types, kind):
-            return False
-        kind = kind.value_type
-    return bool(types.is_integer(kind) or types.is_null(kind))
+        if _is_list(types, kind):
+            kind = kind.value_type
+            if types.is_null(kind) or types.is_integer(kind):
+                return True
+    return False
 
 
 def _is_scales(types: Any, kind: Any) -> bool:
@@ -207,6 +107,7 @@ def _is_integer(types: Any, kind: Any) -> bool:
 
 _KINDS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
     {"key": _is_text, "codes": _is_codes, "scales": _is_scales, "n_q": _is_integer}
+    | {"codes_arrangement": _is_text}
     | {name: _is_text if kind is str else _is_integer for name, kind in INFO_FIELDS.items()}
 )
 
@@ -218,30 +119,30 @@ def _item(values: dict[str, Any], key: str) -> TokenItem | BadItem:
         codes = _codes(values.pop("codes"))
         scales = values.pop("scales", None)
         plain = {name: value.as_py() for name, value in values.items()}
-        n_q = plain.pop("n_q", None)
-        return loose_item(key, codes, _scales(scales), TokenInfo.from_mapping(plain), n_q)
+        return loose_item(key, codes, _scales(scales), plain)
     except ContainerError as error:
         return BadItem(key, str(error))
 
 
 def _codes(value: Any) -> NDArray[np.integer]:
-    """`[K, T]` of a nested list, null-free and rectangular."""
+    """`[K, T]` of a nested list, null-free and rectangular; `[N]` of a flat one."""
     rows = getattr(value, "values", None)
     if rows is None:
         raise ContainerError("codes: null, or no list")
-    if not hasattr(rows, "value_lengths"):
-        raise ContainerError(f"codes: {rows.type}, not lists of lists of whole numbers")
-    lengths = rows.value_lengths().to_pylist()
-    if len(set(lengths)) != 1 or lengths[0] is None:
-        raise ContainerError("codes: the codebooks differ in length")
-    plain_shape((len(lengths), lengths[0]))
-    flat = rows.flatten()
-    if flat.null_count:
+    shape: tuple[int, ...] = (len(rows),)
+    if hasattr(rows, "value_lengths"):
+        lengths = rows.value_lengths().unique().to_pylist()
+        if len(lengths) != 1 or lengths[0] is None:
+            raise ContainerError("codes: the codebooks differ in length")
+        shape = (len(rows), lengths[0])
+        plain_shape(shape)
+        rows = rows.flatten()
+    if rows.null_count:
         raise ContainerError("codes: null")
-    array: NDArray[np.integer] = flat.to_numpy(zero_copy_only=False)
+    array: NDArray[np.integer] = rows.to_numpy(zero_copy_only=False)
     if array.dtype.kind not in "iu":
-        raise ContainerError(f"codes: {flat.type}, not whole numbers")
-    return array.reshape(len(lengths), lengths[0])
+        raise ContainerError(f"codes: {rows.type}, not whole numbers")
+    return array.reshape(shape)
 
 
 def _scales(value: Any) -> NDArray[np.float32] | None:
@@ -251,24 +152,3 @@ def _scales(value: Any) -> NDArray[np.float32] | None:
     if not isinstance(items, list) or not all(isinstance(x, float) for x in items):
         raise ContainerError("scales: not a list of numbers")
     return np.array(items, np.float32)
-
-
-def _nested(pa: Any, arrays: list[NDArray[np.integer]]) -> Any:
-    """list<list<uint16>> of codes `[K, T]` each, without a Python object per code."""
-    flat = np.concatenate([array.astype(np.uint16).ravel() for array in arrays])
-    inner = np.cumsum([0, *(t for array in arrays for t in [array.shape[1]] * array.shape[0])])
-    outer = np.cumsum([0, *(array.shape[0] for array in arrays)])
-    books = pa.ListArray.from_arrays(pa.array(inner, pa.int32()), pa.array(flat))
-    return pa.ListArray.from_arrays(pa.array(outer, pa.int32()), books)
-
-
-def _schema(pa: Any) -> Any:
-    kinds = {str: pa.string(), int: pa.int64()}
-    columns = {
-        "key": pa.string(),
-        "codes": pa.list_(pa.list_(pa.uint16())),
-        "scales": pa.list_(pa.float32()),
-        "n_q": pa.int64(),
-        "frame_rate": pa.float64(),
-    }
-    return pa.schema(columns | {name: kinds[kind] for name, kind in INFO_FIELDS.items()})

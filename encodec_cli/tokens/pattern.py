@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError
 
-__all__ = ["undelay", "undelay_stereo"]
+__all__ = ["delayed", "undelay", "undelay_stereo"]
+
+
+def delayed(codes: NDArray[np.int64], special: int) -> NDArray[np.int64]:
+    """`codes` `[K, T]` as `[K, T + K - 1]`, `special` where there is none."""
+    books, frames = codes.shape
+    late = np.full((books, frames + books - 1), special, np.int64)
+    for book, row in enumerate(codes):
+        late[book, book : book + frames] = row
+    return late
 
 
 def undelay(codes: NDArray[np.integer], bins: int) -> NDArray[np.integer]:

@@ -9,20 +9,21 @@ package, which reads these shards.
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from encodec_cli.errors import ContainerError
-from encodec_cli.tokens.item import MAX_CODES, BadItem, TokenInfo, TokenItem, loose_item
+from encodec_cli.io.tar_members import tar_members
+from encodec_cli.tokens.columns import json_text
+from encodec_cli.tokens.item import MAX_CODES, BadItem, TokenItem
 from encodec_cli.tokens.npy import array_bytes, read_array
-from encodec_cli.tokens.tar_members import tar_members
+from encodec_cli.tokens.reading import loose_item
+from encodec_cli.tokens.writing import Arrangement, row_of
 
-__all__ = ["TarShard", "read_tar", "tar_keys"]
+__all__ = ["TarShard", "TarWriter", "read_tar", "tar_keys", "tar_parts"]
 
-_MAX_JSON_BYTES = 1 << 16
+_MAX_JSON_BYTES = 5 << 20
 _MAX_ARRAY_BYTES = 8 * MAX_CODES + (1 << 12)
 _PARTS = {"codes.npy": "codes", "npy": "codes", "scales.npy": "scales", "json": "json"}
 
@@ -30,24 +31,35 @@ _PARTS = {"codes.npy": "codes", "npy": "codes", "scales.npy": "scales", "json": 
 class TarShard:
     """Appends items to a tar file; `finish` must be called. Equal items give equal bytes."""
 
+    def __init__(self, file: BinaryIO, arrangement: Arrangement) -> None:
+        self._tar = TarWriter(file)
+        self._arrangement = arrangement
+
+    def add(self, item: TokenItem) -> None:
+        row = row_of(item, self._arrangement)
+        text = json_text(row.metadata | row.columns).encode()
+        self._tar.write(f"{row.key}.codes.npy", array_bytes(row.codes))
+        if row.scales is not None:
+            self._tar.write(f"{row.key}.scales.npy", array_bytes(row.scales))
+        self._tar.write(f"{row.key}.json", text)
+
+    def finish(self) -> None:
+        self._tar.finish()
+
+
+class TarWriter:
+    """Appends members to a plain tar file, all of one date and owner."""
+
     def __init__(self, file: BinaryIO) -> None:
         self._tar = tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT)  # noqa: SIM115
 
-    def add(self, item: TokenItem) -> None:
-        self._member(f"{item.key}.codes.npy", array_bytes(item.codes.astype(np.uint16)))
-        if item.scales is not None:
-            scales = array_bytes(item.scales.astype(np.float32))
-            self._member(f"{item.key}.scales.npy", scales)
-        text = json.dumps(item.metadata(), ensure_ascii=False)
-        self._member(f"{item.key}.json", text.encode())
-
-    def finish(self) -> None:
-        self._tar.close()
-
-    def _member(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes) -> None:
         entry = tarfile.TarInfo(name)
         entry.size = len(data)
         self._tar.addfile(entry, io.BytesIO(data))
+
+    def finish(self) -> None:
+        self._tar.close()
 
 
 def tar_keys(path: Path) -> list[str]:
@@ -66,14 +78,28 @@ def read_tar(path: Path) -> Iterator[TokenItem | BadItem]:
     Raises:
         ContainerError: not a tar file, or damaged so that what follows cannot be found.
     """
+    for key, parts in tar_parts(path, _split):
+        yield _item(key, parts)
+
+
+def tar_parts(
+    path: Path, split: Callable[[str], tuple[str, str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Key and parts of each item: `codes`, `scales`, `json`, each read or why it cannot be.
+
+    `split` makes key and extension of a member's name.
+
+    Raises:
+        ContainerError: see `read_tar`.
+    """
     key: str | None = None
     parts: dict[str, Any] = {}
     with path.open("rb") as file:
         for name, size in tar_members(file):
-            stem, extension = _split(name)
+            stem, extension = split(name)
             if stem != key:
                 if key is not None:
-                    yield _item(key, parts)
+                    yield key, parts
                 key, parts = stem, {}
             part = _PARTS.get(extension)
             if part is not None:
@@ -82,7 +108,7 @@ def read_tar(path: Path) -> Iterator[TokenItem | BadItem]:
                 except ContainerError as error:
                     parts[part] = error
     if key is not None:
-        yield _item(key, parts)
+        yield key, parts
 
 
 def _item(key: str, parts: dict[str, Any]) -> TokenItem | BadItem:
@@ -92,10 +118,7 @@ def _item(key: str, parts: dict[str, Any]) -> TokenItem | BadItem:
                 raise part
         if "codes" not in parts:
             raise ContainerError("has no codes.npy")
-        metadata = parts.get("json", {})
-        codes = parts["codes"]
-        info = TokenInfo.from_mapping(metadata)
-        item = loose_item(key, codes, parts.get("scales"), info, metadata.get("n_q"))
+        item = loose_item(key, parts["codes"], parts.get("scales"), parts.get("json", {}))
     except ContainerError as error:
         return BadItem(key, str(error))
     return item

@@ -1,16 +1,22 @@
-"""One recording per `.safetensors` file: tensors `codes` and `scales`, the rest as metadata."""
+"""One recording per `.safetensors` file: tensors `codes` and `scales`, the rest as metadata.
+
+Numbers, lists and objects of a corpus's columns are JSON text there; null is left out.
+"""
 
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from encodec_cli.checkpoints.safetensors_bytes import sorted_metadata
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.text import printable
-from encodec_cli.tokens.item import TokenInfo, TokenItem, loose_item, plain_shape
+from encodec_cli.tokens.columns import json_text
+from encodec_cli.tokens.item import TokenItem, plain_shape
+from encodec_cli.tokens.reading import loose_item
+from encodec_cli.tokens.writing import Arrangement, row_of
 
 __all__ = ["read_safetensors", "write_safetensors"]
 
@@ -18,12 +24,20 @@ _FLOATS = ("F16", "F32", "F64")
 _INTEGERS = ("U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64")
 
 
-def write_safetensors(file: BinaryIO, item: TokenItem) -> None:
-    """Write `item` to `file`, numbers of the metadata as text. Equal items give equal bytes."""
-    tensors = {"codes": np.ascontiguousarray(item.codes, np.uint16)}
-    if item.scales is not None:
-        tensors["scales"] = np.ascontiguousarray(item.scales, np.float32)
-    metadata = {name: str(value) for name, value in item.metadata().items()}
+def write_safetensors(file: BinaryIO, item: TokenItem, arrangement: Arrangement) -> None:
+    """Write `item` to `file`, numbers of the metadata as text. Equal items give equal bytes.
+
+    Raises:
+        UsageError, ContainerError: see `row_of`.
+    """
+    row = row_of(item, arrangement)
+    tensors: dict[str, NDArray[Any]] = {"codes": row.codes}
+    if row.scales is not None:
+        tensors["scales"] = row.scales
+    metadata = {name: str(value) for name, value in row.metadata.items()}
+    for name, value in row.columns.items():
+        if value is not None:
+            metadata[name] = value if isinstance(value, str) else json_text(value)
     file.write(sorted_metadata(save(tensors, metadata)))
 
 
@@ -49,11 +63,7 @@ def read_safetensors(path: Path) -> TokenItem:
     except (SafetensorError, TypeError, OverflowError) as error:
         line = " ".join(str(error).split())[:120]
         raise ContainerError(f"not a readable safetensors file: {line}") from error
-    said = metadata.get("n_q")
-    n_q: int | str | None = said
-    if said is not None and said.isascii() and said.isdigit() and len(said) < 10:
-        n_q = int(said)
-    return loose_item(path.stem, codes, scales, TokenInfo.from_mapping(metadata), n_q)
+    return loose_item(path.stem, codes, scales, metadata)
 
 
 def _check(file: Any, name: str, dtypes: tuple[str, ...], what: str) -> None:

@@ -27,6 +27,7 @@ from encodec_cli.errors import UsageError
 from encodec_cli.model.codec import Codec
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.runtime.protocol import Engine, Rows, Stepper
+from encodec_cli.runtime.search import Quantizer
 from encodec_cli.train.losses import level_loss, spectral_loss, waveform_loss
 from encodec_cli.train.perception import intelligibility_loss, loudness_loss
 
@@ -81,6 +82,10 @@ class _FittingEngine:
     def streams(self) -> int:
         return 1  # a block's fitting fills the processor by itself
 
+    @property
+    def takes_all_threads(self) -> bool:
+        return True
+
     def overlapped(self) -> "_FittingEngine":
         return self
 
@@ -92,6 +97,9 @@ class _FittingEngine:
 
     def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
         return self._engine.quantize(latents, n_q, beams)
+
+    def quantizer(self) -> Quantizer:
+        return self._engine.quantizer()
 
     def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
         return self._engine.dequantize(codes)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from encodec_cli.checkpoints.card import file_sha256, find_model
 from encodec_cli.checkpoints.modules import build_and_load, read_checkpoint, save_model
 from encodec_cli.config.codec import load_codec_config
+from encodec_cli.entropy.library import SUFFIX as CODES_SUFFIX
 from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
 from encodec_cli.io.text import shown
 from encodec_cli.model.module import CompressionModel
@@ -38,6 +39,7 @@ from encodec_cli.train.init import initialize
 from encodec_cli.train.level import match_level
 from encodec_cli.train.named_files import networks_config
 from encodec_cli.train.step import TrainingStep
+from encodec_cli.train.telling import loss_words, progress_line, validation_lines
 from encodec_cli.train.validate import validate
 
 __all__ = ["Trainer", "train"]
@@ -70,7 +72,14 @@ def train(
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
     )
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    bar = Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar as progress:
         reading = progress.add_task("reading recordings", total=None)
 
         def on_file(done: int, total: int) -> None:
@@ -78,15 +87,26 @@ def train(
 
         corpus = Corpus(config.data, trainer.model.sample_rate, on_file, device)
         progress.remove_task(reading)
+        if trainer.step < config.steps:
+            line = (
+                f"{config.output}: steps {trainer.step} to {config.steps}; saved every "
+                f"{config.save_every_seconds:g} s, and the same command goes on from there"
+            )
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         task = progress.add_task("training", total=config.steps, completed=trainer.step)
         # All steps have the same shapes: worth choosing the fastest kernels for.
         with torch.backends.cudnn.flags(enabled=True, benchmark=True):
             for record in trainer.run(corpus):
-                words = "  ".join(f"{k} {v:.3g}" for k, v in record.items() if isinstance(v, float))
-                progress.update(task, completed=trainer.step, description=words[:100])
-                if "validation" in record:
-                    console.print(f"step {trainer.step}: {json.dumps(record['validation'])}")
-    console.print(f"wrote {trainer.checkpoint}")
+                said = list(validation_lines(record.get("validation", {}), trainer.step))
+                if "audio_per_second" in record:
+                    words = loss_words(record)
+                    progress.update(task, completed=trainer.step, description=words[:100])
+                    if not console.is_terminal:
+                        step_seconds = config.batch * config.data.crop_seconds
+                        said = [progress_line(record, trainer.step, config.steps, step_seconds)]
+                for line in said:
+                    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"wrote {trainer.checkpoint}", markup=False, highlight=False, soft_wrap=True)
     return trainer.checkpoint
 
 
@@ -281,6 +301,9 @@ class Trainer:
             temporary = self.folder / "model.safetensors.kept.partial"
             shutil.copyfile(self.checkpoint, temporary)
             temporary.replace(kept)
+        codes = self.checkpoint.with_suffix(CODES_SUFFIX)
+        if codes.is_file():  # files may need the code model as well: found beside the weights
+            shutil.copyfile(codes, kept.with_suffix(CODES_SUFFIX))
         self.notes.append(f"{kept}: the weights so far, which files coded with them need")
 
     def _note_changes(self, before: Any) -> None:

@@ -64,7 +64,7 @@ def token_lines() -> Sequence[bytes]:
 
 def json_lines(rng: random.Random, data: bytes) -> bytes:
     """One line with something else in it."""
-    lines = data.split(b"\n")
+    lines = data.splitlines()
     at = rng.randrange(len(lines))
     lines[at] = json.dumps(mutate.json_value(rng, json.loads(lines[at]))).encode()
     return b"\n".join((lines * rng.choice((1, 1, 1, 30)))[:300])

@@ -1,5 +1,6 @@
 """Ways to spoil a file: anywhere, or inside its structure with lengths and checksums put right."""
 
+import gzip
 import io
 import json
 import random
@@ -288,6 +289,20 @@ _TOKENS = [
     "\t", "\0", "\u202e", "x: ", "a: &b [*b]", "Module", "? ",
     "[" + "1," * 3000 + "1]", "1.7976931348623157e308",
 ]  # fmt: skip
+
+
+def arrangement_words(rng: random.Random, data: bytes) -> bytes:
+    """Words `name=value` of texts in JSON, as `codes_arrangement` has them, replaced."""
+    number = str(rng.choice(_SIZES + _HUGE + [-1, -1024])).encode()
+    words = [b"", b"=", b"flat=books", b"flat=frames", b"layout=TK", b"pattern=delay", b"special=1"]
+    words += [name + number for name in (b"bins=", b"offset=", b"separator=", b"special=")]
+    word = rng.choice(words)
+    return re.sub(rb"\b[a-z]+=[^\s\"]*", lambda old: rng.choice((old[0], word)), data)
+
+
+def gzipped(inner: Mutator) -> Mutator:
+    """What a gzip file holds changed by `inner`; its checksum is right."""
+    return lambda rng, data: gzip.compress(inner(rng, gzip.decompress(data)), mtime=0)
 
 
 def yaml_tokens(rng: random.Random, data: bytes) -> bytes:

@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+import gzip
 import importlib.util
 import io
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from ecdc_samples import (
     streamed_bytes,
     v2_header,
 )
-from fuzz import foreign, mutate
+from fuzz import corpora, foreign, mutate
 from fuzz.mutate import Mutator, anywhere, several
 
 CONFIGS = TESTS.parent / "configs"
@@ -104,34 +106,73 @@ def _version0() -> list[bytes]:
 
 
 def _read_tokens(path: Path) -> None:
-    from encodec_cli.tokens.files import SHARD_SUFFIXES, read_items, read_keys
-    from encodec_cli.tokens.item import BadItem
+    from encodec_cli.tokens import SHARD_FORMATS, BadItem, read_items
 
     for item in read_items(path):
         assert isinstance(item, BadItem) or item.codes.ndim == 2
-    if path.suffix in SHARD_SUFFIXES:
-        read_keys(path)
+    for shards in SHARD_FORMATS.values():
+        if len(shards.files) == 1 and shards.files[0].endswith(path.suffix):
+            shards.keys(path)
 
 
-def _tokens(suffix: str) -> list[bytes]:
-    from encodec_cli.tokens import TokenInfo, TokenItem
-    from encodec_cli.tokens.files import open_shard, write_item
+def _tokens(to: str) -> list[bytes]:
+    from encodec_cli.tokens import SHARD_FORMATS, SINGLE_FORMATS, Arrangement, TokenInfo, TokenItem
 
     codes = np.random.default_rng(1).integers(0, 1024, (4, 60)).astype(np.uint16)
     scales = np.linspace(0.1, 1, 3, dtype=np.float32)
-    info = TokenInfo(model="tiny", sample_rate=24_000, hop=320, num_samples=19_000, source="a.wav")
-    items = [TokenItem("a/b", codes, scales, info), TokenItem("c", codes[:2])]
-    files = [io.BytesIO(), io.BytesIO()]
-    if suffix in (".npz", ".safetensors"):
-        for file, item in zip(files, items, strict=True):
-            write_item(file, item, suffix)
-    else:
-        for file in files:
-            shard = open_shard(file, suffix)
+    known = {"bits": 10, "sample_rate": 24_000, "hop": 320}
+    info = TokenInfo(model="tiny", num_samples=19_000, source="a.wav", **known)
+    items = [
+        TokenItem("a/b", codes, scales, info, columns={"text": "word", "n": [1, 2]}),
+        TokenItem("c", codes[:2], None, TokenInfo(**known)),
+    ]
+    made = []
+    for arrangement in (
+        Arrangement(),
+        Arrangement(layout="TK", pattern="delay"),
+        Arrangement(flat="frames", offset=9, separator=1, bos=2, eos=3),
+    ):
+        if to in SINGLE_FORMATS:
+            for item in items:
+                file = io.BytesIO()
+                SINGLE_FORMATS[to].write(file, item, arrangement)
+                made.append(file.getvalue())
+        else:
+            file = io.BytesIO()
+            shard = SHARD_FORMATS[to].open([file], arrangement)
             for item in items:
                 shard.add(item)
             shard.finish()
-    return [file.getvalue() for file in files]
+            made.append(file.getvalue())
+    return made
+
+
+def _read_cuts(path: Path) -> None:
+    """A shard of Shar whose file of cuts is spoiled."""
+    from encodec_cli.tokens import SHARD_FORMATS, BadItem, read_items
+
+    with tempfile.TemporaryDirectory() as place:
+        cuts, codes = Path(place, "cuts.0.jsonl.gz"), Path(place, "codes.0.tar")
+        cuts.write_bytes(path.read_bytes())
+        codes.write_bytes(_shar()[1])
+        for item in read_items(codes):
+            assert isinstance(item, BadItem) or item.codes.ndim == 2
+        SHARD_FORMATS["shar"].keys(cuts)
+
+
+@functools.cache
+def _shar() -> tuple[bytes, bytes]:
+    from encodec_cli.tokens import SHARD_FORMATS, Arrangement, TokenInfo, TokenItem
+
+    codes = np.random.default_rng(1).integers(0, 1024, (4, 60)).astype(np.uint16)
+    scales = np.linspace(0.1, 1, 3, dtype=np.float32)
+    info = TokenInfo(model="tiny", sample_rate=24_000, hop=320, num_samples=19_000, bits=10)
+    files = io.BytesIO(), io.BytesIO()
+    shard = SHARD_FORMATS["shar"].open(files, Arrangement())
+    shard.add(TokenItem("a/b", codes, scales, info, columns={"text": "word"}))
+    shard.add(TokenItem("c", codes[:2], None, info))
+    shard.finish()
+    return files[0].getvalue(), files[1].getvalue()
 
 
 def _read_model(path: Path) -> None:
@@ -146,8 +187,6 @@ def _read_model(path: Path) -> None:
 
 @functools.cache
 def _models() -> list[bytes]:
-    import tempfile
-
     from cli_samples import make_model, mono_config, stereo_config, write_model
 
     with tempfile.TemporaryDirectory() as folder:
@@ -231,20 +270,58 @@ READERS = {
     "v0": Reader(".ecdc", _version0, several(anywhere, mutate.version0_header), _read_ecdc, 600),
     "npz": Reader(
         ".npz",
-        lambda: _tokens(".npz"),
+        lambda: _tokens("npz"),
         several(anywhere, mutate.zip_entry(mutate.npy_header), mutate.zip_entry(anywhere)),
         _read_tokens,
         800,
     ),
     "safetensors": Reader(
         ".safetensors",
-        lambda: _tokens(".safetensors"),
+        lambda: _tokens("safetensors"),
         several(anywhere, mutate.safetensors_header),
         _read_tokens,
         800,
     ),
     "tar": Reader(
-        ".tar", lambda: _tokens(".tar"), several(anywhere, mutate.tar_headers), _read_tokens, 800
+        ".tar",
+        lambda: _tokens("webdataset"),
+        several(anywhere, mutate.tar_headers),
+        _read_tokens,
+        800,
+    ),
+    "shar": Reader(
+        ".gz",
+        lambda: [_shar()[0]],
+        several(
+            anywhere,
+            mutate.gzipped(foreign.json_lines),
+            mutate.gzipped(mutate.arrangement_words),
+            mutate.gzipped(anywhere),
+        ),
+        _read_cuts,
+        500,
+    ),
+    "manifest": Reader(
+        ".jsonl",
+        corpora.lists,
+        several(anywhere, foreign.json_lines, foreign.json_lines),
+        corpora.read_list,
+        800,
+    ),
+    "packed_manifest": Reader(
+        ".gz",
+        lambda: [gzip.compress(data) for data in corpora.lists()],
+        several(anywhere, mutate.gzipped(anywhere)),
+        corpora.read_list,
+        300,
+    ),
+    "table": Reader(".csv", corpora.tables, anywhere, corpora.read_list, 300),
+    "archive": Reader(
+        ".tar",
+        corpora.archives,
+        several(anywhere, mutate.tar_headers, mutate.tar_headers),
+        corpora.read_inputs,
+        600,
     ),
     "model": Reader(
         ".safetensors",
@@ -268,12 +345,12 @@ READERS = {
         foreign.read_arranged,
         400,
     ),
-    "jsonl": Reader(
+    "token_lines": Reader(
         ".jsonl",
-        foreign.token_lines,
-        several(anywhere, foreign.json_lines, foreign.json_lines),
+        lambda: [*foreign.token_lines(), *_tokens("jsonl")],
+        several(anywhere, foreign.json_lines, foreign.json_lines, mutate.arrangement_words),
         foreign.read_arranged,
-        400,
+        800,
     ),
     "told": Reader(
         ".yaml",
@@ -299,6 +376,8 @@ READERS = {
     "wav": Reader(".wav", _wavs, several(anywhere, mutate.wav_chunks), _read_wav, 500),
 }
 if importlib.util.find_spec("pyarrow") is not None:
-    READERS["parquet"] = Reader(
-        ".parquet", lambda: _tokens(".parquet"), anywhere, _read_tokens, 500
+    READERS["dataset"] = Reader(".arrow", corpora.arrow_streams, anywhere, corpora.read_arrow, 600)
+    READERS["recordings"] = Reader(
+        ".parquet", corpora.parquet_files, anywhere, corpora.read_inputs, 600
     )
+    READERS["parquet"] = Reader(".parquet", lambda: _tokens("parquet"), anywhere, _read_tokens, 500)

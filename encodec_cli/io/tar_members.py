@@ -11,21 +11,47 @@ from typing import BinaryIO
 
 from encodec_cli.errors import ContainerError
 
-__all__ = ["tar_members"]
+__all__ = ["Forward", "tar_members"]
 
 _MAX_NAME_BYTES = 1 << 16
+_SKIP_BYTES = 1 << 18
 _PAX_RECORD = re.compile(rb"(\d{1,9}) (path|size)=")
 
 
-def tar_members(file: BinaryIO) -> Iterator[tuple[str, int]]:
+class Forward:
+    """Reads a pipe, and "seeks" forward in it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        """`size` bytes; fewer only at the end."""
+        parts = []
+        while size > 0 and (data := self._file.read(size)):
+            parts.append(data)
+            size -= len(data)
+            self._position += len(data)
+        return b"".join(parts)
+
+    def seek(self, position: int) -> int:
+        """Read up to `position`, or the end."""
+        while self._position < position:
+            if not self.read(min(_SKIP_BYTES, position - self._position)):
+                break
+        return self._position
+
+
+def tar_members(file: BinaryIO | Forward) -> Iterator[tuple[str, int]]:
     """Name and size in bytes of each regular member; `file` then stands at its data.
 
-    The caller may leave `file` anywhere in it.
+    The caller may leave `file` anywhere in it. How far a pipe goes is not known: a member may
+    have fewer bytes there.
 
     Raises:
         ContainerError: not a tar file, damaged or truncated.
     """
-    end = file.seek(0, 2)
+    end = None if isinstance(file, Forward) else file.seek(0, 2)
     position = 0
     name: str | None = None  # from an extended header, for the member after it
     size: int | None = None
@@ -40,7 +66,7 @@ def tar_members(file: BinaryIO) -> Iterator[tuple[str, int]]:
             raise ContainerError(_why(position, len(header))) from error
         start = position + tarfile.BLOCKSIZE
         length = entry.size if size is None else size
-        if length < 0 or start + length > end:
+        if length < 0 or (end is not None and start + length > end):
             raise ContainerError(f"truncated: member at byte {position} ends after the file")
         if entry.type in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE):
             if length > _MAX_NAME_BYTES:
