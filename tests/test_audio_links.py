@@ -11,6 +11,7 @@ import soundfile
 from audio_files import decode_all, music, read_bytes, shift, write_audio
 
 from encodec_cli.audio import FloatBlock, Resampler, match_channels, open_audio
+from encodec_cli.audio.mpeg import MPEG_AUDIO
 from encodec_cli.errors import AudioError
 
 SAMPLES = 60_003
@@ -97,6 +98,41 @@ def test_variable_bitrate_without_a_header_is_whole(
     data = write_audio(uneven, "mp3", "libmp3lame", options=options, codec_options=codec_options)
     _, read = read_bytes(tmp_path, data)
     assert read.shape[1] == 62_208
+
+
+def in_free_format(data: bytes) -> bytes:
+    """MP3 of a constant bitrate whose frames no longer say which."""
+    out, position = bytearray(data), 0
+    while position < len(out):
+        head = MPEG_AUDIO.parse(data[position : position + 4])
+        assert head is not None
+        out[position + 2] &= 0x0F
+        position += head.size
+    return bytes(out)
+
+
+@pytest.mark.parametrize("wrap", ["bare", "id3v2", "id3v1", "ape", "all"])
+@pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (48_000, 1), (22_050, 2), (16_000, 1)])
+def test_free_format_is_whole(tmp_path: Path, rate: int, channels: int, wrap: str) -> None:
+    """FFmpeg does not read it; at 44.1 and 22.05 kHz some frames are padded."""
+    options = {"write_xing": "0", "id3v2_version": "0"}
+    block = music(2 * rate, channels, rate)
+    data = write_audio(block, "mp3", "libmp3lame", rate, bit_rate=64_000, options=options)
+    found, read = read_bytes(tmp_path, WRAPS[wrap](in_free_format(data)))
+    assert found == rate
+    expected = decode_all(data)
+    assert read.shape == expected.shape
+    np.testing.assert_allclose(read, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("left", [0.3, 0.999])
+def test_free_format_that_was_cut_is_refused(tmp_path: Path, left: float) -> None:
+    options = {"write_xing": "0", "id3v2_version": "0"}
+    block = music(96_000, 1, 48_000)
+    data = write_audio(block, "mp3", "libmp3lame", 48_000, bit_rate=64_000, options=options)
+    free = in_free_format(data)
+    with pytest.raises(AudioError, match="ends early: its last MP3 frame has 192 bytes"):
+        read_bytes(tmp_path, free[: int(left * len(free))])
 
 
 @pytest.mark.parametrize("between", [b"", ID3V1 + id3v2(200), b"\0" * 1000, b"junk" * 99])

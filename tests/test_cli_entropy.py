@@ -144,7 +144,8 @@ def test_damage_in_a_coded_file(folder: Path, tmp_path: Path, share: Fraction) -
     hurt = damaged_copy(folder / "coded.ecdc", tmp_path / "hurt.ecdc", share)
     model, target = folder / "m.safetensors", tmp_path / "a.wav"
 
-    assert "damaged" in run("verify", hurt).text
+    for how in ((), ("--quick",)):
+        assert "damaged" in run("verify", hurt, *how).text
     run("decode", hurt, target, "-m", model).refused(1, "damaged", "--conceal")
     concealed = run("decode", hurt, target, "-m", model, "--conceal")
     assert concealed.code == 1
@@ -158,6 +159,9 @@ def test_verifying_decodes_with_the_code_model(folder: Path, tmp_path: Path) -> 
     codes = read_ecdc(folder / "raw.ecdc").codes
     other.write_bytes(counting_model(codes[::-1], "0" * 64))
     run("verify", folder / "coded.ecdc", "--code-model", other).ok()  # checksums only
+    assert run("verify", folder / "coded.ecdc", "--quick").ok().text.endswith(": ok\n")
+    both = run("verify", folder / "coded.ecdc", "--quick", "--code-model", other)
+    both.refused(2, "--quick", "leave out --code-model")
 
 
 def test_what_does_not_go_together_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -32,7 +32,17 @@ DEVICES = [
     "a\nb",
     "9" * 99,
 ]
-NUMERIC = ("bandwidth", "n_q", "latency", "search", "threads", "sample_rate", "start", "duration")
+NUMERIC = (
+    "bandwidth",
+    "n_q",
+    "latency",
+    "search",
+    "fit",
+    "threads",
+    "sample_rate",
+    "start",
+    "duration",
+)
 
 
 def numeric_options() -> list[tuple[str, str]]:
@@ -60,7 +70,7 @@ def coded(wav: Path, mono: Path) -> Path:
 
 def test_there_are_options_to_try() -> None:
     assert {option for _, option in numeric_options()} >= {
-        *("--bandwidth", "--n-q", "--latency", "--search", "--threads"),
+        *("--bandwidth", "--n-q", "--latency", "--search", "--fit", "--threads"),
         *("--sample-rate", "--start", "--duration", "--shard-size"),
     }
 

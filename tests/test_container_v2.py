@@ -473,6 +473,7 @@ def test_verifying_notices_a_code_model_that_computes_otherwise() -> None:
     data = streamed_bytes(make_ecdc(v2_header(), 2560, repeated=1.0))
 
     assert verify(io.BytesIO(data)) == []
+    assert verify(io.BytesIO(data), coder=Wrong(), quick=True) == []
     [problem] = verify(io.BytesIO(data), coder=Wrong())
     assert "does not decode to codes that give its bytes again" in problem
 
@@ -527,3 +528,21 @@ def test_hashes_have_16_or_64_digits(digits: Any) -> None:
     for name in ("model_sha256", "code_model"):
         with pytest.raises(ContainerError, match=f"{name} must be 16 or 64 lower-case hex"):
             v2_header(**{name: digits})
+
+
+def test_the_cost_of_chunks_is_what_the_file_grows_by() -> None:
+    header = v2_header(code_model=CODER.sha256)
+    chunks = chunks_of(header, 40)
+    lengths = []
+    for count in (10, 37):
+        file = io.BytesIO()
+        writer = EcdcWriter(file, header, coder=CODER, live=False)
+        for chunk in chunks[:10]:
+            writer.write(chunk)
+        if count > 10:
+            promised = writer.cost(chunks[10:count])
+            for chunk in chunks[10:count]:
+                writer.write(chunk)
+        writer.finish(count * header.chunk_frames * header.hop)
+        lengths.append(len(file.getvalue()))
+    assert lengths[1] - lengths[0] == pytest.approx(promised, abs=3)  # the end record's own size

@@ -41,8 +41,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "evaluation": ("audio", "dsp", "io", "model", "pipeline", "stream"),
     "report": ("audio", "dsp", "evaluation", "io", "model"),
     "train": (
-        *("audio", "checkpoints", "config", "dsp", "entropy", "evaluation", "io", "model", "nn"),
-        "stream",
+        *("audio", "checkpoints", "config", "dsp", "engine", "entropy", "evaluation", "io"),
+        *("model", "nn", "runtime", "stream"),
     ),
     "diagnosis": ("checkpoints", "config", "dsp"),
     "cli": (

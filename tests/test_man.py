@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -55,6 +56,20 @@ def test_help_in_brackets_is_not_taken_for_rich_markup(script: ModuleType) -> No
     texts |= {name: command.help for name, command in script.commands(root, ())}
     assert len(texts) > 100
     assert {name: Text.from_markup(text).plain for name, text in texts.items()} == texts
+
+
+def test_every_command_has_examples_that_can_be_run(script: ModuleType) -> None:
+    """Each names its own command, and its options and values are there."""
+    root = typer.main.get_command(app)
+    for name, command in script.commands(root, ()):
+        paragraphs = command.help.split("\n\n")
+        examples = [text for text in paragraphs if text.startswith("Example: ")]
+        assert examples, name
+        for example in examples:
+            words = shlex.split(example.removeprefix("Example: ").partition(" > ")[0])
+            own = ["encodec-cli", *name.split()]
+            assert words[: len(own)] == own
+            command.make_context(name, words[len(own) :])
 
 
 def test_defaults_are_told(script: ModuleType) -> None:

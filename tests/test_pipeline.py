@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from cli_samples import RATE, make_model, mono_config, stereo_config, write_audio
+from cli_samples import RATE, make_model, mono_config, stereo_config, write_audio, write_model
 
+from encodec_cli.checkpoints.load import load_model
 from encodec_cli.container import CodeChunk, EcdcWriter, read_ecdc
 from encodec_cli.errors import ContainerError
 from encodec_cli.model.module import CompressionModel
@@ -148,3 +149,24 @@ def test_source_length_comes_back_at_odd_ratios(
     report = decode_file(model, tmp_path / "a.ecdc", tmp_path / "b.wav", options)
     assert (report.samples, report.sample_rate) == (samples, rate)
     assert report.seconds == samples / rate
+
+
+@pytest.mark.parametrize("engine", ["torch", "numpy"])
+def test_nothing_runs_beside_a_network_that_takes_all_threads(
+    engine: str, tmp_path: Path, model: CompressionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--threads N` are N threads: torch's network has them all, and the search waits."""
+    codec = model.codec()
+    if engine == "numpy":
+        codec = load_model(write_model(tmp_path / "m.safetensors", model))
+    real, seen = type(codec.engine).quantize, set()
+
+    def quantize(self: Any, *arguments: Any) -> Any:
+        seen.add(threading.active_count())
+        return real(self, *arguments)
+
+    monkeypatch.setattr(type(codec.engine), "quantize", quantize)
+    source = write_audio(tmp_path / "a.wav", 10 * RATE)
+    before = threading.active_count()
+    encode_file(codec, source, tmp_path / "a.ecdc", EncodeOptions(n_q=2), threads=4)
+    assert (seen == {before}) == (engine == "torch")

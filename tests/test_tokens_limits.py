@@ -41,6 +41,29 @@ def write_npz(path: Path, **entries: bytes) -> Path:
     return path
 
 
+def test_a_header_that_says_too_much_takes_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(npy(f"(8, {1 << 24})"))
+    tracemalloc.start()
+    with pytest.raises(ContainerError, match="truncated"):
+        list(read_items(tmp_path / "a.npy"))
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("descr", ["('<u2',)", "[()]", "{}", "None", "[('a',)]", "('<u2', 3)"])
+def test_types_that_are_none_are_refused(descr: str, tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(npy("(1, 3)", descr=descr))
+    with pytest.raises(ContainerError):
+        list(read_items(tmp_path / "a.npy"))
+
+
+def test_headers_of_python_2_are_read_without_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(npy("(1L, 3L)"))
+    [item] = read_items(tmp_path / "a.npy")
+    assert isinstance(item, TokenItem)
+    assert item.codes.shape == (1, 3)
+
+
 @pytest.mark.parametrize(
     "shape",
     [

@@ -296,6 +296,11 @@ def test_the_command(mono: Path, tmp_path: Path) -> None:
     again = run(*arguments, "--steps", "12", "--force").ok()
     assert CodeModel.load(target).sha256 == model.sha256
     assert f"wrote {target}" in again.stderr
+    assert not list(tmp_path.glob("tiny-*.codes"))
+    longer = run(*arguments, "--steps", "14", "--force").ok()
+    [kept] = tmp_path.glob("tiny-*.codes")  # files may have been coded with it
+    assert CodeModel.load(kept).sha256 == model.sha256 != CodeModel.load(target).sha256
+    assert f"{kept}: the code model so far" in longer.stderr
 
 
 def test_the_command_says_what_is_wrong(mono: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Training as a whole: it learns, it can be killed anywhere, it goes on exactly."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from cli_samples import run
 from torch import Tensor
 
 from encodec_cli.checkpoints.card import read_card
+from encodec_cli.checkpoints.load import load_model
 from encodec_cli.checkpoints.modules import load_module
 from encodec_cli.config.codec import load_codec_config
 from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
@@ -23,6 +25,7 @@ from encodec_cli.train import loop
 from encodec_cli.train.config import AdversaryConfig, LossConfig, TrainConfig, load_train_config
 from encodec_cli.train.data import Corpus
 from encodec_cli.train.loop import Trainer
+from encodec_cli.train.searched import SearchedCodes
 from encodec_cli.train.step import TrainingStep
 
 RATE = 8000
@@ -335,6 +338,94 @@ def test_decoder_only_leaves_the_codes_alone(recipe: Path, tmp_path: Path) -> No
     names = {name for name in before if not torch.equal(before[name], after[name])}
     assert {name.split(".")[0] for name in names} == {"decoder"}
     assert len(names) > 5
+    # So files that either coded decode with both, and with what is trained on from there.
+    assert load_model(tuned.checkpoint).sha256 == load_model(source.checkpoint).sha256
+    more = configured(
+        recipe,
+        output=str(tmp_path / "more"),
+        warm_start=(str(tuned.checkpoint),),
+        decoder_only=True,
+        quantizer_start=0,
+        search=4,
+        batch=6,
+        steps=2,
+        adversary=AdversaryConfig(),
+    )
+    searched = finish(make(more, recipe))
+    assert load_model(searched.checkpoint).sha256 == load_model(source.checkpoint).sha256
+    # A run that goes on knows it from its state, whatever lies at `warm_start` by now.
+    tuned.checkpoint.write_bytes((tmp_path / "run" / "model.safetensors").read_bytes())
+    again = make(replace(more, steps=3), recipe)
+    assert again.identity == load_model(source.checkpoint).sha256
+    assert again.notes == []
+
+
+@pytest.mark.slow
+def test_encoder_only_leaves_what_codes_mean_alone(recipe: Path, tmp_path: Path) -> None:
+    source = finish(make(configured(recipe), recipe))
+    config = configured(
+        recipe,
+        output=str(tmp_path / "tuned"),
+        warm_start=(str(source.checkpoint),),
+        encoder_only=True,
+        quantizer_start=0,
+        search=2,
+        batch=6,
+        steps=40,
+        warmup=2,
+        learning_rate=3e-3,
+        adversary=AdversaryConfig(),
+    )
+    trainer = make(config, recipe)
+    records = list(trainer.run(Corpus(trainer.config.data, RATE)))
+    before = load_module(source.checkpoint).state_dict()
+    after = load_module(trainer.checkpoint).state_dict()
+    names = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.split(".")[0] for name in names} == {"encoder"}
+    assert load_model(trainer.checkpoint).sha256 == load_model(source.checkpoint).sha256
+    waveform = [record["waveform"] for record in records if "waveform" in record]
+    assert np.mean(waveform[-10:]) < 0.95 * np.mean(waveform[:10])
+
+
+def test_one_side_alone_needs_a_model_to_start_from(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match="encoder_only: needs warm_start"):
+        configured(recipe, encoder_only=True)
+    with pytest.raises(ConfigError, match="decoder_only, encoder_only: give one of them"):
+        configured(recipe, encoder_only=True, decoder_only=True)
+
+
+@pytest.mark.slow
+def test_codes_of_two_models_are_not_one(recipe: Path, tmp_path: Path) -> None:
+    """The mean of two models, or one whose encoder learns, has codes of its own."""
+    source = finish(make(configured(recipe, steps=4, quantizer_start=0), recipe))
+    start = str(source.checkpoint)
+    for name, changes in (
+        ("soup", {"warm_start": (start, start), "decoder_only": True}),
+        ("both", {"warm_start": (start,)}),
+    ):
+        config = configured(recipe, output=str(tmp_path / name), **changes)
+        assert make(config, recipe).identity is None
+
+
+def test_searched_codes_are_those_of_encode(recipe: Path) -> None:
+    """Each bandwidth has its share of the batch, and the search's choice at its own depth."""
+    torch.manual_seed(0)
+    model = CompressionModel(load_codec_config(recipe.parent / "codec.yaml"))
+    latents = torch.randn(6, 8, 20)
+    found = SearchedCodes(model, 4, 6)(latents)
+    for i, depth in enumerate((1, 2, 4, 1, 2, 4)):
+        engine = model.codec().engine
+        codes = engine.quantize(latents[i].t().contiguous().numpy(), depth, 4)
+        expected = model.quantizer.decode(torch.from_numpy(codes.astype(np.int64))[None])
+        torch.testing.assert_close(found[i], expected[0], rtol=0, atol=1e-6)
+
+
+def test_a_search_needs_a_decoder_alone_and_whole_batches(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match="search: 4: needs decoder_only"):
+        configured(recipe, search=4)
+    model = CompressionModel(load_codec_config(recipe.parent / "codec.yaml"))
+    with pytest.raises(ConfigError, match="batch: 4: with search, give a multiple of 3"):
+        SearchedCodes(model, 4, 4)
 
 
 def test_decoder_only_needs_a_model_to_start_from(recipe: Path) -> None:
@@ -416,6 +507,11 @@ def test_train_command_makes_a_model_that_codes(recipe: Path, tmp_path: Path) ->
     assert result.stderr.splitlines()[-1] == f"wrote {model}"
     assert "step 6: " in result.stderr
     assert "step 12: " in result.stderr
+    assert re.search(
+        r"^step 12 of 12: spectral [0-9.]+, .* s of audio a second, .* left$", result.stderr, re.M
+    )
+    assert re.search(r"^step 12: validation at \S+ kb/s: \w+: mel ", result.stderr, re.M)
+    assert "{" not in result.stderr
     assert "\x1b" not in result.stderr
     run("encode", tmp_path / "held.wav", "-m", model, "-b", "3.2").ok()
     run("decode", tmp_path / "held.ecdc", tmp_path / "back.wav", "-m", model).ok()

@@ -167,11 +167,13 @@ def test_a_manifest_without_rates_takes_those_of_the_files(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_going_on_keeps_the_weights_there_were(recipe: Path) -> None:  # noqa: F811
     folder = finish(make(configured(recipe, steps=4), recipe)).folder
+    (folder / "model.codes").write_bytes(b"a code model")
     before = file_sha256(folder / "model.safetensors")
     longer = finish(make(configured(recipe, steps=6), recipe))
     assert file_sha256(folder / "model.safetensors") != before
     assert file_sha256(folder / f"model-{before[:12]}.safetensors") == before
     assert any(before[:12] in line for line in longer.notes)
+    assert (folder / f"model-{before[:12]}.codes").read_bytes() == b"a code model"
     done = make(configured(recipe, steps=6), recipe)
     assert done.notes == []
     assert len(list(folder.glob("model-*.safetensors"))) == 1

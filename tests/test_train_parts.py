@@ -159,6 +159,14 @@ def test_the_level_of_noise_is_met_by_other_noise_of_that_level() -> None:
     assert dull == pytest.approx(0.6 * (1 / 4 + 1.3 / 18) / 2, rel=0.2)
 
 
+def test_missing_level_counts_as_the_recipe_says() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 24_000)
+    for loud, factor in ((0.7 * x, 2.0), (x / 0.7, 1.0)):
+        plain = float(level_loss(loud, x, 24_000))
+        assert float(level_loss(loud, x, 24_000, 2.0)) == pytest.approx(factor * plain, rel=1e-5)
+
+
 def test_lines_in_noise_are_out_of_level() -> None:
     """What is left of an up-sampling by 40 sounds every 600 Hz."""
     torch.manual_seed(5)

@@ -2,6 +2,7 @@
 
     WAV of PCM               -> WavSource, in the reader, since pipes are decoded as they arrive
     MP3, ADTS                -> their frames, counted, then FFmpeg's decoders frame by frame
+    MP3 in free format       -> their frames, counted, then libsndfile
     Ogg Vorbis, Opus         -> libsndfile if it is one plain stream, else FFmpeg link by link
     FLAC, AIFF, AU, CAF ...  -> libsndfile, where it can; chained FLAC goes to FFmpeg link by link
     all else                 -> FFmpeg
@@ -20,6 +21,7 @@ from encodec_cli.audio.declared_size import check_declared_size
 from encodec_cli.audio.flac_links import flac_links, open_flac_chain
 from encodec_cli.audio.frame_links import check_last_frame, open_frames
 from encodec_cli.audio.frame_walk import FrameFormat, FrameWalker
+from encodec_cli.audio.free_format import open_free_format
 from encodec_cli.audio.mpeg import MPEG_AUDIO
 from encodec_cli.audio.ogg_pages import read_links
 from encodec_cli.audio.ogg_source import is_plain, open_chain
@@ -75,7 +77,7 @@ def choose_source(file: BinaryIO, name: str, wav: WavHeader | None) -> SampleSou
     for form in (MPEG_AUDIO, ADTS):
         if _begins(file, name, form, start, junk=0, run=3):
             return open_frames(file, name, form, start, size)
-    return _search(file, name, start)
+    return open_free_format(file, name, start) or _search(file, name, start)
 
 
 def _search(file: BinaryIO, name: str, start: int) -> SampleSource:

@@ -10,13 +10,21 @@ from typing import NamedTuple
 
 from encodec_cli.audio.frame_walk import FrameFormat, FrameHead
 
-__all__ = ["DECODER_DELAY", "MPEG_AUDIO", "InfoFrame", "read_info_frame"]
+__all__ = [
+    "DECODER_DELAY",
+    "MPEG_AUDIO",
+    "FreeLayout",
+    "InfoFrame",
+    "free_layout",
+    "read_info_frame",
+]
 
 DECODER_DELAY = 529
 """Samples that every decoder of layer III adds in front of what the encoder added."""
 
 _VERSION_1 = 3  # as the header writes them
 _LAYER_3 = 1
+_LAYER_1 = 3
 _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _KBPS_1 = {
     1: (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -72,6 +80,30 @@ def _layout(second: int, third: int) -> tuple[int, int, int] | None:
 
 
 MPEG_AUDIO = FrameFormat("MP3", re.compile(b"\xff[\xe2-\xff][\x10-\xef]", re.DOTALL), 4, _parse)
+
+
+class FreeLayout(NamedTuple):
+    """A frame in free format, whose head does not tell its size.
+
+    Attributes:
+        samples: per channel.
+        rate: Hz.
+        slot: bytes that padding adds.
+    """
+
+    samples: int
+    rate: int
+    slot: int
+
+
+def free_layout(head: bytes) -> FreeLayout | None:
+    """What `head`, four bytes, says, if it is that of a frame in free format."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0 or head[2] >> 4:
+        return None
+    known = _layout(head[1] & 0x1E, head[2] & 0xFE | 0x10)  # as if at the lowest bitrate
+    if known is None:
+        return None
+    return FreeLayout(known[1], known[2], 4 if head[1] >> 1 & 3 == _LAYER_1 else 1)
 
 
 def read_info_frame(frame: bytes) -> InfoFrame | None:

@@ -3,8 +3,9 @@
 One `.safetensors` file is one model: tensors under the names of `CompressionModel`'s state (norms
 of weights folded, codebooks without their training state; fp16 or fp32), and in the header's
 metadata `format` = "encodec-cli", `format_version`, `config` (JSON), `name`, `licence`,
-`training_data`, `metrics` (JSON), and of a converted model `identity`, the SHA-256 of the file
-it was made from, so that `.ecdc` files made with either decode with both.
+`training_data`, `metrics` (JSON), and `identity` where the codes are those of another file: its
+SHA-256. So `.ecdc` files made with either decode with both. It is there after a conversion, and
+where the decoder alone was trained on.
 """
 
 import difflib
@@ -50,7 +51,7 @@ class ModelCard:
     dtype: str
     """Type of the stored numbers, "F16" or "F32"."""
     identity: str | None
-    """SHA-256 of the file the weights were converted from; None if not converted."""
+    """SHA-256 of the file whose codes these are; None if that is the file itself."""
     bytes: int
     """Size of the file, or of the files that hold the weights together."""
     assumed: str | None = None

@@ -55,7 +55,10 @@ def help_(
     context: typer.Context,
     command: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]")] = None,
 ) -> None:
-    """Show the help of a command."""
+    """Show the help of a command.
+
+    Example: encodec-cli help models convert
+    """
     root = context.find_root().command
     root.main(args=[*(command or []), "--help"], prog_name="encodec-cli")
 

@@ -15,6 +15,8 @@ def doctor(json: options.Json = False) -> None:
     """Print versions, devices, what loads, models and paths: paste it into bug reports.
 
     Exit code 1 if something keeps part of the program from working.
+
+    Example: encodec-cli doctor --json
     """
     from encodec_cli.diagnosis.doctor import examine
 

@@ -91,6 +91,10 @@ def evaluate(
     Prints means by bandwidth and kind; --json and --csv have a line for each recording instead.
     Kinds are what a manifest, also manifest.csv beside a file, says, or names of sub-folders.
     --reference A --decoded B compares files of equal names, aligned within 200 ms.
+
+    Example: encodec-cli evaluate -r talks --bandwidths 3,6 --against opus:6,12
+
+    Example: encodec-cli evaluate --reference talks --decoded other-codec --csv
     """
     if json and csv:
         raise UsageError("give --json or --csv, not both")

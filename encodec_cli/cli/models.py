@@ -37,7 +37,10 @@ class Target(StrEnum):
 
 
 def list_models(json: options.Json = False) -> None:
-    """List the bundled models, and the published ones that are or can be pulled."""
+    """List the bundled models, and the published ones that are or can be pulled.
+
+    Example: encodec-cli models list
+    """
     from encodec_cli.checkpoints.card import bundled_models, find_model, read_card
     from encodec_cli.checkpoints.published import PUBLISHED
 
@@ -86,7 +89,10 @@ def show(
     config: options.ModelConfig = None,
     json: options.Json = False,
 ) -> None:
-    """Describe a model: rates, size, training, quality, weights' SHA-256."""
+    """Describe a model: rates, size, training, quality, weights' SHA-256.
+
+    Example: encodec-cli models show run/model.safetensors
+    """
     from encodec_cli.checkpoints.card import find_model, read_card
     from encodec_cli.checkpoints.foreign.identify import identify, refuse_config
 
@@ -136,7 +142,12 @@ def convert(
     config: options.ModelConfig = None,
     force: options.Force = False,
 ) -> None:
-    """Write a checkpoint in our format, one safe .safetensors file, or in another program's."""
+    """Write a checkpoint in our format, one safe .safetensors file, or in another program's.
+
+    Example: encodec-cli models convert encodec_24khz.th encodec_24khz.safetensors
+
+    Example: encodec-cli models convert model.safetensors folder --to hf
+    """
     from encodec_cli.checkpoints.modules import convert_checkpoint, export_checkpoint
 
     if to is Target.ours:

@@ -190,6 +190,18 @@ Search = Annotated[
         rich_help_panel=CODING,
     ),
 ]
+Fit = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        metavar="STEPS",
+        help="Fit what is coded to the recording by gradient steps through the decoder: 4 are "
+        "better and slow, 16 better still. Needs a model that codes whole signals.",
+        show_default=False,
+        rich_help_panel=CODING,
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(
@@ -314,16 +326,21 @@ def parse_tags(texts: Sequence[str] | None, *, none: bool) -> dict[str, str] | N
 
 
 def rate_choice(
-    context: typer.Context, bandwidth: float | None, n_q: int | None
+    context: typer.Context,
+    bandwidth: float | None,
+    n_q: int | None,
+    target_kbps: float | None = None,
 ) -> tuple[float | None, int | None]:
     """Bandwidth and codebooks as the command line says; only else as the environment does.
 
     Raises:
-        UsageError: the command line says both.
+        UsageError: the command line says more than one of them.
     """
-    if bandwidth is None or n_q is None:
-        return bandwidth, n_q
     source = context.get_parameter_source("bandwidth")
-    if source is not None and source.name == "ENVIRONMENT":
-        return None, n_q
-    raise UsageError("give --bandwidth or --n-q, not both")
+    if source is not None and source.name == "ENVIRONMENT" and (n_q or target_kbps) is not None:
+        bandwidth = None
+    rates = {"--bandwidth": bandwidth, "--n-q": n_q, "--target-kbps": target_kbps}
+    given = [option for option, rate in rates.items() if rate is not None]
+    if len(given) > 1:
+        raise UsageError(f"give {' or '.join(given)}, not {'both' if len(given) == 2 else 'all'}")
+    return bandwidth, n_q

@@ -37,6 +37,8 @@ def pull(
     """Download a published model; from then on --model NAME finds it.
 
     Models go into the user's cache folder, or into ENCODEC_CLI_CACHE if that is set.
+
+    Example: encodec-cli models pull encodec_24khz
     """
     from encodec_cli.checkpoints.download import is_pulled, published_model
     from encodec_cli.checkpoints.download import pull as pull_model

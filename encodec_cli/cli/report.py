@@ -74,6 +74,8 @@ def report(
 
     It has players that switch in place, spectrograms, differences, metrics, sizes, curves and a
     blind test; it works from a folder or a mail, without a server or the network.
+
+    Example: encodec-cli report talk.wav song.flac -o report.html --bandwidths 3,6
     """
     check_writable(target, force=force)
     if target.suffix.lower() not in (".html", ".htm"):

@@ -59,6 +59,8 @@ def roundtrip(
     """Encode and decode once; print sizes, rate and how close the result is.
 
     A wide enough terminal also gets both spectrograms. docs/judging.md has what the words mean.
+
+    Example: encodec-cli roundtrip talk.wav decoded.wav --bandwidth 3
     """
     from encodec_cli.audio import choose_format
 

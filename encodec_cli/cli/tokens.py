@@ -72,6 +72,10 @@ def tokens(
     npz and safetensors: one file per input. parquet, webdataset, shar and jsonl: numbered shards;
     --skip-existing goes on where a run was stopped. .ecdc inputs need no model.
     `decode` turns all of these back into audio.
+
+    Example: encodec-cli tokens talk.wav --to npz -o codes
+
+    Example: encodec-cli tokens -r talks --to webdataset -o shards
     """
     from encodec_cli.tokens import Arrangement
 

@@ -47,6 +47,12 @@ def train(
     RECIPE says everything; --data FOLDER --output RUN goes on from the bundled model,
     with recordings of your own and a recipe that it writes into RUN.
     Starting the same again resumes the run at the step it had saved.
+
+    Example: encodec-cli train --data my-clips --output run
+
+    Example: encodec-cli train --init > recipe.yaml
+
+    Example: encodec-cli train recipe.yaml
     """
     if [config is not None, data is not None, init].count(True) != 1:
         raise UsageError("give a recipe, or --data FOLDER --output RUN, or --init")
@@ -110,6 +116,8 @@ def train_entropy(
 
     The codes are made as `encode` makes them, at each bandwidth the model was trained for. Starting
     again with the same folder goes on where the run was.
+
+    Example: encodec-cli train-entropy run/model.safetensors --data my-clips -o run/model.codes
     """
     device = _device(device, threads)
 

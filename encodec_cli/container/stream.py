@@ -238,6 +238,16 @@ class EcdcWriter:
         self._check_open()
         self._writer.write(chunk)
 
+    def cost(self, chunks: Sequence[CodeChunk]) -> int:
+        """Bytes that the file would grow by with these chunks, their places in the index included.
+
+        Raises:
+            ContainerError: format 0; see `write`.
+        """
+        if not isinstance(self._writer, ChunkedWriter):
+            raise ContainerError("format 0 has no chunks, whose bytes could be counted")
+        return self._writer.cost(chunks)
+
     def finish(self, num_samples: int, source_num_samples: int | None = None) -> None:
         """Complete the file.
 

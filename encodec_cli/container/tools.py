@@ -163,23 +163,31 @@ def _summarize_size(reader: EcdcReader) -> Summary:
 
 
 def verify(
-    file: BinaryIO, *, coder: ChunkCoder | None = None, code_models: Sequence[Path] = ()
+    file: BinaryIO,
+    *,
+    coder: ChunkCoder | None = None,
+    code_models: Sequence[Path] = (),
+    quick: bool = False,
 ) -> list[str]:
     """Everything that is wrong with a file, one line each; empty if it is intact.
 
     In formats 1 and 2 checksums cover every byte. What a code model made smaller is decoded and
-    coded again as well, if the code model is there; `coder` and `code_models` are those of
-    `EcdcReader`. Format 0 has no checksums, so only its structure is checked, and of
+    coded again as well, if the code model is there and not `quick`; `coder` and `code_models` are
+    those of `EcdcReader`. Format 0 has no checksums, so only its structure is checked, and of
     language-model codes only whether their size is possible.
     """
     try:
-        return problems_in(file, coder=coder, code_models=code_models)
+        return problems_in(file, coder=coder, code_models=code_models, quick=quick)
     except ContainerError as error:
         return [str(error)]
 
 
 def problems_in(
-    file: BinaryIO, *, coder: ChunkCoder | None = None, code_models: Sequence[Path] = ()
+    file: BinaryIO,
+    *,
+    coder: ChunkCoder | None = None,
+    code_models: Sequence[Path] = (),
+    quick: bool = False,
 ) -> list[str]:
     """As `verify`, of what is an `.ecdc` file.
 
@@ -189,5 +197,7 @@ def problems_in(
     reader = EcdcReader(file, coder=coder, code_models=code_models, prove=True)
     if reader.header.lm:
         return list(_summarize_size(reader).problems)
-    there = coder is not None or find_coder(reader.header, code_models) is not None
-    return list(_summarize(reader, reader if there else reader.stored()).problems)
+    decodes = not quick and (
+        coder is not None or find_coder(reader.header, code_models) is not None
+    )
+    return list(_summarize(reader, reader if decodes else reader.stored()).problems)

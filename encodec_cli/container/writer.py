@@ -5,7 +5,7 @@ for them: then some are held, to be coded side by side.
 """
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from encodec_cli.container.codes import CodeChunk
@@ -13,7 +13,7 @@ from encodec_cli.container.header import Header
 from encodec_cli.container.payload import Payload
 from encodec_cli.container.records import KIND_CODED, KIND_END, KIND_RAW, Framing, end_payload
 from encodec_cli.container.tally import ChunkTally
-from encodec_cli.container.wire import write_all
+from encodec_cli.container.wire import varint, write_all
 
 __all__ = ["LANES", "ChunkedWriter"]
 
@@ -60,17 +60,28 @@ class ChunkedWriter:
         end = self._framing.record(KIND_END, 0, payload, len(self._sizes))
         self._send(end + self._framing.tail(len(end)))
 
+    def cost(self, chunks: Sequence[CodeChunk]) -> int:
+        """See `EcdcWriter.cost`."""
+        records = self._records([(chunk, self._raw.pack([chunk])[0]) for chunk in chunks])
+        return sum(len(record) + len(varint(len(record))) for record in records)
+
     def _send_held(self) -> None:
-        """Write each chunk in the kind that takes fewer bytes."""
         held, self._held = self._held, []
-        coded = [raw for _, raw in held]
-        if self._coded is not None:
-            coded = self._coded.pack([chunk for chunk, _ in held])
-        for (chunk, raw), smaller in zip(held, coded, strict=True):
-            kind, payload = (KIND_CODED, smaller) if len(smaller) < len(raw) else (KIND_RAW, raw)
-            record = self._framing.record(kind, chunk.frames, payload, len(self._sizes))
+        for record in self._records(held):
             self._sizes.append(len(record))
             self._send(record)
+
+    def _records(self, chunks: Sequence[tuple[CodeChunk, bytes]]) -> list[bytes]:
+        """The records of the next chunks, each in the kind that takes fewer bytes."""
+        coded = [raw for _, raw in chunks]
+        if self._coded is not None:
+            coded = self._coded.pack([chunk for chunk, _ in chunks])
+        records: list[bytes] = []
+        for (chunk, raw), smaller in zip(chunks, coded, strict=True):
+            kind, payload = (KIND_CODED, smaller) if len(smaller) < len(raw) else (KIND_RAW, raw)
+            index = len(self._sizes) + len(records)
+            records.append(self._framing.record(kind, chunk.frames, payload, index))
+        return records
 
     def _send(self, data: bytes) -> None:
         write_all(self._file, data)

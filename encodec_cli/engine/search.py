@@ -26,6 +26,11 @@ class TorchQuantizer:
         self._books = [(book, 0.5 * book.pow(2).sum(1)) for book in exact]
         self._scratch = Scratch()
 
+    @property
+    def books(self) -> list[Tensor]:
+        """The codebooks `[bins, D]`."""
+        return [book for book, _ in self._books]
+
     @torch.inference_mode()
     def encode(self, latents: Tensor, n_q: int, beams: int) -> Tensor:
         """Codes `[n_q, T]` (int64) of latents `[T, D]`, keeping `beams` sums of each frame.

@@ -1,6 +1,7 @@
 """Models of torch modules as engines: compiled where that is possible, arrays in and out."""
 
 import threading
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from encodec_cli.engine.search import TorchQuantizer
 from encodec_cli.nn.quantizer import ResidualVectorQuantizer
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder, SEANetState
 from encodec_cli.runtime.protocol import Rows, Stepper
+from encodec_cli.runtime.search import Quantizer
 
 __all__ = ["TorchEngine"]
 
@@ -46,6 +48,10 @@ class TorchEngine:
     def streams(self) -> int:
         return _CPU_STREAMS if self.device.type == "cpu" else _GPU_STREAMS
 
+    @property
+    def takes_all_threads(self) -> bool:
+        return self.device.type == "cpu"  # as many as torch was told to
+
     def overlapped(self) -> "TorchEngine":
         return self  # torch has threads of its own
 
@@ -59,6 +65,13 @@ class TorchEngine:
         x = torch.from_numpy(latents).to(self.device)
         codes = self._quantizer.encode(x, n_q, beams)
         return codes.cpu().numpy().astype(np.uint16)
+
+    def quantizer(self) -> Quantizer:
+        return self._numpy_quantizer
+
+    @cached_property
+    def _numpy_quantizer(self) -> Quantizer:
+        return Quantizer([_array(book) for book in self._quantizer.books])
 
     def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
         indices = torch.from_numpy(codes.astype(np.int64)).to(self.device)

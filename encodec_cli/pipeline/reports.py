@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["DecodeReport", "EncodeReport", "Place", "Progress"]
+__all__ = ["DecodeReport", "EncodeReport", "Place", "Progress", "part_of"]
 
 Place = Path | Literal["-"]
 """A file; "-" is standard input or output."""
@@ -36,6 +36,8 @@ class EncodeReport:
     notes: tuple[str, ...] = ()
     """What to know of the result."""
     source_deleted: bool = False
+    target_kbps: float | None = None
+    """Real rate that was asked for."""
 
     @property
     def kbps(self) -> float:
@@ -84,3 +86,14 @@ class DecodeReport:
     def speed(self) -> float:
         """Seconds of audio per second of work."""
         return self.seconds / max(self.elapsed_seconds, 1e-9)
+
+
+def part_of(progress: Progress | None, start: float, end: float) -> Progress | None:
+    """Told of the whole, `progress` learns of the part from `start` to `end`."""
+    if progress is None:
+        return None
+
+    def told(done: float, total: float | None) -> None:
+        progress((start * (total or 0)) + (end - start) * done, total)
+
+    return told

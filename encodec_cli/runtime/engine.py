@@ -47,6 +47,8 @@ class NumpyEngine:
     streams = 1
     """One stream by itself is fastest: several of them go in threads of their own."""
 
+    takes_all_threads = False
+
     def overlapped(self) -> "NumpyEngine":
         """The same networks, which step on two threads each; see `OverlappedNetwork`."""
         other = copy.copy(self)
@@ -64,6 +66,10 @@ class NumpyEngine:
     def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
         """Codes `[n_q, T]` of latents `[T, D]`, from a search with so many sequences kept."""
         return self._quantizer().encode(latents, n_q, beams)
+
+    def quantizer(self) -> Quantizer:
+        """What `quantize` searches."""
+        return self._quantizer()
 
     def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
         """Latents `[T, D]` of codes `[K, T]`, all of them within their codebooks."""

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.runtime.search import Quantizer
+
 __all__ = ["Engine", "Rows", "Stepper"]
 
 Rows = NDArray[np.floating[Any]]
@@ -36,6 +38,10 @@ class Engine(Protocol):
     def streams(self) -> int:
         """How many streams are worth stepping together; 1 if each is best by itself."""
 
+    @property
+    def takes_all_threads(self) -> bool:
+        """Whether one step keeps all threads busy, so that nothing is to be computed beside it."""
+
     def overlapped(self) -> "Engine":
         """This engine for one long stream: steps on several threads may give outputs later."""
 
@@ -47,6 +53,9 @@ class Engine(Protocol):
 
     def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
         """Codes `[n_q, T]` of latents `[T, D]`, from a search with so many sequences kept."""
+
+    def quantizer(self) -> Quantizer:
+        """The quantizer in numpy, for searches that weigh more than errors."""
 
     def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
         """Latents `[T, D]` of codes `[K, T]`, all of them within their codebooks."""

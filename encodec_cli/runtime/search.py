@@ -11,23 +11,36 @@ design procedures for robust multi-stage VQ of LPC parameters for 4 kb/s speech 
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.runtime.scratch import Scratch
 
-__all__ = ["Quantizer"]
+__all__ = ["LARGEST", "Prices", "Quantizer"]
 
 _MOST_SCORES = 1 << 20
 """Scores that are held at a time, unless a single frame has more."""
-_LARGEST = 1e12
+LARGEST = 1e12
 """Latents beyond it are cut off, so that no square overflows."""
 _FAR = 1e30
 
 _Floats = NDArray[np.floating[Any]]
 _Indices = NDArray[np.intp]
+
+
+class Prices(Protocol):
+    """What the codes of a frame cost beside their errors, in the course of one search.
+
+    Rows are the sums kept, of all frames that are searched together: at first one each.
+    """
+
+    def add_to(self, scores: _Floats) -> None:
+        """Add to scores `[bins, rows]` what each sum costs with each code of the next codebook."""
+
+    def follow(self, rows: _Indices, codes: _Indices) -> None:
+        """From now on the sums are those of `rows`, each continued by one of `codes`."""
 
 
 class Quantizer:
@@ -37,19 +50,25 @@ class Quantizer:
     """
 
     def __init__(self, codebooks: Sequence[_Floats]) -> None:
-        self._books = [np.asarray(book, dtype=np.float32) for book in codebooks]
+        self.books = [np.asarray(book, dtype=np.float32) for book in codebooks]
         self._tables: dict[int, _Table] = {}
         self._scratch = Scratch()
 
-    def encode(self, latents: _Floats, n_q: int, beams: int) -> NDArray[np.uint16]:
+    def encode(
+        self, latents: _Floats, n_q: int, beams: int, prices: Prices | None = None
+    ) -> NDArray[np.uint16]:
         """Codes `[n_q, T]` of latents `[T, D]`, keeping `beams` sums of each frame, 1 to 256.
+
+        A sum's score is half its squared error, and what `prices` add to it.
 
         Frames do not depend on each other but for rounding: BLAS may round the products of a
         frame differently when more or fewer frames come with it, and that decides between sums
         that are equally near. The same frames always give the same codes. Many frames are done in
-        portions, so memory is bounded.
+        portions, so memory is bounded; with `prices` all at once, so give few.
         """
         tables = [self._table(k) for k in range(n_q)]
+        if prices is not None:
+            return _search(latents, tables, beams, self._scratch, prices).astype(np.uint16)
         portion = max(1, _MOST_SCORES // (beams * max(len(table.rows) for table in tables)))
         codes = np.empty((n_q, len(latents)), dtype=np.uint16)
         for start in range(0, len(latents), portion):
@@ -59,15 +78,15 @@ class Quantizer:
 
     def decode(self, codes: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """Latents `[T, D]` of codes `[K, T]`, all of them within their codebooks."""
-        out: NDArray[np.float32] = self._books[0][codes[0]]
-        for book, indices in zip(self._books[1:], codes[1:], strict=False):
+        out: NDArray[np.float32] = self.books[0][codes[0]]
+        for book, indices in zip(self.books[1:], codes[1:], strict=False):
             out += book[indices]
         return out
 
     def _table(self, k: int) -> "_Table":
         table = self._tables.get(k)
         if table is None:  # should two threads make it at once, they make the same
-            table = self._tables[k] = _Table(self._books[k])
+            table = self._tables[k] = _Table(self.books[k])
         return table
 
 
@@ -107,25 +126,35 @@ def _half_norms(vectors: _Floats) -> _Floats:
 
 
 def _search(
-    latents: _Floats, tables: Sequence[_Table], beams: int, scratch: Scratch
+    latents: _Floats,
+    tables: Sequence[_Table],
+    beams: int,
+    scratch: Scratch,
+    prices: Prices | None = None,
 ) -> NDArray[np.intp]:
     """Codes `[K, T]` of latents `[T, D]`, T >= 1, one from each of K tables."""
     frames, kept = len(latents), 1
     rests = scratch.take("rests 0", frames, latents.shape[1] + 2, np.float32)
     finite = np.nan_to_num(np.asarray(latents, dtype=np.float32))
-    np.clip(finite, -_LARGEST, _LARGEST, out=rests[:, :-2])
+    np.clip(finite, -LARGEST, LARGEST, out=rests[:, :-2])
     _complete(rests)
     path: list[tuple[_Indices, _Indices]] = []
     for k, table in enumerate(tables, start=1):
         keep = 1 if k == len(tables) else min(beams, kept * table.bins)
-        beam, code = _nearest(table, rests, kept, keep, scratch)
+        scores = scratch.take("scores", len(table.rows), len(rests), np.float32)
+        np.matmul(table.rows, rests.T, out=scores)
+        if prices is not None:
+            prices.add_to(scores[: table.bins])
+        beam, code = _least(table, scores, kept, keep, scratch)
         path.append((beam, code))
         if k < len(tables):
             before, shape = rests, (frames * keep, rests.shape[1])
             rests = scratch.take(f"rests {k % 2}", *shape, np.float32)
             vectors = scratch.take("vectors", *shape, np.float32)
-            origin = np.arange(frames)[:, None] * kept + beam
-            np.take(before, origin.reshape(-1), axis=0, out=rests, mode="clip")
+            origin = (np.arange(frames)[:, None] * kept + beam).reshape(-1)
+            if prices is not None:
+                prices.follow(origin, code.reshape(-1))
+            np.take(before, origin, axis=0, out=rests, mode="clip")
             np.take(table.rows, code.reshape(-1), axis=0, out=vectors, mode="clip")
             rests += vectors
             _complete(rests)
@@ -133,18 +162,16 @@ def _search(
     return _trace(path)
 
 
-def _nearest(
-    table: _Table, rests: _Floats, kept: int, keep: int, scratch: Scratch
+def _least(
+    table: _Table, scores: _Floats, kept: int, keep: int, scratch: Scratch
 ) -> tuple[_Indices, _Indices]:
     """The `keep` best continuations of the `kept` sums of each frame, in any order.
 
-    Of rests `[T kept, D + 2]`. Returns the sums continued and the codes that continue them, both
-    `[T, keep]`.
+    Of scores `[groups members, T kept]`. Returns the sums continued and the codes that continue
+    them, both `[T, keep]`.
     """
-    count, groups, members = len(rests), table.groups, table.members
+    count, groups, members = scores.shape[1], table.groups, table.members
     frames = count // kept
-    scores = scratch.take("scores", len(table.rows), count, np.float32)
-    np.matmul(table.rows, rests.T, out=scores)
 
     # The best lie in the groups of codes with the smallest minima. Group g has the codes g,
     # g + groups, ...: their minima are those of whole rows, which is fast.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from encodec_cli.model.codec import Codec
 from encodec_cli.runtime.protocol import Engine, Rows, Stepper
+from encodec_cli.runtime.search import Quantizer
 
 __all__ = ["Outcome", "Scheduler", "run_together"]
 
@@ -222,6 +223,10 @@ class _SharedEngine:
     def streams(self) -> int:
         return self._engine.streams
 
+    @property
+    def takes_all_threads(self) -> bool:
+        return self._engine.takes_all_threads
+
     def overlapped(self) -> "_SharedEngine":
         return self
 
@@ -240,6 +245,9 @@ class _SharedEngine:
             ("quantize", n_q, beams), together, latents
         )
         return codes
+
+    def quantizer(self) -> Quantizer:
+        return self._engine.quantizer()
 
     def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
         def together(items: list[NDArray[np.integer[Any]]]) -> list[Rows]:

@@ -9,7 +9,7 @@ a level gets each chunk at that level (gain.py). Segment models (those with a ti
 48 kHz) code each segment by itself.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -21,6 +21,7 @@ from encodec_cli.config.timing import carries_scale, encoder_lookahead, end_padd
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import UsageError
 from encodec_cli.model.codec import Codec, Model, codec_of
+from encodec_cli.runtime.priced_search import PricedCodes, encode_priced
 from encodec_cli.runtime.protocol import Rows
 from encodec_cli.stream.buffer import Buffer
 from encodec_cli.stream.gain import Leveller
@@ -100,6 +101,19 @@ class ChunkEncoder:
         """The codes of a chunk."""
         codes = self._codec.engine.quantize(chunk.latents, self._n_q, self._search)
         return CodeChunk(codes, chunk.scale)
+
+    def quantize_priced(
+        self, costs: PricedCodes, chunks: Sequence[ChunkLatents], strength: float
+    ) -> list[CodeChunk]:
+        """The codes of chunks, fewer bytes of them the more `strength` there is from 0 up.
+
+        See `encode_priced`.
+        """
+        if not strength:
+            return [self.quantize(chunk) for chunk in chunks]
+        quantizer, latents = self._codec.engine.quantizer(), [chunk.latents for chunk in chunks]
+        found = encode_priced(quantizer, latents, self._n_q, self._search, costs, strength)
+        return [CodeChunk(codes, chunk.scale) for codes, chunk in zip(found, chunks, strict=True)]
 
     def _pushed(self, samples: Samples) -> Iterator[ChunkLatents]:
         check_samples(samples, self._codec.channels)

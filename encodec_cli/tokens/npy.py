@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any
@@ -25,6 +26,8 @@ _READ_BYTES = 1 << 20
 _BAD_HEADER = (
     ValueError,
     TypeError,
+    AttributeError,
+    LookupError,
     SyntaxError,
     IndexError,
     KeyError,
@@ -60,7 +63,9 @@ def read_array(file: IO[bytes], name: str) -> NDArray[Any]:
             if version == (1, 0)
             else npy_format.read_array_header_2_0
         )
-        shape, fortran, dtype = read(file, max_header_size=_MAX_HEADER_BYTES)
+        with warnings.catch_warnings():  # Python 2's headers are read, and complained of
+            warnings.simplefilter("ignore")
+            shape, fortran, dtype = read(file, max_header_size=_MAX_HEADER_BYTES)
     except _BAD_HEADER as error:
         line = " ".join(str(error).split())[:120]
         raise ContainerError(f"{name}: not a plain .npy array: {line}") from error

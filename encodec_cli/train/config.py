@@ -28,6 +28,7 @@ __all__ = [
 
 _MOST_STEPS = 1 << 40
 _RANGES = (
+    ("search", 1, 256),
     ("seed", 0, (1 << 63) - 1),
     ("steps", 1, _MOST_STEPS),
     ("batch", 1, 1 << 16),
@@ -138,6 +139,9 @@ class LossConfig:
     intelligibility: Annotated[float, "after ESTOI"] = 0.0
     loudness: Annotated[float, "after PESQ's loudness"] = 0.0
     level: Annotated[float, "level of patches of the spectrum"] = 0.0
+    missing: Annotated[
+        float, "how much level that is missing counts in `level`, against level that is added"
+    ] = 1.0
     adversarial: Annotated[float, "of the discriminator"] = 1.0
     feature: Annotated[float, "of the discriminator: distance of its layers"] = 1.0
     commitment: Annotated[float, "of the quantizer, beside the others"] = 1.0
@@ -178,8 +182,10 @@ class TrainConfig:
     The learning rate rises over `warmup` steps, stays, and falls to zero over the last `decay`
     steps. `warm_start` names models (ours) whose weights the run begins with, their mean if
     there are several (model soups, Wortsman et al. 2022); no optimizer state is needed. With
-    `decoder_only` encoder and codebooks stay, and so do the codes. `precision` "auto" is bf16 where
-    the device computes in it, else fp32.
+    `decoder_only` encoder and codebooks stay, and so do the codes. With `encoder_only` decoder and
+    codebooks stay: it learns to choose other codes, and files decode as before. With `search`
+    either learns from the codes that `encode --search` finds; each bandwidth gets the same share of
+    every batch. `precision` "auto" is bf16 where the device computes in it, else fp32.
     """
 
     model: Annotated[
@@ -210,6 +216,15 @@ class TrainConfig:
         bool,
         "keep encoder and codebooks, and so the codes; needs `warm_start`",
     ] = False
+    encoder_only: Annotated[
+        bool,
+        "keep decoder and codebooks, and so what codes mean; needs `warm_start`",
+    ] = False
+    search: Annotated[
+        int,
+        "with `decoder_only` or `encoder_only`: sequences of codes that the search keeps, as "
+        "`encode --search` does; 1 is the greedy choice",
+    ] = 1
     seed: Annotated[int, "of all random numbers"] = 0
     steps: Annotated[int, "steps in all"] = 100_000
     batch: Annotated[int, "crops in a step"] = 16
@@ -239,9 +254,18 @@ class TrainConfig:
             raise ConfigError(f"learning_rate: {self.learning_rate}: give 0 to 1")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay: {self.ema_decay}: give 0 <= ema_decay < 1")
+        if self.decoder_only and self.encoder_only:
+            raise ConfigError("decoder_only, encoder_only: give one of them")
         if self.decoder_only and not self.warm_start:
             raise ConfigError(
                 "decoder_only: needs warm_start, a model whose codes are to be decoded"
+            )
+        if self.encoder_only and not self.warm_start:
+            raise ConfigError("encoder_only: needs warm_start, a model that is to be encoded for")
+        if self.search > 1 and not (self.decoder_only or self.encoder_only):
+            raise ConfigError(
+                f"search: {self.search}: needs decoder_only or encoder_only; codebooks that change "
+                "are searched greedily"
             )
         if len(self.betas) != 2:
             raise ConfigError(f"betas: {list(self.betas)}: give two numbers")

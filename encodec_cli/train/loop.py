@@ -25,8 +25,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from encodec_cli.checkpoints.card import file_sha256, find_model
-from encodec_cli.checkpoints.modules import load_model_file, save_model
+from encodec_cli.checkpoints.modules import build_and_load, read_checkpoint, save_model
 from encodec_cli.config.codec import load_codec_config
+from encodec_cli.entropy.library import SUFFIX as CODES_SUFFIX
 from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
 from encodec_cli.io.text import shown
 from encodec_cli.model.module import CompressionModel
@@ -38,6 +39,7 @@ from encodec_cli.train.init import initialize
 from encodec_cli.train.level import match_level
 from encodec_cli.train.named_files import networks_config
 from encodec_cli.train.step import TrainingStep
+from encodec_cli.train.telling import loss_words, progress_line, validation_lines
 from encodec_cli.train.validate import validate
 
 __all__ = ["Trainer", "train"]
@@ -70,7 +72,14 @@ def train(
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
     )
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    bar = Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar as progress:
         reading = progress.add_task("reading recordings", total=None)
 
         def on_file(done: int, total: int) -> None:
@@ -78,15 +87,26 @@ def train(
 
         corpus = Corpus(config.data, trainer.model.sample_rate, on_file, device)
         progress.remove_task(reading)
+        if trainer.step < config.steps:
+            line = (
+                f"{config.output}: steps {trainer.step} to {config.steps}; saved every "
+                f"{config.save_every_seconds:g} s, and the same command goes on from there"
+            )
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         task = progress.add_task("training", total=config.steps, completed=trainer.step)
         # All steps have the same shapes: worth choosing the fastest kernels for.
         with torch.backends.cudnn.flags(enabled=True, benchmark=True):
             for record in trainer.run(corpus):
-                words = "  ".join(f"{k} {v:.3g}" for k, v in record.items() if isinstance(v, float))
-                progress.update(task, completed=trainer.step, description=words[:100])
-                if "validation" in record:
-                    console.print(f"step {trainer.step}: {json.dumps(record['validation'])}")
-    console.print(f"wrote {trainer.checkpoint}")
+                said = list(validation_lines(record.get("validation", {}), trainer.step))
+                if "audio_per_second" in record:
+                    words = loss_words(record)
+                    progress.update(task, completed=trainer.step, description=words[:100])
+                    if not console.is_terminal:
+                        step_seconds = config.batch * config.data.crop_seconds
+                        said = [progress_line(record, trainer.step, config.steps, step_seconds)]
+                for line in said:
+                    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"wrote {trainer.checkpoint}", markup=False, highlight=False, soft_wrap=True)
     return trainer.checkpoint
 
 
@@ -106,8 +126,12 @@ class Trainer:
         if config.name is not None:
             codec = replace(codec, name=config.name)
         self.model = CompressionModel(codec)
+        self.identity: str | None = None
+        """The SHA-256 that names the codes, where they stay those of another model."""
         if config.warm_start:
-            _warm_start(self.model, [find_model(p) for p in config.warm_start])
+            identities = _warm_start(self.model, [find_model(p) for p in config.warm_start])
+            if (config.decoder_only or config.encoder_only) and len(identities) == 1:
+                self.identity = identities[0]
         self.model.to(device)
         self.average = {k: v.clone() for k, v in _floats(self.model).items()}
         self.take = TrainingStep(self.model, config, device)
@@ -170,7 +194,7 @@ class Trainer:
                 yield self._log(record)
             if self.step % c.validate_every == 0 or self.step == c.steps:
                 self._watch.check_weights(self._numbers(), self.step)
-            if self.step == c.steps and self._quantizer_inited():
+            if self.step == c.steps and self._quantizer_inited() and not c.encoder_only:
                 yield self._log({"gain_db": self._match_level(corpus)})
             if self.step % c.validate_every == 0 or self.step == c.steps:
                 self.quality = self._validate()
@@ -266,6 +290,8 @@ class Trainer:
         """Give the weights that going on will replace a name of their own: files may need them."""
         if self.step >= self.config.steps or not self.checkpoint.is_file():
             return
+        if self.identity is not None:
+            return  # all weights of this run decode the same files
         kept = self.folder / f"model-{file_sha256(self.checkpoint)[:12]}.safetensors"
         if kept.exists():
             return
@@ -275,6 +301,9 @@ class Trainer:
             temporary = self.folder / "model.safetensors.kept.partial"
             shutil.copyfile(self.checkpoint, temporary)
             temporary.replace(kept)
+        codes = self.checkpoint.with_suffix(CODES_SUFFIX)
+        if codes.is_file():  # files may need the code model as well: found beside the weights
+            shutil.copyfile(codes, kept.with_suffix(CODES_SUFFIX))
         self.notes.append(f"{kept}: the weights so far, which files coded with them need")
 
     def _note_changes(self, before: Any) -> None:
@@ -300,6 +329,7 @@ class Trainer:
             "seconds_trained": self.seconds_trained,
             "quality": self.quality,
             "course": _course(self.config),
+            "identity": self.identity,
             "model": self.model.state_dict(),
             "average": self.average,
             **self.take.state_dict(),
@@ -317,6 +347,7 @@ class Trainer:
                 "audio_seconds": round(self.seconds_trained),
                 "validation": self.quality,
             },
+            identity=self.identity,
             half=True,
             force=True,
         )
@@ -333,6 +364,7 @@ class Trainer:
             self.step = int(state["step"])
             self.seconds_trained = float(state["seconds_trained"])
             self.quality = dict(state.get("quality", {}))
+            self.identity = state.get("identity")
             self._note_changes(state.get("course"))
         except (
             *(RuntimeError, KeyError, ValueError, TypeError, AttributeError),
@@ -377,11 +409,14 @@ def _floats(model: nn.Module) -> dict[str, Tensor]:
     return {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
 
 
-def _warm_start(model: CompressionModel, paths: list[Path]) -> None:
-    """Give `model` the mean of the weights of checkpoints."""
+def _warm_start(model: CompressionModel, paths: list[Path]) -> list[str]:
+    """Give `model` the mean of the weights of checkpoints; returns what names their codes."""
     sums: dict[str, Tensor] = {}
+    identities = []
     for path in paths:
-        source = load_model_file(path)
+        card, state = read_checkpoint(path)
+        identities.append(card.identity or file_sha256(path))
+        source = build_and_load(card.config, state, str(path))
         if source.config.to_dict() | {"name": ""} != model.config.to_dict() | {"name": ""}:
             raise ConfigError(f"warm_start: {path}: was made with another model config")
         for name, value in source.state_dict().items():
@@ -391,3 +426,4 @@ def _warm_start(model: CompressionModel, paths: list[Path]) -> None:
         # Checkpoints do not say how much each code is used: enough that none counts as dead.
         book.cluster_size.fill_(max(1.0, 2 * book.threshold_ema_dead_code))
         book.embed_avg.copy_(book.embed * book.cluster_size[:, None])
+    return identities

@@ -62,8 +62,10 @@ def spectral_loss(
     return total / len(windows)
 
 
-def level_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:
+def level_loss(estimate: Tensor, target: Tensor, sample_rate: int, missing: float = 1.0) -> Tensor:
     """Difference in level, in bels, over patches of the spectrum: two scales, their mean.
+
+    Patches of the estimate that are too quiet count `missing` times as much as those too loud.
 
     Losses that compare every band at every moment are lowest at the median. The median power of
     noise is less than its mean, so the top of the spectrum comes out too quiet. The level of a
@@ -77,7 +79,8 @@ def level_loss(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:
     losses = []
     for size, bands, seconds in scales:
         levels = [_levels(x, size, bands, seconds * sample_rate) for x in (estimate, target)]
-        losses.append(F.l1_loss(levels[0], levels[1]))
+        difference = levels[0] - levels[1]
+        losses.append((F.relu(difference) + missing * F.relu(-difference)).mean())
     return torch.stack(losses).mean()
 
 

@@ -18,6 +18,8 @@ from encodec_cli.train.starter import DEFAULT_STEPS, starter_recipe
 __all__ = ["prepare_run"]
 
 _MOST_VALIDATION = 20
+_UNKNOWN = "unknown"
+"""Kind of recordings whose folders do not say it; they are judged as speech is, too."""
 _Row = tuple[str, str, int]
 
 
@@ -66,7 +68,7 @@ def _readable(recordings: Mapping[Path, str | None], warn: Callable[[str], None]
     for path, kind in recordings.items():
         try:
             with open_audio(path) as audio:
-                rows.append((str(path.resolve()), kind or "sound", audio.sample_rate))
+                rows.append((str(path.resolve()), kind or _UNKNOWN, audio.sample_rate))
         except AudioError as error:
             warn(f"{error}; left out")
     return rows

@@ -18,7 +18,7 @@ training_data: unstated        # what they were made of, for the model file
 
 data:
   # CSV files with the columns file and kind. A file's name is relative to the CSV file; the kind
-  # is any word, and speech gets ESTOI and PESQ when it is validated.
+  # is any word; music, sound and noise do without ESTOI and PESQ when they are validated.
   manifest: {manifest}
   validation: {validation}
   # weights: {{speech: 0.7, music: 0.3}}   # share of the crops by kind; by length without

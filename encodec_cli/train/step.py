@@ -1,6 +1,6 @@
 """One training step: codec forward, losses, adversary, backward, optimizers.
 
-x --encoder--> latents --RVQ, random n_q--> --decoder--> y --losses of x, y--> balancer
+x --encoder--> latents --RVQ, several K--> --decoder--> y --losses of x, y--> balancer
                                                                                   |
 encoder, decoder <-- AdamW <-- gradients <-- commitment <-- backward <------------+
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.train.balancer import Balancer
@@ -27,6 +28,7 @@ from encodec_cli.train.losses import (
     waveform_loss,
 )
 from encodec_cli.train.perception import intelligibility_loss, loudness_loss
+from encodec_cli.train.searched import SearchedCodes
 
 __all__ = ["TrainingStep"]
 
@@ -43,7 +45,15 @@ class TrainingStep:
             [c.codebooks_for(kbps) for kbps in c.target_bandwidths], device=device
         )
         # The codebooks are buffers with averages of their own, not parameters.
-        trained = model.decoder if config.decoder_only else model
+        self._search: SearchedCodes | None = None
+        if config.search > 1 or config.encoder_only:
+            self._search = SearchedCodes(model, config.search, config.batch)
+        # The other side gets no gradients of its weights, which would take time.
+        model.encoder.requires_grad_(not config.decoder_only)
+        model.decoder.requires_grad_(not config.encoder_only)
+        trained: nn.Module = model
+        if config.decoder_only or config.encoder_only:
+            trained = model.decoder if config.decoder_only else model.encoder
         self.optimizer = self._adamw(trained, config.learning_rate)
         self.discriminator: MultiScaleSTFTDiscriminator | None = None
         adversary = config.adversary
@@ -83,7 +93,7 @@ class TrainingStep:
         if phase not in self._phases:
             self._phases[phase] = Replayed(partial(self._take, *phase))
         self.model.train()
-        self.model.quantizer.train(not c.decoder_only)
+        self.model.quantizer.train(not (c.decoder_only or c.encoder_only))
         return self._phases[phase](x, level)
 
     def _learning_rate_factor(self, step: int) -> float:
@@ -122,12 +132,18 @@ class TrainingStep:
         return {k: v.detach() for k, v in (losses | extra).items()}
 
     def _latents(self, x: Tensor, quantized: bool) -> tuple[Tensor, Tensor]:
-        """Of crops, quantized with a random number of codebooks each; and the commitment."""
+        """Of crops, quantized with some number of codebooks each; and the commitment."""
         with self._autocast():
             latents = self.model.encoder(x)
         latents = latents.float()  # the nearest of 1024 codes is a matter of small differences
         if not quantized:
             return latents, latents.new_zeros(())
+        if self._search is not None:
+            found = self._search(latents.detach())
+            if self.config.decoder_only:
+                return found, latents.new_zeros(())
+            # Straight through, as in the quantizer.
+            return latents + (found - latents).detach(), mse_loss(latents, found)
         n_q = self._n_q[torch.randint(len(self._n_q), (len(x),), device=self.device)]
         result = self.model.quantizer(latents, self.model.frame_rate, n_q)
         return result.x, latents.new_zeros(()) if result.penalty is None else result.penalty
@@ -143,7 +159,7 @@ class TrainingStep:
         if c.loudness > 0:
             losses["loudness"] = loudness_loss(estimate, target, rate)
         if c.level > 0:
-            losses["level"] = level_loss(estimate, target, rate)
+            losses["level"] = level_loss(estimate, target, rate, c.missing)
         return losses
 
     def _adversarial_losses(self, estimate: Tensor, target: Tensor) -> dict[str, Tensor]:

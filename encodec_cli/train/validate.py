@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 
 from encodec_cli.audio import read_mono
 from encodec_cli.config.timing import end_padding
+from encodec_cli.evaluation.evaluate import is_speech
 from encodec_cli.evaluation.metrics import measure
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.train.cache import read_manifest
@@ -38,7 +39,7 @@ def validate(
                     counts[k] += torch.bincount(codes[0, k], minlength=counts.shape[1])
                 latents = model.quantizer.decode(codes)
             y = model.decoder(latents)[0, 0, : len(x)]
-        scores = measure(x, y, model.sample_rate, speech=recording.kind == "speech")
+        scores = measure(x, y, model.sample_rate, speech=is_speech(recording.kind))
         for name, score in scores.items():
             rows.setdefault(recording.kind, {}).setdefault(name, []).append(score)
     means: dict[str, Any] = {

@@ -16,7 +16,7 @@ from encodec_cli.entropy.integer.network import Floats, IntegerNetwork, Scratch
 from encodec_cli.entropy.integer.range_coder import RangeDecoder, RangeDecoders, encode_run
 from encodec_cli.entropy.integer.state import ContextState
 
-__all__ = ["code_frequencies", "decode_runs", "encode_runs"]
+__all__ = ["code_bits", "code_frequencies", "decode_runs", "encode_runs"]
 
 Codes = NDArray[np.uint16]
 
@@ -78,6 +78,16 @@ def code_frequencies(network: IntegerNetwork, chunk: Codes) -> NDArray[np.uint32
     found = np.zeros((*codes.shape, network.sizes.bins), np.uint32)
     for part, k, frequencies in _frequencies(network, _context(network, codes[None])[0], codes):
         found[part, k] = frequencies
+    return found
+
+
+def code_bits(network: IntegerNetwork, chunk: Codes) -> NDArray[np.float64]:
+    """Bits that the codes of each codebook of a chunk `[K, T]` take, `[K]`."""
+    codes = chunk.T.astype(np.intp)
+    found = np.zeros(codes.shape[1])
+    for part, k, frequencies in _frequencies(network, _context(network, codes[None])[0], codes):
+        own = frequencies[np.arange(len(frequencies)), codes[part, k]]
+        found[k] += np.log2(frequencies.sum(axis=1) / own).sum()
     return found
 
 

@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from encodec_cli.entropy.integer.coding import code_frequencies, decode_runs, encode_runs
+from encodec_cli.entropy.integer.coding import (
+    code_bits,
+    code_frequencies,
+    decode_runs,
+    encode_runs,
+)
 from encodec_cli.entropy.integer.network import IntegerNetwork
+from encodec_cli.entropy.integer.prices import ChunkPrices
 from encodec_cli.entropy.integer.sizes import Sizes
 from encodec_cli.entropy.integer.weights import (
     Arrays,
@@ -144,6 +150,24 @@ class CodeModel:
         """
         self._check(chunk)
         return code_frequencies(self._network, chunk)
+
+    def bits(self, chunk: NDArray[np.uint16]) -> NDArray[np.float64]:
+        """Bits that the codes of each codebook of a chunk `[K, T]` take, `[K]`.
+
+        Raises:
+            ContainerError: see `encode_chunks`.
+        """
+        self._check(chunk)
+        return code_bits(self._network, chunk)
+
+    def prices(self, codebooks: int, chunks: int) -> ChunkPrices:
+        """What codes of so many new chunks take while they are chosen; see `ChunkPrices`.
+
+        Raises:
+            ContainerError: more codebooks than there are.
+        """
+        self._check_codebooks(codebooks)
+        return ChunkPrices(self._network, codebooks, chunks)
 
     def _check(self, chunk: NDArray[np.uint16]) -> None:
         if chunk.dtype != np.uint16 or chunk.ndim != 2:

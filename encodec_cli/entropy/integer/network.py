@@ -30,6 +30,8 @@ __all__ = [
 
 Floats = NDArray[np.float32]
 
+_NATS = -np.log(FREQUENCIES).astype(np.float32)
+
 
 class Limits:
     """What `count` activations in a row are kept within; rows, for numpy is slower with numbers."""
@@ -122,6 +124,16 @@ class Book:
         np.copyto(rounded, below, casting="unsafe")
         np.copyto(index, rounded)
         return FREQUENCIES.take(index, mode="clip", out=scratch.frequencies[rows])
+
+    def nats(self, known: Floats) -> Floats:
+        """What each code takes, `[bins, M]`: minus the logarithm of its share of all."""
+        below: Floats = self._rows.T @ self._out.limited(self._mix.rectified(known)).T
+        below -= below.min(axis=0)
+        index = below.astype(np.intp)
+        totals = FREQUENCIES.take(index, mode="clip").sum(axis=0, dtype=np.float32)
+        nats: Floats = np.take(_NATS, index, mode="clip", out=below)
+        nats += np.log(totals)
+        return nats
 
 
 class Scratch:

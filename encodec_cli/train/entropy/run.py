@@ -1,6 +1,7 @@
 """A code model for an audio model, from recordings to a file:  encodec-cli train-entropy"""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from encodec_cli.checkpoints.load import load_model
 from encodec_cli.checkpoints.modules import load_module
 from encodec_cli.entropy.integer.model import CodeModel
 from encodec_cli.entropy.integer.sizes import Sizes
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import CheckpointError, UsageError
 from encodec_cli.io.files import atomic_output, check_writable
 from encodec_cli.model.codec import Codec
 from encodec_cli.train.entropy.codes import CodedRecording, Source, make_codes, trained_codebooks
@@ -77,7 +78,7 @@ def train_code_model(
                 progress.update(task, description=f"{record['bits']:.2f} bits a code")
             if "held_out" in record:
                 console.print(f"step {trainer.step}: {json.dumps(record['held_out'])}")
-    _write(trainer, codec, judged, training)
+    _write(trainer, codec, judged, training, console)
     console.print(f"wrote {training.target}")
     return training.target
 
@@ -107,6 +108,7 @@ def _write(
     codec: Codec,
     judged: Mapping[str, Sequence[CodedRecording]],
     training: CodeTraining,
+    console: Console,
 ) -> None:
     """The file, with bits per code in its metadata: those of bytes that it made."""
     arrays, sizes = integer_arrays(trainer.result()), trainer.network.sizes
@@ -118,5 +120,21 @@ def _write(
         "trained": json.dumps({"steps": trainer.step, "frames": trainer.corpus.frames}),
     }
     data = code_model_bytes(arrays, sizes, codec.sha256 or "", metadata)
+    if training.target.is_file():
+        _keep(training.target, model, console)
     with atomic_output(training.target, force=training.force) as file:
         file.write(data)
+
+
+def _keep(target: Path, model: CodeModel, console: Console) -> None:
+    """Give the code model that `model` replaces a name of its own: files may need it."""
+    try:
+        before = CodeModel.load(target)
+    except CheckpointError:
+        return  # no code model, so no file needs it
+    if before.sha256 == model.sha256:
+        return
+    kept = target.with_name(f"{target.stem}-{before.sha256[:12]}{target.suffix}")
+    shutil.copyfile(target, kept)
+    line = f"{kept}: the code model so far, which files coded with it need"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

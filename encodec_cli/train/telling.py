@@ -1,0 +1,43 @@
+"""What a run says of itself, in lines; the log has the same as JSON."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["loss_words", "progress_line", "validation_lines"]
+
+_RATE = "audio_per_second"
+
+
+def loss_words(record: Mapping[str, Any]) -> str:
+    """Means of the losses, each with its name."""
+    losses = {k: v for k, v in record.items() if isinstance(v, float) and k != _RATE}
+    return ", ".join(f"{name} {value:.3g}" for name, value in losses.items())
+
+
+def progress_line(record: Mapping[str, Any], step: int, steps: int, step_seconds: float) -> str:
+    """How far a run is, for where no terminal shows a bar; `step_seconds` of audio in a step."""
+    line = f"step {step} of {steps}: {loss_words(record)}"
+    speed = record.get(_RATE)
+    if not speed:
+        return line
+    left = (steps - step) * step_seconds / speed
+    return f"{line}; {speed:.3g} s of audio a second, {_about(left)} left"
+
+
+def validation_lines(quality: Mapping[str, Any], step: int) -> Iterator[str]:
+    """A line for each rate and kind of recording, and how much of the codebooks is in use."""
+    rates = {k: v for k, v in quality.items() if k.endswith(" kb/s")} or {"": quality}
+    for rate, found in rates.items():
+        where = f"step {step}: validation{f' at {rate}' if rate else ''}"
+        for kind, metrics in found.items():
+            if isinstance(metrics, Mapping):
+                yield f"{where}: {kind}: {', '.join(f'{k} {v:.3g}' for k, v in metrics.items())}"
+        if "used" in found:
+            yield f"{where}: {100 * found['used']:.0f} % of the codes are in use"
+
+
+def _about(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    minutes = seconds / 60
+    return f"about {minutes:.0f} min" if minutes < 90 else f"about {minutes / 60:.1f} h"
