@@ -531,18 +531,20 @@ def test_hashes_have_16_or_64_digits(digits: Any) -> None:
 
 
 def test_the_cost_of_chunks_is_what_the_file_grows_by() -> None:
-    header = v2_header(code_model=CODER.sha256)
-    chunks = chunks_of(header, 40)
-    lengths = []
+    ecdc = make_ecdc(v2_header(), 40 * 8 * 320)
+    chunks = chunks_of(ecdc)[:40]
+    costs, sizes = [], []
     for count in (10, 37):
         file = io.BytesIO()
-        writer = EcdcWriter(file, header, coder=CODER, live=False)
-        for chunk in chunks[:10]:
+        writer = EcdcWriter(file, v2_header(), coder=CODER, live=False)
+        for chunk in chunks[:count]:
+            costs.append(writer.cost([chunk]))
             writer.write(chunk)
-        if count > 10:
-            promised = writer.cost(chunks[10:count])
-            for chunk in chunks[10:count]:
-                writer.write(chunk)
-        writer.finish(count * header.chunk_frames * header.hop)
-        lengths.append(len(file.getvalue()))
-    assert lengths[1] - lengths[0] == pytest.approx(promised, abs=3)  # the end record's own size
+        assert writer.cost(chunks[:count]) == sum(costs[-count:])  # and nothing is written for it
+        writer.finish(count * 8 * 320)
+        sizes.append(len(file.getvalue()))
+    assert costs[:10] == costs[10:20]
+    # Beside them a longer end record has a longer head.
+    assert sizes[1] - sizes[0] == pytest.approx(sum(costs[20:]), abs=1)
+    with pytest.raises(ContainerError, match="format 0 has no chunks"):
+        EcdcWriter(io.BytesIO(), v0_header("encodec_24khz", codebooks=2)).cost([])

@@ -37,8 +37,8 @@ from encodec_cli.pipeline.reports import EncodeReport, Place, Progress, part_of
 from encodec_cli.pipeline.target_rate import (
     RatePlan,
     check_source,
-    off_target,
     plan_rate,
+    rate_notes,
     target_coder,
 )
 from encodec_cli.stream.encoder import ChunkEncoder, stream_encoder
@@ -143,7 +143,9 @@ def encode_file(
         notes=coded.notes(),
         target_kbps=options.target_kbps,
     )
-    return replace(report, notes=(*report.notes, *off_target(report)))
+    if plan is None:
+        return report
+    return replace(report, notes=(*report.notes, *rate_notes(report, plan)))
 
 
 class Encoding:

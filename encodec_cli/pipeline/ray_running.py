@@ -41,6 +41,7 @@ _QUIET: Mapping[str, str] = MappingProxyType(
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_BACKEND_LOG_LEVEL": "fatal",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_DEDUP_LOGS": "0",  # what is held back would be said at the end, on standard output
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
 )
@@ -205,7 +206,7 @@ def _cluster(ray: Any, wish: RayWish) -> Iterator[None]:
                 object_store_memory=_STORE_BYTES,
                 **common,
             )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises of many kinds, plain ones among them
         line = " ".join(str(error).split())[:200]
         raise UsageError(f"Ray cannot be reached or started: {line}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -217,7 +218,8 @@ def _cluster(ray: Any, wish: RayWish) -> Iterator[None]:
         with redirect_stdout(cast(TextIO, _OwnThread(sys.stdout))):
             yield
     finally:
-        ray.shutdown()
+        with redirect_stdout(sys.stderr):
+            ray.shutdown()
 
 
 class _OwnThread:

@@ -33,7 +33,7 @@ from encodec_cli.stream.headers import header_for
 if TYPE_CHECKING:
     from encodec_cli.pipeline.encode import EncodeOptions
 
-__all__ = ["Coded", "RatePlan", "check_source", "off_target", "plan_rate", "target_coder"]
+__all__ = ["Coded", "RatePlan", "check_source", "plan_rate", "rate_notes", "target_coder"]
 
 _MET = 0.02
 """Share of a target that a rate may be off."""
@@ -41,6 +41,8 @@ _OWN = 5
 """Up to so many codebooks, what they take is found out for each number of them by itself."""
 _RESERVE_OWN, _RESERVE = 1.01, 1.04
 """What the plain search should take of the target; more where that is known less exactly."""
+_DEAR = 0.4
+"""Up to here from K - 1 codebooks' bytes to those of K, K - 1 codebooks sound better."""
 _CHUNK_BYTES = 9
 """Of a chunk beside its codes, about."""
 _END_BYTES = 18
@@ -77,6 +79,7 @@ class RatePlan:
         budget: bytes that all chunks may take.
         coder: the code model that tells what codes take.
         enough: whether all codebooks that were looked at take as many.
+        fewer: bytes that all chunks would take with a codebook less, about; 0 if K is 1.
     """
 
     codebooks: int
@@ -84,6 +87,7 @@ class RatePlan:
     budget: float
     coder: CodeModel
     enough: bool
+    fewer: float = 0.0
 
     @classmethod
     def of(cls, bits: NDArray[np.float64], budget: float, coder: CodeModel) -> "RatePlan":
@@ -92,7 +96,9 @@ class RatePlan:
         reserve = np.where(np.arange(bits.shape[1]) < _OWN, _RESERVE_OWN, _RESERVE)
         enough = expected.sum(axis=0) >= reserve * budget
         codebooks = int(enough.argmax()) + 1 if enough.any() else bits.shape[1]
-        return cls(codebooks, expected[:, codebooks - 1], budget, coder, bool(enough.any()))
+        own = expected[:, codebooks - 1]
+        fewer = float(expected[:, codebooks - 2].sum()) if codebooks > 1 else 0.0
+        return cls(codebooks, own, budget, coder, bool(enough.any()), fewer)
 
 
 def plan_rate(
@@ -168,11 +174,18 @@ def check_source(source: Place) -> None:
         )
 
 
-def off_target(report: EncodeReport) -> tuple[str, ...]:
-    """What to say of a file that has not the rate it was to have."""
-    target, kbps = report.target_kbps, report.kbps
-    if target is None or abs(kbps - target) <= _MET * target:
-        return ()
+def rate_notes(report: EncodeReport, plan: RatePlan) -> tuple[str, ...]:
+    """What to say of a file that has not the rate it was to have, or has it at a high price."""
+    target, kbps = report.target_kbps or 0.0, report.kbps
+    if abs(kbps - target) <= _MET * target:
+        gap = float(plan.expected.sum()) - plan.fewer
+        if plan.codebooks == 1 or plan.budget - plan.fewer > _DEAR * gap:
+            return ()
+        fewer = target * plan.fewer / plan.budget
+        books = (
+            "1 codebook takes" if plan.codebooks == 2 else f"{plan.codebooks - 1} codebooks take"
+        )
+        return (f"{books} about {fewer:.2f} kb/s without a target, and are likely to sound better",)
     why = "it cannot take less"
     if kbps < target:
         why = f"it takes no more with {report.codebooks} codebooks"
