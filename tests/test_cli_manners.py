@@ -390,11 +390,15 @@ def test_info_says_what_other_files_are(tmp_path: Path, mono: Path, coded: Path)
     run("tokens", coded / "a.ecdc", "--to", "safetensors", "-o", tmp_path).ok()
     np.save(tmp_path / "x.npy", np.zeros((2, 3)))
     np.savez(tmp_path / "y.npz", other=np.zeros(3))
+    np.savez(tmp_path / "bark.npz", coarse_prompt=np.zeros((2, 9), int))
+    (tmp_path / "lines.jsonl").write_text("[1, 2]\n")
     torch.save({"a": torch.zeros(2)}, tmp_path / "z.pt")
     for name, *words in (
         ("a.npz", "an .npz file of codes [8 codebooks, 75 frames]", "decode a.npz"),
         ("a.safetensors", "a safetensors file of codes [8 codebooks, 75 frames]"),
-        ("x.npy", "an array of numpy (.npy)"),
+        ("x.npy", "an array of numpy (.npy); if it holds codes, `encodec-cli decode x.npy`"),
+        ("bark.npz", "an .npz file of codes [2 codebooks, 9 frames]", "decode bark.npz"),
+        ("lines.jsonl", "JSON Lines; if they hold codes", "decode lines.jsonl -o FOLDER"),
         ("y.npz", "with the arrays 'other', none of them `codes`"),
         ("z.pt", "a file of torch.save (.pt, .th)"),
     ):

@@ -69,7 +69,9 @@ def test_devices_that_code(name: str) -> None:
     check_device(torch.device(name))
 
 
-@pytest.mark.parametrize("name", ["meta", "cuda:", "cuda:x", "", "gpu", "CUDA", "cuda:1\n"])
+@pytest.mark.parametrize(
+    "name", ["meta", "cpu:1", "cuda:", "cuda:x", "", "gpu", "CUDA", "cuda:1\n"]
+)
 def test_other_devices_are_refused_by_name(name: str) -> None:
     with pytest.raises(UsageError, match="no device that codes; give cpu, cuda"):
         check_device(name)

@@ -10,6 +10,7 @@ from encodec_cli.io.text import shown
 __all__ = ["is_foreign", "not_ecdc"]
 
 _FOREIGN = "not an .ecdc file"
+_BARK = ("fine_prompt", "coarse_prompt")
 _MOST_NAMES = 4
 _MOST_MEMBERS = 10_000
 
@@ -38,7 +39,9 @@ def _kind(path: Path) -> str | None:
     if head.startswith(b"PK\x03\x04"):
         return _in_zip(path)
     if head.startswith(b"\x93NUMPY"):
-        return "an array of numpy (.npy); codes of this program are .npz, which `decode` takes"
+        return f"an array of numpy (.npy); if it holds codes, {_decode(path)}"
+    if path.suffix.lower() == ".jsonl" and head.lstrip()[:1] in (b"{", b"["):
+        return f"JSON Lines; if they hold codes, {_decode(path, folder=True)}"
     if head.startswith(b"PAR1"):
         return f"a Parquet file; if it holds codes, {_decode(path, folder=True)}"
     if head[257:262] == b"ustar":
@@ -66,7 +69,7 @@ def _in_zip(path: Path) -> str:
         return "a zip file; unpack it first"
     listed = ", ".join(shown(name) for name in arrays[:_MOST_NAMES])
     more = f" and {len(arrays) - _MOST_NAMES} more" if len(arrays) > _MOST_NAMES else ""
-    if "codes" not in arrays:
+    if not {"codes", *_BARK} & set(arrays):
         return f"an .npz file of numpy with the arrays {listed}{more}, none of them `codes`"
     return f"an .npz file of codes{_shape(path)}; {_decode(path)}"
 

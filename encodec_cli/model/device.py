@@ -11,7 +11,7 @@ from encodec_cli.io.text import shown
 
 __all__ = ["automatic_device", "check_device"]
 
-_DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:\d{1,3})?")
+_DEVICE = re.compile(r"cpu(:0)?|(cuda|mps|xpu)(:\d{1,3})?")
 
 
 def check_device(device: object) -> None:
