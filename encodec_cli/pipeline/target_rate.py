@@ -182,7 +182,8 @@ def rate_notes(report: EncodeReport, plan: RatePlan) -> tuple[str, ...]:
         gap = float(plan.expected.sum()) - plan.fewer
         if plan.codebooks == 1 or plan.budget - plan.fewer > _DEAR * gap:
             return ()
-        fewer = target * plan.fewer / plan.budget
+        # They were too few, which the greedy codes may hide.
+        fewer = target * min(1.0, plan.fewer / plan.budget / _RESERVE_OWN)
         books = (
             "1 codebook takes" if plan.codebooks == 2 else f"{plan.codebooks - 1} codebooks take"
         )
