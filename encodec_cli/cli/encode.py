@@ -62,7 +62,7 @@ def encode(
         typer.Option(
             "--target-kbps",
             metavar="R",
-            help="Rate of the file, all included, within 2 % from 5 s on; 4 to 7 times slower.",
+            help="Rate of the file, all included, within 2 % from 5 s on; 4 to 8 times slower.",
             rich_help_panel=options.CODING,
         ),
     ] = None,
