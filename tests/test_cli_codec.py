@@ -93,6 +93,7 @@ def test_json_of_encode_and_decode_is_one_complete_line(tmp_path: Path, mono: Pa
         "tags_left_out": [],
         "notes": [],
         "source_deleted": False,
+        "target_kbps": None,
     }
     result = run("decode", target, tmp_path / "b.flac", "-m", mono, "--json", "--n-q", "3").ok()
     decoded = json.loads(result.text)

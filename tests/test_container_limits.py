@@ -168,7 +168,7 @@ def test_resampling_a_long_chunk_takes_no_more_memory_than_its_second() -> None:
     try:
         seconds = sum(
             block.shape[1] / 768_000
-            for block in resampled(iter([long]), Reader(), 768_000, 0, exact=False)  # type: ignore[arg-type]
+            for block in resampled(iter([long]), Reader(), 768_000, 0, channels=1, exact=False)  # type: ignore[arg-type]
         )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
