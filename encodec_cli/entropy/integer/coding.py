@@ -128,13 +128,14 @@ def _frequencies(
     """Some rows of codes `[M, K]`, a codebook, and its frequencies `[m, bins]` there; all once."""
     channels = network.sizes.channels
     scratch = Scratch(min(_ROWS, len(codes)), network.sizes)
+    books = network.books(codes.shape[1])
     for start in range(0, len(codes), _ROWS):
         part = slice(start, min(start + _ROWS, len(codes)))
         known = network.known(part.stop - start)
         known[:, :channels] = context[part]
         inputs = known[:, channels:-1]
         sums = network.no_sums(len(known))
-        for k, book in enumerate(network.books(codes.shape[1])):
+        for k, book in enumerate(books):
             network.inputs(sums, out=inputs)
             yield part, k, book.frequencies(known, scratch)
             sums += book.table[codes[part, k]]
@@ -163,6 +164,7 @@ def _decode(
     decoders, state = RangeDecoders(runs), ContextState(network.context, tag, len(runs))
     known, sums = network.known(len(runs)), network.no_sums(len(runs))
     scratch = Scratch(len(runs), network.sizes)
+    books = network.books(codebooks)
     for frame in range(codes.shape[2]):
         lanes = int(np.searchsorted(-frames, -frame, side="left"))
         known, sums = known[:lanes], sums[:lanes]
@@ -171,7 +173,7 @@ def _decode(
             network.inputs(sums, out=inputs)
         known[:, :channels] = state.step(inputs)
         sums[:] = network.no_sums(1)
-        for k, book in enumerate(network.books(codebooks)):
+        for k, book in enumerate(books):
             network.inputs(sums, out=inputs)
             frequencies = book.frequencies(known, scratch)
             found = _decode_codes(decoders, frequencies, scratch)
@@ -188,12 +190,13 @@ def _decode_alone(network: IntegerNetwork, run: bytes, codebooks: int, frames: i
     known, start = network.known(1)[0], network.no_sums(1)[0]
     inputs, sums = known[channels:-1], start.copy()
     scratch, bounds = Scratch(1, network.sizes), np.empty(network.sizes.bins, np.uint32)
+    books = network.books(codebooks)
     for frame in range(frames):
         if frame:
             network.inputs(sums, out=inputs)
         known[:channels] = state.step(inputs)
         sums[:] = start
-        for k, book in enumerate(network.books(codebooks)):
+        for k, book in enumerate(books):
             network.inputs(sums, out=inputs)
             np.add.accumulate(book.frequencies(known, scratch), out=bounds)
             target = np.uint32(decoder.target(bounds.item(-1)))
