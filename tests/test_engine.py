@@ -264,8 +264,8 @@ def test_codes_are_the_quantizers() -> None:
     engine = model.codec().engine
     for n_q in (1, 3):
         expected = model.quantizer.vq.encode(latents, n_q)
-        codes = engine.quantize(latents[0].t().numpy(), n_q)
+        codes = engine.quantizer().encode(latents[0].t().numpy(), n_q, 1)
         assert codes.dtype == np.uint16
         np.testing.assert_array_equal(codes, expected[:, 0])
-        found = engine.dequantize(codes).T
+        found = engine.quantizer().decode(codes).T
         np.testing.assert_allclose(found, model.quantizer.decode(expected[:, 0][None])[0])

@@ -415,7 +415,7 @@ def test_searched_codes_are_those_of_encode(recipe: Path) -> None:
     found = SearchedCodes(model, 4, 6)(latents)
     for i, depth in enumerate((1, 2, 4, 1, 2, 4)):
         engine = model.codec().engine
-        codes = engine.quantize(latents[i].t().contiguous().numpy(), depth, 4)
+        codes = engine.quantizer().encode(latents[i].t().contiguous().numpy(), depth, 4)
         expected = model.quantizer.decode(torch.from_numpy(codes.astype(np.int64))[None])
         torch.testing.assert_close(found[i], expected[0], rtol=0, atol=1e-6)
 

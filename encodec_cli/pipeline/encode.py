@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from encodec_cli.audio import (
     AudioReader,
@@ -29,7 +28,7 @@ from encodec_cli.container.coders import find_coder
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.entropy import CodeModel
 from encodec_cli.io.audio_data import AudioData
-from encodec_cli.io.files import CountingFile, atomic_output, standard_output
+from encodec_cli.io.files import atomic_output, standard_output
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.pipeline.prefetch import prefetched
 from encodec_cli.pipeline.rate_control import chunks_at_rate
@@ -118,10 +117,9 @@ def encode_file(
             else atomic_output(target, force=options.force, like=like)
         )
         with output as file:
-            counter = CountingFile(file)
             live = "-" in (source, target) or options.latency_ms is not None
             coder = find_coder(header, options.code_models or ())
-            writer = EcdcWriter(cast(BinaryIO, counter), header, lm=lm, coder=coder, live=live)
+            writer = EcdcWriter(file, header, lm=lm, coder=coder, live=live)
             chunks = coded.chunks
             if plan is not None:
                 chunks = chunks_at_rate(coded, plan, writer.cost)
@@ -134,7 +132,7 @@ def encode_file(
         model=codec.config.name,
         codebooks=options.n_q,
         seconds=coded.samples / codec.sample_rate,
-        bytes=counter.bytes,
+        bytes=writer.bytes,
         elapsed_seconds=time.monotonic() - started,
         source_channels=coded.source_channels,
         channels=codec.channels,

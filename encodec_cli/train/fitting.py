@@ -19,15 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from encodec_cli.config.timing import decoder_history, decoder_lookahead
 from encodec_cli.errors import UsageError
 from encodec_cli.model.codec import Codec
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.runtime.protocol import Engine, Rows, Stepper
-from encodec_cli.runtime.search import Quantizer
+from encodec_cli.runtime.protocol import Engine, EngineQuantizer, Rows, Stepper
 from encodec_cli.train.losses import level_loss, spectral_loss, waveform_loss
 from encodec_cli.train.perception import intelligibility_loss, loudness_loss
 
@@ -95,14 +93,8 @@ class _FittingEngine:
     def decoder(self, block_frames: int | None) -> Stepper:
         return self._engine.decoder(block_frames)
 
-    def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
-        return self._engine.quantize(latents, n_q, beams)
-
-    def quantizer(self) -> Quantizer:
+    def quantizer(self) -> EngineQuantizer:
         return self._engine.quantizer()
-
-    def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
-        return self._engine.dequantize(codes)
 
 
 class _FittingStepper:
@@ -205,8 +197,8 @@ class _Fitter:
 
     def _near(self, latents: Rows) -> Rows:
         """What the codes of latents `[T, D]` stand for."""
-        codes = self._engine.quantize(latents, self._n_q, _BEAMS)
-        return self._engine.dequantize(codes)
+        quantizer = self._engine.quantizer()
+        return quantizer.decode(quantizer.encode(latents, self._n_q, _BEAMS))
 
     def _tensor(self, rows: Rows) -> Tensor:
         """`[T, D]` as `[1, D, T]`."""
