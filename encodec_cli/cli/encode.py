@@ -70,6 +70,7 @@ def encode(
     model: options.Model = DEFAULT_MODEL,
     config: options.ModelConfig = None,
     search: options.Search = None,
+    refine: options.Refine = False,
     fit: options.Fit = None,
     container: Annotated[
         ContainerFormat,
@@ -195,6 +196,7 @@ def encode(
             else codec.config.quantizer.n_q
         ),
         search=search,
+        refine=refine and fit is None,
         latency_ms=latency,
         version=int(container.value[1:]),
         keep_source=keep_source,
@@ -210,7 +212,14 @@ def encode(
     block_frames_for(codec.config, latency)
     if fit is not None:
         codec = load_fitting(
-            codec, model, options_of_all.n_q, fit, device=device, threads=threads, config=config
+            codec,
+            model,
+            options_of_all.n_q,
+            fit,
+            refine=refine,
+            device=device,
+            threads=threads,
+            config=config,
         )
     try:
         header_for(codec, options_of_all.n_q, version=options_of_all.version)

@@ -50,6 +50,7 @@ class _Wish:
     rates: "tuple[float, ...] | None"
     others: "tuple[tuple[OtherCodec, float], ...]"
     search: int | None
+    refine: bool
     speech: bool | None
 
 
@@ -65,6 +66,7 @@ def evaluate(
     bandwidths: options.Bandwidths = None,
     model: options.Model = DEFAULT_MODEL,
     search: options.Search = None,
+    refine: options.Refine = False,
     against: options.Against = None,
     reference: Annotated[
         Path | None,
@@ -100,7 +102,10 @@ def evaluate(
         raise UsageError("give --json or --csv, not both")
     decoded = decoded or []
     _check_sources(
-        inputs, reference, decoded, codes=bool(bandwidths or against or search is not None)
+        inputs,
+        reference,
+        decoded,
+        codes=bool(bandwidths or against or refine or search is not None),
     )
     rates = parse_bandwidths(bandwidths)
     others = parse_against(against)
@@ -113,7 +118,7 @@ def evaluate(
     else:
         kinds = find_recordings(inputs or [], recursive=recursive)
         loaded = load(model, device, threads, dtype)
-        codings = codings_of(loaded, rates, others, search=search)
+        codings = codings_of(loaded, rates, others, search=search, refine=refine)
         recordings = [_Recording(path, kind, codings) for path, kind in kinds.items()]
     if where.share is not None:
         recordings = [each for number, each in enumerate(recordings) if where.share.has(number)]
@@ -131,7 +136,7 @@ def evaluate(
             print_csv_row(row)
 
     if ray:
-        wish = _Wish(None if rates is None else tuple(rates), tuple(others), search, speech)
+        wish = _Wish(None if rates is None else tuple(rates), tuple(others), search, refine, speech)
         chosen = choice(model, device, 1, dtype)
         exit_code = _measure_on_ray(recordings, wish, chosen, where, report)
     else:
@@ -151,7 +156,8 @@ def _check_sources(
         raise UsageError("name recordings, or --reference and --decoded")
     if reference is not None and (inputs or codes):
         raise UsageError(
-            "--reference: nothing is coded; leave out IN, --bandwidths, --search, --against"
+            "--reference: nothing is coded; leave out IN, --bandwidths, --search, --refine, "
+            "--against"
         )
 
 
@@ -250,6 +256,6 @@ def _rows(model: "Codec", job: _RayJob, progress: object) -> "list[Row]":
     from encodec_cli.evaluation.evaluate import judge, read_reference
 
     wish = job.wish
-    codings = codings_of(model, wish.rates, wish.others, search=wish.search)
+    codings = codings_of(model, wish.rates, wish.others, search=wish.search, refine=wish.refine)
     source = read_reference(job.path, model.sample_rate, model.channels, kind=job.kind)
     return [judge(source, coding(source), speech=wish.speech) for coding in codings]

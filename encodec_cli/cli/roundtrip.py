@@ -48,6 +48,7 @@ def roundtrip(
     bandwidth: options.UsualBandwidth = None,
     n_q: options.NQ = None,
     search: options.Search = None,
+    refine: options.Refine = False,
     model: options.Model = DEFAULT_MODEL,
     speech: options.Speech = None,
     force: options.Force = False,
@@ -80,7 +81,7 @@ def roundtrip(
     reference = read_reference(source, loaded.sample_rate, loaded.channels, kind=kind)
     warm_up(loaded)
     bandwidth = loaded.config.bandwidth_kbps(codebooks)
-    coded = through_model(loaded, reference, bandwidth, search=search)
+    coded = through_model(loaded, reference, bandwidth, search=search, refine=refine)
     if target is not None:
         _keep(coded.audio, target, loaded.sample_rate, force=force)
     warn_of_missing_packages([kind], speech)

@@ -53,12 +53,12 @@ _SURVEY_SHARE = 0.3
 class EncodeOptions:
     """How `encode_file` codes and writes.
 
-    `n_q` codebooks; `search` is that of `stream_encoder`. `latency_ms` makes smaller chunks that
-    leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the source's rate,
-    channels and length, tags, and the weights' hash, only with `keep_source`. Format 2 makes codes
-    smaller with a code model, unless `code_models` is None: from one of these files, or one of the
-    package. `tags` are added to those of the source, or replace them, and an empty text removes
-    one; None keeps none.
+    `n_q` codebooks; `search` and `refine` are those of `stream_encoder`. `latency_ms` makes smaller
+    chunks that leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the
+    source's rate, channels and length, tags, and the weights' hash, only with `keep_source`. Format
+    2 makes codes smaller with a code model, unless `code_models` is None: from one of these files,
+    or one of the package. `tags` are added to those of the source, or replace them, and an empty
+    text removes one; None keeps none.
 
     With `target_kbps`, up to `n_q` codebooks and a search that weighs bits give the file that mean
     rate, within 2 % from 5 s of audio on; see `target_rate`. It takes a code model, and reads the
@@ -67,6 +67,7 @@ class EncodeOptions:
 
     n_q: int
     search: int | None = None
+    refine: bool = False
     latency_ms: float | None = None
     version: int = 2
     keep_source: bool = False
@@ -234,7 +235,11 @@ def encoding(
         codec = replace(codec, engine=codec.engine.overlapped())
     with open_audio(source, part) as reader:
         encoder = stream_encoder(
-            codec, options.n_q, chunk_frames=chunk_frames, search=options.search
+            codec,
+            options.n_q,
+            chunk_frames=chunk_frames,
+            search=options.search,
+            refine=options.refine,
         )
         header = header_for(
             codec,

@@ -19,19 +19,25 @@ import numpy as np
 from encodec_cli.config.codec import MOST_BEAMS
 from encodec_cli.config.timing import carries_scale, encoder_lookahead, end_padding
 from encodec_cli.container.codes import CodeChunk
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import UsageError, parameter
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.runtime.priced_search import PricedCodes, encode_priced
-from encodec_cli.runtime.protocol import Rows
+from encodec_cli.runtime.protocol import Rows, Stepper
 from encodec_cli.stream.buffer import Buffer
 from encodec_cli.stream.gain import Leveller
 from encodec_cli.stream.protocols import Samples, check_samples
+from encodec_cli.stream.refining import encoder_of
 
 __all__ = ["ChunkEncoder", "ChunkLatents", "stream_encoder"]
 
 
 def stream_encoder(
-    model: Model, n_q: int, *, chunk_frames: int | None = None, search: int | None = None
+    model: Model,
+    n_q: int,
+    *,
+    chunk_frames: int | None = None,
+    search: int | None = None,
+    refine: bool = False,
 ) -> "ChunkEncoder":
     """A new stream of `n_q` codebooks.
 
@@ -40,10 +46,12 @@ def stream_encoder(
     on it at near-ties only. Segment models make one chunk per segment.
 
     `search` is how many partial code sequences the encoder keeps: 1 is greedy, None what the
-    model's config says.
+    model's config says. With `refine` latents are corrected once by what they decode to (see
+    `refining`), and come later by what the decoder looks ahead.
 
     Raises:
-        UsageError: the model has not that many codebooks; `search` out of range.
+        UsageError: the model has not that many codebooks; `search` out of range; segments, which
+            are not refined.
     """
     codec = codec_of(model)
     config = codec.config
@@ -53,8 +61,12 @@ def stream_encoder(
     if not 1 <= search <= MOST_BEAMS:
         raise UsageError(f"search {search}: the encoder keeps 1 to {MOST_BEAMS} sequences")
     if config.segment_samples is not None:
+        if refine:
+            raise UsageError(f"{parameter('refine')}: {config.name} codes segments")
         return ChunkEncoder(codec, _SegmentLatents(codec), n_q, search)
-    latents = _WholeLatents(codec, chunk_frames or config.chunk_frames)
+    chunk_frames = chunk_frames or config.chunk_frames
+    network = encoder_of(codec, chunk_frames, n_q, refine=refine)
+    latents = _WholeLatents(codec, chunk_frames, network)
     return ChunkEncoder(codec, latents, n_q, search)
 
 
@@ -124,7 +136,7 @@ class ChunkEncoder:
 class _WholeLatents:
     """Blocks of one signal, the network's state going along."""
 
-    def __init__(self, codec: Codec, chunk_frames: int) -> None:
+    def __init__(self, codec: Codec, chunk_frames: int, network: Stepper) -> None:
         config = codec.config
         self._chunk_frames = chunk_frames
         self._block = chunk_frames * config.hop_length
@@ -135,7 +147,7 @@ class _WholeLatents:
         self._unlevelled = Buffer(config.channels)
         self._samples = Buffer(config.channels)
         self._latents = Buffer(config.seanet.dimension)
-        self._network = codec.engine.encoder(chunk_frames)
+        self._network = network
         self._state = self._network.new_state()
         self._channels = config.channels
         self._began = False

@@ -26,6 +26,7 @@ from encodec_cli.errors import UsageError
 from encodec_cli.model.codec import Codec
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.runtime.protocol import Engine, EngineQuantizer, Rows, Stepper
+from encodec_cli.stream.refining import encoder_of
 from encodec_cli.train.losses import level_loss, spectral_loss, waveform_loss
 from encodec_cli.train.perception import intelligibility_loss, loudness_loss
 
@@ -43,10 +44,12 @@ _SILENCE = 1e-3
 """RMS of a block at the model's level, below which it is left as it is."""
 
 
-def fitting_codec(codec: Codec, model: CompressionModel, n_q: int, steps: int) -> Codec:
+def fitting_codec(
+    codec: Codec, model: CompressionModel, n_q: int, steps: int, *, refine: bool = False
+) -> Codec:
     """`codec`, whose encoders fit latents for `n_q` codebooks by `steps` gradient steps.
 
-    `model` has the same weights as modules.
+    `model` has the same weights as modules. With `refine` the steps start from refined latents.
 
     Raises:
         UsageError: a model that codes segments by themselves.
@@ -55,7 +58,7 @@ def fitting_codec(codec: Codec, model: CompressionModel, n_q: int, steps: int) -
         raise UsageError(f"--fit: model {codec.config.name} codes segments, which cannot be fitted")
     model.requires_grad_(False)
     fitter = _Fitter(model, codec.engine, n_q, steps)
-    return replace(codec, engine=_FittingEngine(codec.engine, fitter))
+    return replace(codec, engine=_FittingEngine(codec, fitter, refine))
 
 
 @dataclass
@@ -72,9 +75,11 @@ class _StreamState:
 class _FittingEngine:
     """An engine whose encoders fit what they give."""
 
-    def __init__(self, engine: Engine, fitter: "_Fitter") -> None:
-        self._engine = engine
+    def __init__(self, codec: Codec, fitter: "_Fitter", refine: bool) -> None:
+        self._codec = codec
+        self._engine = codec.engine
         self._fitter = fitter
+        self._refine = refine
 
     @property
     def streams(self) -> int:
@@ -88,7 +93,10 @@ class _FittingEngine:
         return self
 
     def encoder(self, block_frames: int | None) -> Stepper:
-        return _FittingStepper(self._engine.encoder(block_frames), self._fitter)
+        assert block_frames is not None  # segments are refused
+        n_q = self._fitter.n_q
+        encoder = encoder_of(self._codec, block_frames, n_q, refine=self._refine)
+        return _FittingStepper(encoder, self._fitter)
 
     def decoder(self, block_frames: int | None) -> Stepper:
         return self._engine.decoder(block_frames)
@@ -119,7 +127,7 @@ class _Fitter:
     def __init__(self, model: CompressionModel, engine: Engine, n_q: int, steps: int) -> None:
         self._model = model
         self._engine = engine
-        self._n_q = n_q
+        self.n_q = n_q
         self._steps = steps
         config = model.config
         self._hop = config.hop_length
@@ -198,7 +206,7 @@ class _Fitter:
     def _near(self, latents: Rows) -> Rows:
         """What the codes of latents `[T, D]` stand for."""
         quantizer = self._engine.quantizer()
-        return quantizer.decode(quantizer.encode(latents, self._n_q, _BEAMS))
+        return quantizer.decode(quantizer.encode(latents, self.n_q, _BEAMS))
 
     def _tensor(self, rows: Rows) -> Tensor:
         """`[T, D]` as `[1, D, T]`."""
