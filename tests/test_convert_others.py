@@ -131,6 +131,7 @@ def test_shapes_tell_the_config(seanet: dict[str, Any], tmp_path: Path) -> None:
     assert "24000 Hz" in card.assumed
 
 
+@pytest.mark.slow
 def test_show_never_says_what_encode_contradicts(state: State, tmp_path: Path) -> None:
     """The first layer is Meta's; others are missing, of another shape, or not finite."""
     first = "encoder.model.0.conv.conv.weight_g"
@@ -192,6 +193,7 @@ def test_what_cannot_be_is_refused(text: str, words: str, state: State, tmp_path
         read_checkpoint(tmp_path / "x.th", told)
 
 
+@pytest.mark.slow
 def test_the_commands_are_told_and_say_what_they_assume(state: State, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "x.th")
     told = tmp_path / "told.yaml"
@@ -245,6 +247,7 @@ def state_of(path: Path) -> State:
     return load_file(path)
 
 
+@pytest.mark.slow
 def test_shards_are_read_by_any_of_their_names(hub: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((hub / "config.json").read_bytes())
     shards(tmp_path, state_of(hub / "model.safetensors"))

@@ -148,6 +148,7 @@ def test_codes_and_audio_are_metas(pairs: dict[str, Pair], name: str, samples: i
 EXACT: dict[str, Any] = {"rtol": 0, "atol": 1e-5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_batches_are_metas(pairs: dict[str, Pair], name: str) -> None:

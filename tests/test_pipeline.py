@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from cases import mostly_slow
 from cli_samples import RATE, make_model, mono_config, stereo_config, write_audio, write_model
 
 from encodec_cli.checkpoints.load import load_model
@@ -59,7 +60,7 @@ def test_files_hold_what_python_computes(tmp_path: Path, model: CompressionModel
 
 
 @pytest.mark.parametrize("make", [mono_config, stereo_config])
-@pytest.mark.parametrize("options", [{}, {"search": 4}, {"n_q": 2}])
+@pytest.mark.parametrize("options", mostly_slow([{"search": 4}, {}, {"n_q": 2}]))
 def test_two_threads_give_the_bytes_of_one(tmp_path: Path, make: Any, options: Any) -> None:
     """On torch too, whose own threads are those that it was given."""
     model = make_model(make())

@@ -211,6 +211,7 @@ def gains(browser: Browser) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 def test_everything_can_be_reached_by_keyboard_and_focus_shows(browser: Browser) -> None:
     browser.press(TAB)
     reached = set()

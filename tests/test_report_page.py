@@ -183,6 +183,7 @@ def test_nothing_is_fetched_from_anywhere(page: Page) -> None:
     assert not re.search(r"@import|url\((?!#)", asset("page.css"))
 
 
+@pytest.mark.slow
 def test_the_policy_allows_the_one_script_and_no_network(page: Page) -> None:
     parsed = page(recording(EVIL))
     policies = [m["content"] or "" for m in parsed.all("meta") if m.get("http-equiv")]
