@@ -16,6 +16,7 @@ from encodec_cli.cli.loading import (
     choice,
     code_models,
     expected_seconds,
+    lasting,
     load,
     load_fitting,
     load_lm,
@@ -177,6 +178,7 @@ def encode(
         end(tally, manner, rehearse(waiting, tally, manner, makes_folder=makes_folders))
         return
     seconds = expected_seconds(job.source for job in waiting)
+    model = lasting(model, quiet=quiet)
     codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose, config=config)
 
     from encodec_cli.config.timing import block_frames_for

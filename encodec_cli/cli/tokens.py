@@ -106,6 +106,7 @@ def tokens(
         code_model=code_model,
         dtype=dtype,
         verbose=verbose,
+        quiet=quiet,
     )
     manner = Manner(
         force=force, skip_existing=skip_existing, quiet=quiet, json=json, progress=progress

@@ -154,6 +154,7 @@ class _Fitter:
         """Of a block that `past` latents come before; `target` has the samples of both."""
         start = self._tensor(latents)
         z = start.clone().requires_grad_()
+        start_near = self._tensor(self._near(latents))
         deviation = float(start.std().clamp(min=1e-6))
         before = self._tensor(past)
         # What the decoder gives of the block now, and of the one before only now.
@@ -162,18 +163,26 @@ class _Fitter:
         wanted = torch.from_numpy(target[first:stop].T.copy()).to(self._device)
         level = wanted.square().mean().sqrt().clamp(min=_SILENCE)
         wanted = wanted / level
+
+        def distance(latents: Tensor) -> Tensor:
+            y = self._model.decoder(torch.cat((before, latents), dim=2))[0]
+            return self._distance(y[:, first:stop] / level, wanted)
+
         optimizer = torch.optim.Adam([z])
+        near = start_near
         with torch.enable_grad():
             for step in range(self._steps):
                 optimizer.param_groups[0]["lr"] = _RATE * deviation * (1 - step / self._steps)
-                if step % _NEAR_EVERY == 0:
+                if step and step % _NEAR_EVERY == 0:
                     near = self._tensor(self._near(self._rows(z)))
-                y = self._model.decoder(torch.cat((before, z), dim=2))[0]
-                loss = self._distance(y[:, first:stop] / level, wanted)
-                loss = loss + _PULL * (z - near).square().mean() / deviation**2
+                loss = distance(z) + _PULL * (z - near).square().mean() / deviation**2
                 (z.grad,) = torch.autograd.grad(loss, [z])
                 optimizer.step()
-        return self._rows(z)
+        fitted = self._rows(z)
+        with torch.no_grad():
+            # Steps may lead to latents whose codes are worse; then the encoder's are kept.
+            better = distance(self._tensor(self._near(fitted))) < distance(start_near)
+        return fitted if better else latents
 
     def _distance(self, y: Tensor, wanted: Tensor) -> Tensor:
         """Of `[C, N]`, at about unit level."""

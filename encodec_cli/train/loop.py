@@ -2,15 +2,14 @@
 
 A run is a folder: `state.pt` (everything needed to go on, written every few minutes and at the
 end), `log.jsonl` (one line per report or validation), `model.safetensors` (averaged weights, ready
-for `--model`), and `model-HASH.safetensors`: what a run that goes on found there, for files that
-were coded with it. Starting the same recipe again goes on from `state.pt`; because each step draws
-its randomness from (seed, step) alone, a killed run takes the same steps as one left alone.
+for `--model`), and `model-HASH.safetensors`: what a run that goes on found there, and what `encode`
+took of its way (`checkpoints/lasting.py`). Starting the same recipe again goes on from `state.pt`;
+because each step draws its randomness from (seed, step) alone, a killed run takes the same steps as
+one left alone.
 """
 
 import json
-import os
 import pickle
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -24,10 +23,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from encodec_cli.checkpoints.card import file_sha256, find_model
+from encodec_cli.checkpoints.card import file_sha256, find_model, read_card
+from encodec_cli.checkpoints.lasting import keep_weights
 from encodec_cli.checkpoints.modules import build_and_load, read_checkpoint, save_model
 from encodec_cli.config.codec import load_codec_config
-from encodec_cli.entropy.library import SUFFIX as CODES_SUFFIX
 from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
 from encodec_cli.io.text import shown
 from encodec_cli.model.module import CompressionModel
@@ -146,7 +145,7 @@ class Trainer:
         if state.exists():
             self._load(state)
             self._shorten_log()
-            self._keep_weights()
+        self._keep_weights()
 
     def run(self, corpus: Corpus) -> Iterator[dict[str, Any]]:
         """Take the remaining steps; yields what is also logged, every few steps.
@@ -290,21 +289,17 @@ class Trainer:
         """Give the weights that going on will replace a name of their own: files may need them."""
         if self.step >= self.config.steps or not self.checkpoint.is_file():
             return
-        if self.identity is not None:
-            return  # all weights of this run decode the same files
-        kept = self.folder / f"model-{file_sha256(self.checkpoint)[:12]}.safetensors"
-        if kept.exists():
-            return
-        try:
-            os.link(self.checkpoint, kept)  # saving replaces the name, not the file
-        except OSError:  # file systems without links
-            temporary = self.folder / "model.safetensors.kept.partial"
-            shutil.copyfile(self.checkpoint, temporary)
-            temporary.replace(kept)
-        codes = self.checkpoint.with_suffix(CODES_SUFFIX)
-        if codes.is_file():  # files may need the code model as well: found beside the weights
-            shutil.copyfile(codes, kept.with_suffix(CODES_SUFFIX))
+        if self.identity is not None and self.identity == self._identity_found():
+            return  # what these weights code, those of this run decode
+        kept = keep_weights(self.checkpoint)
         self.notes.append(f"{kept}: the weights so far, which files coded with them need")
+
+    def _identity_found(self) -> str | None:
+        """What names the codes of the weights in the run's folder."""
+        try:
+            return read_card(self.checkpoint).identity or file_sha256(self.checkpoint)
+        except CheckpointError:
+            return None
 
     def _note_changes(self, before: Any) -> None:
         """Say which keys have changed that a run's course depends on."""
@@ -348,6 +343,8 @@ class Trainer:
                 "validation": self.quality,
             },
             identity=self.identity,
+            # Where codes keep their meaning, nothing is lost with weights that are replaced.
+            unfinished=self.step < self.config.steps and self.identity is None,
             half=True,
             force=True,
         )
