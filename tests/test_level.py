@@ -76,8 +76,7 @@ class Listening:
     def __init__(self, engine: Engine) -> None:
         self.heard: list[Rows] = []
         self.engine = engine
-        self.decoder, self.quantize = engine.decoder, engine.quantize
-        self.dequantize = engine.dequantize
+        self.decoder, self.quantizer = engine.decoder, engine.quantizer
 
     def encoder(self, block_frames: int | None) -> "Listening":
         self.stepper = self.engine.encoder(block_frames)

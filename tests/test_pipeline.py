@@ -160,13 +160,14 @@ def test_nothing_runs_beside_a_network_that_takes_all_threads(
     codec = model.codec()
     if engine == "numpy":
         codec = load_model(write_model(tmp_path / "m.safetensors", model))
-    real, seen = type(codec.engine).quantize, set()
+    quantizer = type(codec.engine.quantizer())
+    real, seen = quantizer.encode, set()
 
-    def quantize(self: Any, *arguments: Any) -> Any:
+    def encode(self: Any, *arguments: Any) -> Any:
         seen.add(threading.active_count())
         return real(self, *arguments)
 
-    monkeypatch.setattr(type(codec.engine), "quantize", quantize)
+    monkeypatch.setattr(quantizer, "encode", encode)
     source = write_audio(tmp_path / "a.wav", 10 * RATE)
     before = threading.active_count()
     encode_file(codec, source, tmp_path / "a.ecdc", EncodeOptions(n_q=2), threads=4)
