@@ -8,14 +8,14 @@ import pytest
 __all__ = ["mostly_slow"]
 
 
-def mostly_slow(cases: Iterable[Any], fast: int = 1) -> list[Any]:
+def mostly_slow(cases: Iterable[Any], fast: int = 1, *, unpack: bool = True) -> list[Any]:
     """`cases` for `parametrize`, all but the first `fast` of them marked as slow.
 
-    A tuple is a case of several arguments.
+    With `unpack` a tuple is a case of several arguments.
     """
-    return [
-        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
-        if number >= fast
-        else case
-        for number, case in enumerate(cases)
-    ]
+    found = []
+    for number, case in enumerate(cases):
+        values = case if unpack and isinstance(case, tuple) else (case,)
+        slow = pytest.param(*values, marks=pytest.mark.slow)
+        found.append(case if number < fast else slow)
+    return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from cases import mostly_slow
 from cli_samples import make_model, mono_config, run, write_audio
 from safetensors.torch import save_file
 from torch import Tensor
@@ -79,7 +80,7 @@ WRAPPED: dict[str, Callable[[State], Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", WRAPPED)
+@pytest.mark.parametrize("case", mostly_slow(WRAPPED, 5))
 def test_wrappers_and_prefixes_are_taken_off(case: str, state: State, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "plain.th")
     torch.save(WRAPPED[case](state), tmp_path / "wrapped.th")
@@ -117,7 +118,7 @@ SHAPES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("seanet", SHAPES)
+@pytest.mark.parametrize("seanet", mostly_slow(SHAPES, 2))
 def test_shapes_tell_the_config(seanet: dict[str, Any], tmp_path: Path) -> None:
     config = folded_config(codec(**seanet))
     torch.save(meta_state(codec(**seanet)), tmp_path / "x.th")
