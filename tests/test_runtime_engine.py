@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from cases import mostly_slow
 from runtime_samples import weights_of
 from tiny_models import segment_model, tiny_config, tiny_model, wave
 
@@ -45,7 +46,7 @@ def speech() -> Rows:
     return samples
 
 
-@pytest.mark.parametrize("beams", [1, 8])
+@pytest.mark.parametrize("beams", mostly_slow([8, 1]))
 def test_the_bundled_model_gives_the_codes_and_audio_of_torch(
     bundled: NumpyEngine, beams: int
 ) -> None:

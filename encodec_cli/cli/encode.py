@@ -186,7 +186,6 @@ def encode(
     from encodec_cli.pipeline.encode import EncodeOptions
     from encodec_cli.pipeline.jobs import EncodeJob
     from encodec_cli.pipeline.reports import EncodeReport
-    from encodec_cli.pipeline.target_rate import target_coder
     from encodec_cli.stream.headers import header_for
 
     options_of_all = EncodeOptions(
@@ -208,6 +207,8 @@ def encode(
         target_kbps=target_kbps,
     )
     if target_kbps is not None:
+        from encodec_cli.pipeline.target_rate import target_coder
+
         target_coder(codec, options_of_all)
     block_frames_for(codec.config, latency)
     if fit is not None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from encodec_cli.audio import (
     AudioReader,
@@ -31,17 +32,12 @@ from encodec_cli.io.audio_data import AudioData
 from encodec_cli.io.files import atomic_output, standard_output
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.pipeline.prefetch import prefetched
-from encodec_cli.pipeline.rate_control import chunks_at_rate
 from encodec_cli.pipeline.reports import EncodeReport, Place, Progress, part_of
-from encodec_cli.pipeline.target_rate import (
-    RatePlan,
-    check_source,
-    plan_rate,
-    rate_notes,
-    target_coder,
-)
 from encodec_cli.stream.encoder import ChunkEncoder, stream_encoder
 from encodec_cli.stream.headers import header_for
+
+if TYPE_CHECKING:
+    from encodec_cli.pipeline.target_rate import RatePlan
 
 __all__ = ["EncodeOptions", "Encoding", "encode_file", "encoding"]
 
@@ -123,6 +119,8 @@ def encode_file(
             writer = EcdcWriter(file, header, lm=lm, coder=coder, live=live)
             chunks = coded.chunks
             if plan is not None:
+                from encodec_cli.pipeline.rate_control import chunks_at_rate
+
                 chunks = chunks_at_rate(coded, plan, writer.cost)
             for chunk in chunks:
                 writer.write(chunk)
@@ -144,7 +142,7 @@ def encode_file(
     )
     if plan is None:
         return report
-    return replace(report, notes=(*report.notes, *rate_notes(report, plan)))
+    return replace(report, notes=(*report.notes, *plan.notes(report)))
 
 
 class Encoding:
@@ -277,7 +275,10 @@ def _plan(
     *,
     threads: int,
     progress: Progress | None,
-) -> RatePlan:
+) -> "RatePlan":
+    # Most recordings have no target, and start faster without.
+    from encodec_cli.pipeline.target_rate import check_source, plan_rate, target_coder
+
     assert options.target_kbps is not None
     check_source(source)
     coder, progress = target_coder(codec, options), part_of(progress, 0, _SURVEY_SHARE)

@@ -51,6 +51,7 @@ class Quantizer:
 
     def __init__(self, codebooks: Sequence[_Floats]) -> None:
         self.books = [np.asarray(book, dtype=np.float32) for book in codebooks]
+        self._most_bins = max(map(len, self.books))
         self._tables: dict[int, _Table] = {}
         self._scratch = Scratch()
 
@@ -72,7 +73,7 @@ class Quantizer:
         tables = [self._tables[k] for k in range(n_q)]
         if prices is not None:
             return _search(latents, tables, beams, self._scratch, prices).astype(np.uint16)
-        portion = max(1, _MOST_SCORES // (beams * max(len(table.rows) for table in tables)))
+        portion = max(1, _MOST_SCORES // (beams * self._most_bins))
         codes = np.empty((n_q, len(latents)), dtype=np.uint16)
         for start in range(0, len(latents), portion):
             part = slice(start, start + portion)

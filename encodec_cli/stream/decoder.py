@@ -10,11 +10,13 @@ put together by overlap-add.
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.config.codec import CodecConfig
+from encodec_cli.errors import UsageError
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.runtime.protocol import Rows
 from encodec_cli.stream.buffer import Buffer
 from encodec_cli.stream.gain import GainRestorer
-from encodec_cli.stream.protocols import Samples, StreamDecoder, check_codes
+from encodec_cli.stream.protocols import Samples, StreamDecoder
 
 __all__ = ["stream_decoder"]
 
@@ -46,7 +48,7 @@ class _WholeDecoder:
         self._gain = None if config.level_db is None else GainRestorer(config)
 
     def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
-        check_codes(codes, self._codec.config)
+        _check(codes, self._codec.config)
         latents = self._quantizer.decode(codes)
         if self._gain is not None:
             self._gain.expect(len(latents), scale)
@@ -90,7 +92,7 @@ class _SegmentDecoder:
         self._weight_sum: Rows = np.zeros((0, 1), np.float32)
 
     def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
-        check_codes(codes, self._codec.config)
+        _check(codes, self._codec.config)
         latents = self._quantizer.decode(codes)
         [rows] = self._network.step([latents], [self._network.new_state()], [True])
         rows = rows.astype(np.float32)
@@ -119,6 +121,20 @@ class _SegmentDecoder:
         self._sum[: len(segment)] += segment * weights
         self._weight_sum[: len(segment)] += weights
         return _samples(ready)
+
+
+def _check(codes: NDArray[np.uint16], config: CodecConfig) -> None:
+    """Refuse codes `[K, T]` that a model has not.
+
+    Raises:
+        UsageError: more codebooks than the model has, or a code beyond its codebook.
+    """
+    config.check_codebooks(codes.shape[0])
+    if codes.size and int(codes.max()) >= config.quantizer.bins:
+        raise UsageError(
+            f"code {int(codes.max())}: {config.name} has codes 0 to {config.quantizer.bins - 1}; "
+            "were these made by another model?"
+        )
 
 
 def _samples(rows: Rows) -> Samples:

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.audio.samples import first_unusable
-from encodec_cli.config.codec import CodecConfig
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import AudioError, UsageError
 
-__all__ = ["Samples", "StreamDecoder", "StreamEncoder", "check_codes", "check_samples"]
+__all__ = ["Samples", "StreamDecoder", "StreamEncoder", "check_samples"]
 
 Samples = NDArray[np.float32]
 """`[C, n]`: C channels, n samples per channel, linear range [-1, 1]."""
@@ -44,20 +43,6 @@ class StreamDecoder(Protocol):
 
     def finish(self) -> Samples:
         """End the stream: the samples still to come. Mandatory, and the last call."""
-
-
-def check_codes(codes: NDArray[np.uint16], config: CodecConfig) -> None:
-    """Refuse codes `[K, T]` that a model has not.
-
-    Raises:
-        UsageError: more codebooks than the model has, or a code beyond its codebook.
-    """
-    config.check_codebooks(codes.shape[0])
-    if codes.size and int(codes.max()) >= config.quantizer.bins:
-        raise UsageError(
-            f"code {int(codes.max())}: {config.name} has codes 0 to {config.quantizer.bins - 1}; "
-            "were these made by another model?"
-        )
 
 
 def check_samples(samples: Samples, channels: int) -> None:
