@@ -38,7 +38,7 @@ from encodec_cli.train.init import initialize
 from encodec_cli.train.level import match_level
 from encodec_cli.train.named_files import networks_config
 from encodec_cli.train.step import TrainingStep
-from encodec_cli.train.telling import loss_words, progress_line, validation_lines
+from encodec_cli.train.telling import loss_words, progress_line, validation_lines, verdict
 from encodec_cli.train.validate import validate
 
 __all__ = ["Trainer", "train"]
@@ -96,7 +96,8 @@ def train(
         # All steps have the same shapes: worth choosing the fastest kernels for.
         with torch.backends.cudnn.flags(enabled=True, benchmark=True):
             for record in trainer.run(corpus):
-                said = list(validation_lines(record.get("validation", {}), trainer.step))
+                found, before = record.get("validation", {}), trainer.quality_before
+                said = list(validation_lines(found, trainer.step, before))
                 if "audio_per_second" in record:
                     words = loss_words(record)
                     progress.update(task, completed=trainer.step, description=words[:100])
@@ -105,7 +106,8 @@ def train(
                         said = [progress_line(record, trainer.step, config.steps, step_seconds)]
                 for line in said:
                     console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"wrote {trainer.checkpoint}", markup=False, highlight=False, soft_wrap=True)
+    for line in (*verdict(trainer.quality_before, trainer.quality), f"wrote {trainer.checkpoint}"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     return trainer.checkpoint
 
 
@@ -139,6 +141,8 @@ class Trainer:
         self.seconds_trained = 0.0
         self.quality: dict[str, Any] = {}
         """The last validation; it goes into the checkpoint."""
+        self.quality_before: dict[str, Any] = {}
+        """That of the weights it began with, at each target bandwidth; empty without any."""
         self.notes: list[str] = []
         """What a run that goes on should know, a line each."""
         state = self.folder / "state.pt"
@@ -165,6 +169,9 @@ class Trainer:
         saved = reported = time.monotonic()
         sums: dict[str, Tensor] = {}
         first = self.step
+        if self.step == 0 and c.warm_start:
+            self.quality_before = self._validate(at_each_rate=True)
+            yield self._log({"validation": self.quality_before})
         while self.step < c.steps:
             rng = self._reseed(self.step)
             if self.step == 0 and not c.warm_start:
@@ -196,7 +203,8 @@ class Trainer:
             if self.step == c.steps and self._quantizer_inited() and not c.encoder_only:
                 yield self._log({"gain_db": self._match_level(corpus)})
             if self.step % c.validate_every == 0 or self.step == c.steps:
-                self.quality = self._validate()
+                at_end = self.step == c.steps and self._quantizer_inited()
+                self.quality = self._validate(at_each_rate=at_end)
                 yield self._log({"validation": self.quality})
                 reported = time.monotonic()
             if time.monotonic() - saved > c.save_every_seconds or self.step == c.steps:
@@ -257,10 +265,10 @@ class Trainer:
         model.load_state_dict({k: v.cpu() for k, v in self.average.items()}, strict=False)
         return model.eval()
 
-    def _validate(self) -> dict[str, Any]:
-        """Quality at half the codebooks; after the last step at each target bandwidth."""
+    def _validate(self, *, at_each_rate: bool) -> dict[str, Any]:
+        """Quality at each target bandwidth, or at half the codebooks."""
         model, manifest = self.averaged_model(), Path(self.config.data.validation)
-        if self.step < self.config.steps or not self._quantizer_inited():
+        if not at_each_rate:
             return validate(model, manifest, quantized=self._quantizer_inited())
         return {
             f"{kbps:g} kb/s": validate(model, manifest, n_q=model.config.codebooks_for(kbps))
@@ -323,6 +331,7 @@ class Trainer:
             "step": self.step,
             "seconds_trained": self.seconds_trained,
             "quality": self.quality,
+            "quality_before": self.quality_before,
             "course": _course(self.config),
             "identity": self.identity,
             "model": self.model.state_dict(),
@@ -361,6 +370,7 @@ class Trainer:
             self.step = int(state["step"])
             self.seconds_trained = float(state["seconds_trained"])
             self.quality = dict(state.get("quality", {}))
+            self.quality_before = dict(state.get("quality_before", {}))
             self.identity = state.get("identity")
             self._note_changes(state.get("course"))
         except (
