@@ -36,6 +36,7 @@ from encodec_cli.cli.decode_options import (
 )
 from encodec_cli.cli.encode import check_deletion
 from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
+from encodec_cli.cli.option_values import parse_tags
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.running import Manner, begin, code_files, end, one_by_one, rehearse
 from encodec_cli.cli.timecode import parse_time
@@ -109,7 +110,7 @@ def decode(
     from encodec_cli.audio import choose_format
 
     suffix = f".{audio_format.value}" if audio_format else ".wav"
-    tags = options.parse_tags(tag, none=no_tags)
+    tags = parse_tags(tag, none=no_tags)
     manner = Manner(
         force=force, skip_existing=skip_existing, quiet=quiet, json=json, progress=progress
     )

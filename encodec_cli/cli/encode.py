@@ -21,6 +21,7 @@ from encodec_cli.cli.loading import (
     load_fitting,
     load_lm,
 )
+from encodec_cli.cli.option_values import parse_tags, rate_choice
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.ray_files import check_ray, code_on_ray
 from encodec_cli.cli.run_options import Part, Ray, RayWorkers, part_of_plan, where_of
@@ -137,8 +138,8 @@ def encode(
 
     Example: encodec-cli encode -r talks -o coded --skip-existing
     """
-    bandwidth, n_q = options.rate_choice(context, bandwidth, n_q, target_kbps)
-    tags = options.parse_tags(tag, none=no_tags)
+    bandwidth, n_q = rate_choice(context, bandwidth, n_q, target_kbps)
+    tags = parse_tags(tag, none=no_tags)
     manner = Manner(
         force=force, skip_existing=skip_existing, quiet=quiet, json=json, progress=progress
     )
