@@ -8,6 +8,9 @@ import pytest
 __all__ = ["mostly_slow"]
 
 
+_Case = type(pytest.param())
+
+
 def mostly_slow(cases: Iterable[Any], fast: int = 1, *, unpack: bool = True) -> list[Any]:
     """`cases` for `parametrize`, all but the first `fast` of them marked as slow.
 
@@ -15,7 +18,8 @@ def mostly_slow(cases: Iterable[Any], fast: int = 1, *, unpack: bool = True) -> 
     """
     found = []
     for number, case in enumerate(cases):
-        values = case if unpack and isinstance(case, tuple) else (case,)
-        slow = pytest.param(*values, marks=pytest.mark.slow)
-        found.append(case if number < fast else slow)
+        if not isinstance(case, _Case):
+            case = pytest.param(*(case if unpack and isinstance(case, tuple) else (case,)))
+        marks = case.marks if number < fast else (*case.marks, pytest.mark.slow)
+        found.append(pytest.param(*case.values, marks=marks, id=case.id))
     return found
