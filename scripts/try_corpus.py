@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Take a folder of recordings through `tokens`: each form of corpus, each format, each way to run.
 
-    python scripts/try_corpus.py FOLDER [--files N] [--product] [--tiny] [--ways here parts ray]
+    python scripts/try_corpus.py FOLDER [--files N] [--seconds S] [--product] [--tiny]
 
 Makes a corpus of every form from the recordings of FOLDER (N of them, spread over all), and runs
 the command line on it: every form to WebDataset, and the folder to every format; with `--product`
@@ -11,7 +11,8 @@ workers of which one is killed. Every output is read by the library that it is f
 each run: items that are missing, that are there twice, or whose codes or text differ from those of
 the first run; of the other ways also whether a shard differs in a byte. Exit code 1 if any does.
 
-`--tiny` codes with a small untrained model, so that most of the time is reading.
+`--tiny` codes with a small untrained model, so that most of the time is reading. With `--seconds`
+recordings are cut to a length between half of S and S, and written anew, which takes less time.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import soundfile
 from corpus_inputs import INPUTS, TEXTLESS, Recording, recordings_in, text_of
 from corpus_outputs import OUTPUTS, read_output
 
@@ -59,12 +61,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="try-corpus-") as name:
         work = (options.work or Path(name)).resolve()
         (work / "in").mkdir(parents=True, exist_ok=True)
-        found = recordings_in(options.folder.resolve())
-        items = (
-            found[:: max(1, len(found) // options.files)][: options.files]
-            if options.files
-            else found
-        )
+        items = spread(recordings_in(options.folder.resolve()), options.files)
+        if options.seconds:
+            items = cut(items, work / "audio", options.seconds)
         model = ["-m", str(tiny_model(work / "tiny.safetensors"))] if options.tiny else []
         shards = ["--shard-size", str(options.shard_size)]
         trial = Trial(work, items, [*model, "--quiet", "--n-q", options.n_q], shards)
@@ -78,6 +77,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--files", type=int, help="how many, spread over all; all unless given")
+    parser.add_argument("--seconds", type=float, help="of each recording, at most")
     parser.add_argument("--product", action="store_true", help="every form to every format")
     parser.add_argument("--tiny", action="store_true", help="a small untrained model")
     parser.add_argument("--n-q", default="2", help="codebooks")
@@ -85,6 +85,23 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--ways", nargs="*", choices=[*WAYS], default=[*WAYS])
     parser.add_argument("--work", type=Path, help="an empty folder to keep all that is made")
     return parser.parse_args()
+
+
+def spread(items: list[Recording], count: int | None) -> list[Recording]:
+    """So many of `items`, at equal distances."""
+    return items[:: max(1, len(items) // count)][:count] if count else items
+
+
+def cut(items: Sequence[Recording], place: Path, seconds: float) -> list[Recording]:
+    """Copies of the beginnings of recordings, of many lengths, in the formats that they have."""
+    for number, item in enumerate(items):
+        path = place / item.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frames = int(item.rate * seconds * (0.5 + 0.5 * (number * 0.618 % 1)))
+        with soundfile.SoundFile(item.path) as source:
+            audio = source.read(frames, always_2d=True)
+            soundfile.write(path, audio, source.samplerate, source.subtype, format=source.format)
+    return recordings_in(place)
 
 
 def tiny_model(path: Path) -> Path:
