@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO, TypeVar, cast
+from uuid import uuid4
 
 from encodec_cli import __version__
 from encodec_cli.errors import EncodecCliError, UsageError
@@ -199,6 +200,8 @@ def _cluster(ray: Any, wish: RayWish) -> Iterator[None]:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(**common)
         else:
+            # Else Ray keeps a token in the home folder, for which clusters begun there later ask.
+            os.environ.setdefault("RAY_AUTH_TOKEN", uuid4().hex)
             cpus = max(usable_cores(), (wish.workers or 1) * (wish.threads or 1))
             ray.init(
                 num_cpus=cpus + _SPARE_CPUS,
