@@ -9,6 +9,7 @@ import soundfile
 from audio_files import music, write_audio
 
 from encodec_cli.audio import FloatBlock, Part, open_audio
+from encodec_cli.audio.av_decoding import SampleTaker
 from encodec_cli.audio.frame_source import FrameSource
 from encodec_cli.audio.sndfile_source import SndfileSource
 from encodec_cli.audio.wav_source import WavSource
@@ -35,7 +36,19 @@ AV = {
     "a.aac": ("adts", "aac", 96_000),
     "a.m4a": ("ipod", "aac", 96_000),
     "a.mka": ("matroska", "aac", 96_000),
+    "alac.m4a": ("ipod", "alac", 0),
+    "flac.mp4": ("mp4", "flac", 0),
+    "pcm.mov": ("mov", "pcm_s16le", 0),
+    "mp3.mp4": ("mp4", "libmp3lame", 128_000),
+    "low.mp4": ("mp4", "libmp3lame", 16_000),
+    "opus.mp4": ("mp4", "libopus", 64_000),
+    "a.wv": ("wv", "wavpack", 0),
+    "a.tta": ("tta", "tta", 0),
+    "opus.webm": ("webm", "libopus", 64_000),
+    "flac.mka": ("matroska", "flac", 0),
 }
+SOUGHT = ("alac.m4a", "flac.mp4", "pcm.mov", "mp3.mp4", "low.mp4", "a.wv", "a.tta")
+"""Of those, where FFmpeg begins to decode shortly before a part."""
 
 
 def samples_of(source: Any, part: Part | None = None, size: int = 1000) -> FloatBlock:
@@ -54,17 +67,21 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, options in SNDFILE.items():
         soundfile.write(folder / name, wave.T, RATE, **options)
     for name, (form, codec, bits) in AV.items():
-        (folder / name).write_bytes(write_audio(wave, form, codec, RATE, bit_rate=bits))
+        rate = 48_000 if codec == "libopus" else RATE
+        longer = music(round(SECONDS * rate), rate=rate)
+        data = write_audio(longer, form, codec, rate, bit_rate=bits or None)
+        (folder / name).write_bytes(data)
     return folder
 
 
 @pytest.mark.parametrize("name", [*SNDFILE, *AV])
 def test_a_part_is_what_the_whole_has_there(name: str, files: Path) -> None:
     whole = samples_of(files / name)
-    assert whole.shape[1] >= round(SECONDS * RATE)
+    rate = 48_000 if name.startswith("opus") else RATE
+    assert whole.shape[1] >= round(SECONDS * rate)
     for start, seconds in [(0.0, 0.5), (0.1, 0.2), (1.7, 0.3), (3.9, 1.5), (4.25, None)]:
-        first = round(start * RATE)
-        last = None if seconds is None else first + round(seconds * RATE)
+        first = round(start * rate)
+        last = None if seconds is None else first + round(seconds * rate)
         part = samples_of(files / name, Part(start, seconds))
         np.testing.assert_array_equal(part, whole[:, first:last])
 
@@ -106,7 +123,38 @@ def test_what_is_before_a_part_is_not_decoded(
     assert sum(read) <= RATE * 1.5
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.m4a"])
+@pytest.mark.parametrize("bit_rate", [12_000, 24_000, 64_000])
+def test_parts_of_opus_at_every_rate(bit_rate: int, tmp_path: Path) -> None:
+    """At low rates it has comfort noise, which depends on all that was decoded before."""
+    wave = music(10 * 48_000, channels=1, rate=48_000)
+    path = tmp_path / "a.opus"
+    options = {"application": "voip"}
+    path.write_bytes(
+        write_audio(wave, "ogg", "libopus", 48_000, bit_rate=bit_rate, codec_options=options)
+    )
+    whole = samples_of(path)
+    for first in (65_000, 190_001, 333_333):
+        part = samples_of(path, Part(first / 48_000, 0.5))
+        np.testing.assert_array_equal(part, whole[:, first : first + 24_000])
+
+
+@pytest.mark.parametrize("name", SOUGHT)
+def test_ffmpeg_begins_shortly_before_a_part(
+    name: str, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    original = SampleTaker.take
+
+    def counted(self: SampleTaker, frame: Any) -> Any:
+        decoded.append(frame.samples)
+        return original(self, frame)
+
+    monkeypatch.setattr(SampleTaker, "take", counted)
+    samples_of(files / name, Part(5.0, 0.1))
+    assert sum(decoded) < 2.5 * RATE  # two frames of a second at most, or as much lead
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.m4a", "alac.m4a"])
 def test_parts_beyond_the_end_say_so(name: str, files: Path) -> None:
     length = samples_of(files / name).shape[1] / RATE
     end = rf"the recording ends at {length:.3f} s; correct its offset"

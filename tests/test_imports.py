@@ -12,6 +12,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from cases import mostly_slow
 
 import encodec_cli
 
@@ -31,8 +32,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "nn": ("config",),
     "engine": ("config", "nn", "runtime"),
     "model": ("config", "engine", "io", "nn", "runtime"),
-    "stream": ("audio", "config", "container", "model", "runtime"),
-    "checkpoints": ("config", "container", "engine", "io", "model", "runtime"),
+    "stream": ("audio", "config", "container", "io", "model", "runtime"),
+    "checkpoints": ("config", "container", "engine", "entropy", "io", "model", "runtime"),
     "corpus": ("io",),
     "tokens": ("checkpoints", "container", "io"),
     "pipeline": (
@@ -59,7 +60,12 @@ WITHOUT_TORCH = (
     *("entropy/", "io/", "pipeline/"),
     *("runtime/", "stream/", "tokens/", "model/__init__.py", "model/codec.py", "model/device.py"),
     *("checkpoints/__init__.py", "checkpoints/card.py", "checkpoints/download.py"),
-    *("checkpoints/load.py", "checkpoints/published.py", "checkpoints/safetensors_bytes.py"),
+    *(
+        "checkpoints/lasting.py",
+        "checkpoints/load.py",
+        "checkpoints/published.py",
+        "checkpoints/safetensors_bytes.py",
+    ),
     *("checkpoints/foreign/__init__.py", "checkpoints/foreign/identify.py"),
     *("evaluation/__init__.py", "evaluation/alignment.py", "evaluation/metric_names.py"),
     *("evaluation/ogg.py", "evaluation/verdict.py"),
@@ -258,17 +264,20 @@ def ecdc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["--help"],
-        ["--version"],
-        ["encode", "--help"],
-        ["models", "--help"],
-        ["models", "list"],
-        ["info", "FILE"],
-        ["info", "FILE", "--json"],
-        ["verify", "FILE"],
-        ["peel", "FILE", "OUT", "--n-q", "1"],
-    ],
+    mostly_slow(
+        [
+            ["encode", "--help"],
+            ["info", "FILE"],
+            ["verify", "FILE"],
+            ["peel", "FILE", "OUT", "--n-q", "1"],
+            ["--help"],
+            ["--version"],
+            ["models", "--help"],
+            ["models", "list"],
+            ["info", "FILE", "--json"],
+        ],
+        3,
+    ),
     ids=" ".join,
 )
 def test_commands_without_a_network_load_no_torch(
@@ -293,20 +302,23 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["encode", "x.wav", "OUT/a.ecdc"],
-        ["encode", "x.wav", "OUT/a.ecdc", "-b", "3", "--search", "1", "--threads", "1"],
-        ["encode", "x.wav", "-o", "OUT", "--skip-existing"],
-        ["encode", "x.wav", "OUT/a.ecdc", "--latency", "80", "--verbose"],
-        ["decode", "x.ecdc", "OUT/a.wav"],
-        ["decode", "x.ecdc", "OUT/a.wav", "--start", "0.1", "--sample-rate", "source"],
-        ["decode", "x.npz", "OUT/a.wav"],
-        ["tokens", "x.wav", "--to", "npz", "-o", "OUT"],
-        ["tokens", "x.wav", "--to", "safetensors", "-o", "OUT"],
-        ["tokens", "x.wav", "--to", "parquet", "-o", "OUT"],
-        ["tokens", "x.wav", "--to", "webdataset", "-o", "OUT"],
-        ["roundtrip", "--help"],
-    ],
+    mostly_slow(
+        [
+            ["encode", "x.wav", "OUT/a.ecdc"],
+            ["decode", "x.ecdc", "OUT/a.wav"],
+            ["tokens", "x.wav", "--to", "npz", "-o", "OUT"],
+            ["encode", "x.wav", "OUT/a.ecdc", "-b", "3", "--search", "1", "--threads", "1"],
+            ["encode", "x.wav", "-o", "OUT", "--skip-existing"],
+            ["encode", "x.wav", "OUT/a.ecdc", "--latency", "80", "--verbose"],
+            ["decode", "x.ecdc", "OUT/a.wav", "--start", "0.1", "--sample-rate", "source"],
+            ["decode", "x.npz", "OUT/a.wav"],
+            ["tokens", "x.wav", "--to", "safetensors", "-o", "OUT"],
+            ["tokens", "x.wav", "--to", "parquet", "-o", "OUT"],
+            ["tokens", "x.wav", "--to", "webdataset", "-o", "OUT"],
+            ["roundtrip", "--help"],
+        ],
+        3,
+    ),
     ids=" ".join,
 )
 def test_the_bundled_model_codes_without_torch(

@@ -11,14 +11,17 @@ import soundfile
 import yaml
 from cli_samples import REPOSITORY, run
 from test_train_loop import configured, finish, make, recipe  # noqa: F401
+from tiny_models import tiny_model
 
 from encodec_cli.checkpoints.card import file_sha256
 from encodec_cli.config.schema import faults_in
 from encodec_cli.errors import ConfigError, UsageError
+from encodec_cli.train import validate as validate_module
 from encodec_cli.train.cache import read_manifest
 from encodec_cli.train.config import TrainConfig, load_train_config
 from encodec_cli.train.own_data import prepare_run
 from encodec_cli.train.starter import STARTER
+from encodec_cli.train.telling import validation_lines, verdict
 
 
 def clips(folder: Path, count: int) -> dict[Path, str | None]:
@@ -200,3 +203,57 @@ def test_the_page_of_keys_is_that_of_the_schema() -> None:
     spec.loader.exec_module(module)
     page = (REPOSITORY / "docs" / "recipe.md").read_text(encoding="utf-8")
     assert page == module.page(), "run: python scripts/make_recipe_doc.py"
+
+
+def test_scores_stand_beside_those_before_the_run() -> None:
+    before = {"6 kb/s": {"speech": {"mel": 1.44, "pesq": 2.8}, "used": 0.5}}
+    after = {"6 kb/s": {"speech": {"mel": 1.34, "pesq": 2.97}, "used": 0.5}}
+    lines = list(validation_lines(after, 9, before))
+    assert "speech: mel 1.44 -> 1.34, pesq 2.8 -> 2.97" in lines[0]
+    assert "mel 1.44, pesq" in next(validation_lines(before, 0, before))
+    assert list(verdict(before, after)) == []
+    assert list(verdict({}, after)) == []
+    [warning] = verdict(after, before)
+    assert "was 1.34, and is 1.44 now" in warning
+
+
+@pytest.mark.slow
+def test_a_run_with_a_start_judges_it_first(recipe: Path) -> None:  # noqa: F811
+    source = finish(make(configured(recipe), recipe))
+    config = configured(
+        recipe,
+        output=str(recipe.parent / "tuned"),
+        warm_start=(str(source.checkpoint),),
+        decoder_only=True,
+        quantizer_start=0,
+        steps=2,
+    )
+    trainer = make(config, recipe)
+    trainer.save()
+    finish(trainer)
+    before, at_end = trainer.quality_before, source.quality  # which was before rounding to fp16
+    assert before.keys() == at_end.keys() == trainer.quality.keys()
+    assert before["3.2 kb/s"]["sound"]["mel"] == pytest.approx(
+        at_end["3.2 kb/s"]["sound"]["mel"], rel=0.01
+    )
+    assert make(replace(config, steps=3), recipe).quality_before == before
+
+
+def test_the_middle_of_long_recordings_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+
+    def measured(x: Any, y: Any, rate: int, *, speech: bool) -> dict[str, float]:
+        heard.append(len(x))
+        assert float(x.abs().max()) < 0.2, "the loud ends are not in the middle"
+        return {"mel": 1.0}
+
+    monkeypatch.setattr(validate_module, "measure", measured)
+    wave = np.full(16 * 1000, 0.1, np.float32)
+    wave[:2000] = wave[-2000:] = 0.9
+    soundfile.write(tmp_path / "long.wav", wave, 1000)
+    soundfile.write(tmp_path / "short.wav", wave[4000:7000], 1000)
+    (tmp_path / "m.csv").write_text("file,kind\nlong.wav,music\nshort.wav,music\n")
+    validate_module.validate(tiny_model(), tmp_path / "m.csv")
+    assert heard == [10_000, 3000]

@@ -5,8 +5,10 @@
 Nothing of FFmpeg reaches the terminal: PyAV is told to drop its messages.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from functools import cache
 from itertools import chain
 from typing import Any, BinaryIO, NamedTuple
@@ -32,6 +34,11 @@ _CONTAINERS = (
     "sdx,shn,siff,smjpeg,smk,smush,sol,sox,spdif,svag,svs,swf,tak,thp,truehd,tta,txd,ty,vag,vivo,"
     "vividas,vmd,voc,vqf,w64,wav,wavarc,wc3movie,wsaud,wsd,wsvqa,wtv,wv,wve,xa,xmv,xvag,xwma,yop"
 )
+
+
+_LEAD_SECONDS = {"mp3": 2.5, "mp3float": 2.5}
+"""After which a lossy decoder gives the same bits, wherever it began: 32 frames at 8 kHz."""
+_LOSSLESS = ("alac", "flac", "tta", "wavpack", "pcm_")
 
 
 class Piece(NamedTuple):
@@ -117,6 +124,8 @@ class Container:
         self.format = str(container.format.name)
         self.codec = str(stream.codec_context.name)
         self.rate = int(stream.codec_context.sample_rate or 0)
+        self._seconds = 0.0  # decoded so far
+        self._in_lead = False
         self.samples: int | None = None
         if stream.duration and self.rate:
             self.samples = round(stream.duration * stream.time_base * self.rate)
@@ -130,35 +139,120 @@ class Container:
             AudioError: a packet is damaged, cut short or missing.
             OSError: the file failed.
         """
-        done = 0
-        rate = self.rate or 1
-        taker = SampleTaker(self._av)
         if untrimmed:
             self._stream.codec_context.flags2 |= self._av.codec.context.Flags2.skip_manual
+        return self._taken(self._frames())
+
+    def late_pieces(self, start: int) -> Iterator[Piece] | None:
+        """What follows the first `start` samples of each channel, decoded from shortly before.
+
+        None, and closed, if times do not name samples. Only for codecs that forget.
+
+        Raises:
+            AudioError: see `pieces`.
+        """
+        landed = self._land(start)
+        if landed is None:
+            self.close()
+            return None
+        frames, skip = landed
+        return _without(self._taken(frames), skip)
+
+    def _land(self, start: int) -> tuple[Iterator[Any], int] | None:
+        """Frames from the one with sample `start` on, and how many of its samples come before."""
+        first = next(self._frames(), None)
+        origin = None if first is None else _time(first)
+        if first is None or origin is None:
+            return None
+        rate = int(first.sample_rate)
+        begin = max(0, start - round(_LEAD_SECONDS.get(self.codec, 0) * rate))
+        self._in_lead = True
+        try:
+            time = origin + Fraction(begin, rate)
+            self._container.seek(math.floor(time / self._stream.time_base), stream=self._stream)
+        except self._av.FFmpegError:
+            return None
+        frames = self._frames()
+        latest = begin
+        for frame in frames:
+            position = _position(frame, origin, rate)
+            if position is None or position > latest:
+                return None
+            if position + frame.samples > start:
+                self._in_lead, self._seconds = False, start / rate
+                return chain([frame], frames), start - position
+            latest = start
+        return iter(()), 0
+
+    def _taken(self, frames: Iterator[Any]) -> Iterator[Piece]:
+        taker = SampleTaker(self._av)
+        try:
+            for frame in frames:
+                yield from taker.take(frame)
+        finally:
+            self.close()
+
+    def _frames(self) -> Iterator[Any]:
+        """Decoded frames from where the container stands."""
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size == 0 and packet.dts is not None:
                     continue  # only side data; an empty packet without a time is the end
                 if packet.is_corrupt:
-                    raise AudioError(self._damaged(done / rate, "a packet is not whole"))
-                for piece in chain.from_iterable(map(taker.take, packet.decode())):
-                    rate = piece.rate
-                    done += piece.samples.shape[1]
-                    yield piece
+                    raise AudioError(self._damaged("a packet is not whole"))
+                yield from self._decoded(packet)
         except self._av.FFmpegError as error:
-            raise AudioError(self._damaged(done / rate, str(error.strerror))) from error
-        finally:
-            self.close()
+            raise AudioError(self._damaged(str(error.strerror))) from error
+
+    def _decoded(self, packet: Any) -> Iterator[Any]:
+        try:
+            frames = packet.decode()
+        except self._av.FFmpegError:
+            if self._in_lead:  # it leans on packets from before
+                return
+            raise
+        for frame in frames:
+            self._seconds += frame.samples / (frame.sample_rate or 1)
+            yield frame
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the decoder gives the same samples if it begins shortly before them."""
+        return self.codec.startswith(_LOSSLESS) or self.codec in _LEAD_SECONDS
 
     def close(self) -> None:
         """Let FFmpeg's memory go; the file stays open."""
         self._container.close()
 
-    def _damaged(self, seconds: float, reason: str) -> str:
+    def _damaged(self, reason: str) -> str:
         return (
-            f"{self._name}: damaged or cut short after {seconds:.3f} s "
+            f"{self._name}: damaged or cut short after {self._seconds:.3f} s "
             f"({self.codec}: {reason}); get it again"
         )
+
+
+def _time(frame: Any) -> Fraction | None:
+    """When `frame` begins, in seconds; None if it does not say."""
+    if frame.pts is None or not frame.time_base:
+        return None
+    return Fraction(frame.pts * frame.time_base)
+
+
+def _position(frame: Any, origin: Fraction, rate: int) -> int | None:
+    """Samples between the time `origin` and `frame`; None if its time does not name a sample."""
+    time = _time(frame)
+    if time is None or frame.sample_rate != rate:
+        return None
+    position = (time - origin) * rate
+    return int(position) if position.denominator == 1 else None
+
+
+def _without(pieces: Iterator[Piece], skip: int) -> Iterator[Piece]:
+    """`pieces` without the first `skip` samples, which lie in the first of them."""
+    for rate, samples in pieces:
+        if skip < samples.shape[1]:
+            yield Piece(rate, samples[:, skip:])
+        skip = max(0, skip - samples.shape[1])
 
 
 def open_container(stream: BinaryIO, name: str, forms: str = _CONTAINERS) -> Container | None:

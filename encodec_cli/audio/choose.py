@@ -23,7 +23,7 @@ from encodec_cli.audio.frame_links import check_last_frame, open_frames
 from encodec_cli.audio.frame_walk import FrameFormat, FrameWalker
 from encodec_cli.audio.free_format import open_free_format
 from encodec_cli.audio.mpeg import MPEG_AUDIO
-from encodec_cli.audio.ogg_pages import read_links
+from encodec_cli.audio.ogg_pages import OggLink, read_links
 from encodec_cli.audio.ogg_source import is_plain, open_chain
 from encodec_cli.audio.sndfile_source import SndfileSource, UnreadableError
 from encodec_cli.audio.source import SampleSource
@@ -60,7 +60,9 @@ def choose_source(file: BinaryIO, name: str, wav: WavHeader | None) -> SampleSou
     head = read_at(file, start, 64)
     if head.startswith(b"OggS"):
         links = read_links(file, name)
-        return SndfileSource(file, name) if is_plain(links, size) else open_chain(file, name, links)
+        if not is_plain(links, size):
+            return open_chain(file, name, links)
+        return SndfileSource(file, name, forgets=not _uses_silk(links[0]))
     if head.startswith(b"fLaC"):
         flacs = flac_links(file, start)
         if len(flacs) > 1 or not flacs[0].is_plain:
@@ -78,6 +80,10 @@ def choose_source(file: BinaryIO, name: str, wav: WavHeader | None) -> SampleSou
         if _begins(file, name, form, start, junk=0, run=3):
             return open_frames(file, name, form, start, size)
     return open_free_format(file, name, start) or _search(file, name, start)
+
+
+def _uses_silk(link: OggLink) -> bool:
+    return link.sound is not None and link.sound.uses_silk
 
 
 def _search(file: BinaryIO, name: str, start: int) -> SampleSource:

@@ -40,7 +40,7 @@ class FrameSource:
         seek: Callable[[int], Iterator[Piece]] | None = None,
     ) -> None:
         self._pieces = pieces
-        self._seek = seek
+        self.seek = seek
         self._position = 0
         self._name = name
         self._resampler: tuple[int, Resampler] | None = None
@@ -81,12 +81,12 @@ class FrameSource:
 
     def skip(self, frames: int) -> int:
         """Pass over the next `frames` frames, which may be decoded; how many there were."""
-        if self._seek is None or self.num_frames is None or frames < self.sample_rate:
+        if self.seek is None or self.num_frames is None or frames < self.sample_rate:
             return read_over(self, frames)
         frames = min(frames, self.num_frames - self._position)
         self.close()
         self._position += frames
-        self._pieces, self._ready = self._seek(self._position), []
+        self._pieces, self._ready = self.seek(self._position), []
         return frames
 
     def close(self) -> None:

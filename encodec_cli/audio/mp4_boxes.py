@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from encodec_cli.audio.window import file_size, read_at
 from encodec_cli.errors import AudioError
 
-__all__ = ["looks_like_mp4", "read_mp4"]
+__all__ = ["Mp4Sound", "looks_like_mp4", "read_mp4"]
 
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof")
 _PARENTS = frozenset(
@@ -29,6 +29,19 @@ _PARENTS = frozenset(
 )
 _MOST_BOXES = 1 << 20
 _MOST_EDITED = 1 << 24
+
+
+class Mp4Sound(NamedTuple):
+    """What is known of the sound before it is decoded.
+
+    Attributes:
+        seconds: its length, edit list applied; None if the file does not say, or has several edits.
+        even: whether all packets but the last have the same length: then no time is left out
+            between them, and a time names a sample.
+    """
+
+    seconds: Fraction | None
+    even: bool
 
 
 class _Box(NamedTuple):
@@ -44,6 +57,7 @@ class _Track:
     timescale: int = 0
     samples: int = 0
     duration: int = 0
+    even: bool = False
     edits: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -52,10 +66,8 @@ def looks_like_mp4(head: bytes) -> bool:
     return head[4:8] in _FIRST_BOXES
 
 
-def read_mp4(file: BinaryIO, name: str, start: int) -> Fraction | None:
-    """Seconds of the first sound track of a `file` whose boxes begin at byte `start`.
-
-    Its edit list is applied. None if it does not say, or has several edits.
+def read_mp4(file: BinaryIO, name: str, start: int) -> Mp4Sound:
+    """The first sound track of a `file` whose boxes begin at byte `start`.
 
     Raises:
         AudioError: a box ends behind the end of the file, or a table names more than there can be.
@@ -65,8 +77,8 @@ def read_mp4(file: BinaryIO, name: str, start: int) -> Fraction | None:
     reader.check_edits()
     sound = next((track for track in reader.tracks if track.kind == b"soun"), None)
     if sound is None or sound.timescale == 0 or sound.duration == 0:
-        return None
-    return _edited(sound, reader.timescale)
+        return Mp4Sound(None, even=False)
+    return Mp4Sound(_edited(sound, reader.timescale), sound.even)
 
 
 def _edited(track: _Track, movie_scale: int) -> Fraction | None:
@@ -176,6 +188,7 @@ class _Reader:
             self._check_count(int(table[:, 0].sum()))
             if box.kind == b"stts":
                 track.duration = int((table[:, 0] * table[:, 1]).sum())
+                track.even = len(table) == 1 or (len(table) == 2 and table[1, 0] == 1)
         elif box.kind == b"elst":
             numbers = self._table(box, head, ">i8" if head[0] else ">i4", 2, trailing=4)
             track.edits = [(int(length), int(time)) for length, time in numbers]

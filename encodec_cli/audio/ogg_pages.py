@@ -18,9 +18,12 @@ from encodec_cli.errors import AudioError
 __all__ = ["OggLink", "OggStream", "read_links"]
 
 _HEAD_BYTES = 27
-_BEGINS, _ENDS = 2, 4
+_CONTINUES, _BEGINS, _ENDS = 1, 2, 4
 _SEARCH_BYTES = 1 << 16
 _OPUS_MS = (10, 20, 40, 60)
+_OPUS_HEADS = b"Op"  # of OpusHead and OpusTags
+_FIRST_CELT = 16  # below are SILK, and SILK with CELT above it (RFC 6716, section 3.1)
+_MOST_OPUS_SAMPLES = 5760
 _CODECS = (
     (b"\x01vorbis", "vorbis"),
     (b"OpusHead", "opus"),
@@ -40,6 +43,8 @@ class OggStream:
         first_granule: of the first page on which sound ends; 0 if there is none.
         last_granule: the last granule position it has.
         first_samples: how many samples, at most, end on the pages up to that one.
+        uses_silk: whether it has packets of SILK, which is what Opus does with speech at low
+            rates: their comfort noise depends on all that came before.
     """
 
     codec: str | None
@@ -47,6 +52,7 @@ class OggStream:
     first_granule: int = 0
     last_granule: int = 0
     first_samples: int = 0
+    uses_silk: bool = False
 
     @property
     def is_late(self) -> bool:
@@ -63,8 +69,8 @@ class OggStream:
 
     def _samples_of(self, packet: bytes) -> int:
         """Samples that a packet which begins with these bytes has, at most."""
-        if self.codec == "opus" and packet:
-            return _opus_samples(packet)
+        if self.codec == "opus":
+            return _opus_samples(packet) if packet else _MOST_OPUS_SAMPLES
         if self.codec == "vorbis" and len(self.head) > 28:
             # Half of each of two windows, of which this is the longer one (Vorbis I, 4.2.2).
             return (1 << (self.head[28] >> 4)) // 2
@@ -88,8 +94,16 @@ class OggStream:
             return int.from_bytes(self.head[27:30], "big") >> 4 or None
         return None
 
+    @property
+    def wants_packets(self) -> bool:
+        """Whether there is more to learn from its packets."""
+        return self.first_granule <= 0 or (self.codec == "opus" and not self.uses_silk)
+
     def take(self, granule: int, packets: list[bytes]) -> None:
         """Note that its next page, at position `granule`, has `packets`, of which these bytes."""
+        if self.codec == "opus":
+            sound = (packet for packet in packets if packet and packet != _OPUS_HEADS)
+            self.uses_silk |= any(packet[0] >> 3 < _FIRST_CELT for packet in sound)
         if self.first_granule <= 0:
             self.first_samples += sum(map(self._samples_of, packets))
             self.first_granule = max(0, granule)
@@ -143,20 +157,23 @@ def read_links(file: BinaryIO, name: str) -> list[OggLink]:
             link.streams[page.serial] = OggStream(_codec(packet), packet)
         stream = link.streams.get(page.serial)
         if stream is not None:
-            packets = _packets(file, page) if stream.first_granule <= 0 else []
+            packets = _packets(file, page) if stream.wants_packets else []
             stream.take(page.granule, packets)
     return links
 
 
 def _packets(file: BinaryIO, page: _Page) -> list[bytes]:
-    """The first two bytes of each packet that ends on `page`."""
+    """The first two bytes of each packet that ends on `page`; none of one that began before it."""
+    body = read_at(file, page.body, page.end - page.body)
     packets = []
-    start = at = page.body
+    start = at = 0
     for length in page.lacing:
         at += length
         if length < 255:
-            packets.append(read_at(file, start, min(2, at - start)))
+            packets.append(body[start : min(start + 2, at)])
             start = at
+    if packets and page.flags & _CONTINUES:
+        packets[0] = b""
     return packets
 
 

@@ -34,13 +34,15 @@ class SndfileSource:
 
     Args:
         file: a real file (it has a descriptor), read from its beginning.
+        forgets: whether its samples are the same wherever decoding began, a second before at most.
 
     Raises:
         UnreadableError: not audio, or a codec libsndfile lacks.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: BinaryIO, name: str, *, forgets: bool = True) -> None:
         self._name = name
+        self._forgets = forgets
         # The position of the descriptor itself counts for libsndfile, not that of the buffer.
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         try:
@@ -82,7 +84,7 @@ class SndfileSource:
         Formats without loss are not decoded for it. Others lean on what they decoded before: they
         are decoded from a little earlier on.
         """
-        lead = _lead_in(self._file.format, self._file.subtype)
+        lead = _lead_in(self._file.format, self._file.subtype) if self._forgets else None
         if lead is None or self.num_frames is None:
             return read_over(self, frames)
         target = min(self._frames_read + frames, self.num_frames)

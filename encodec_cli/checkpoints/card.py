@@ -5,7 +5,8 @@ of weights folded, codebooks without their training state; fp16 or fp32), and in
 metadata `format` = "encodec-cli", `format_version`, `config` (JSON), `name`, `licence`,
 `training_data`, `metrics` (JSON), and `identity` where the codes are those of another file: its
 SHA-256. So `.ecdc` files made with either decode with both. It is there after a conversion, and
-where the decoder alone was trained on.
+where the decoder alone was trained on. `unfinished` = "true" marks what a training run saved on its
+way, and replaces when it goes on.
 """
 
 import difflib
@@ -56,6 +57,8 @@ class ModelCard:
     """Size of the file, or of the files that hold the weights together."""
     assumed: str | None = None
     """What was assumed because the file does not say it, in words; None if nothing was."""
+    unfinished: bool = False
+    """Whether the training run that saved it will replace it."""
 
     @property
     def name(self) -> str:
@@ -144,6 +147,7 @@ def read_card(path: Path) -> ModelCard:
         dtype="/".join(sorted(dtypes)),
         identity=metadata.get("identity"),
         bytes=path.stat().st_size,
+        unfinished=metadata.get("unfinished") == "true",
     )
 
 

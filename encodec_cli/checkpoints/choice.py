@@ -17,7 +17,7 @@ class ModelChoice:
     """A codec, where it runs, and a language model if there is one.
 
     Attributes:
-        name: of a bundled codec, or a path.
+        name: of a bundled codec, or a path; to code with, see `lasting_weights`.
         device: where it runs; "auto" is a GPU if there is one.
         dtype: "float32" or "bfloat16".
         threads: of the CPU that torch computes with.
@@ -40,7 +40,12 @@ class ModelChoice:
         """
         device = automatic_device() if self.device == "auto" else self.device
         codec = load_model(
-            self.name, device=device, dtype=self.dtype, seconds=seconds, config=self.config
+            self.name,
+            device=device,
+            dtype=self.dtype,
+            seconds=seconds,
+            config=self.config,
+            to_code=False,
         )
         if codec.runs_on != "numpy":
             import torch

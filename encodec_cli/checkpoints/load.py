@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from encodec_cli.checkpoints.card import file_sha256, find_model, read_card
 from encodec_cli.checkpoints.foreign.identify import identify, refuse_config
+from encodec_cli.checkpoints.lasting import lasting_weights
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import UsageError, parameter
@@ -31,6 +32,7 @@ def load_model(
     dtype: "str | torch.dtype" = "float32",
     seconds: float | None = None,
     config: Path | None = None,
+    to_code: bool = True,
 ) -> Codec:
     """A model ready to code: by the name of a bundled one, or a path to ours or another program's.
 
@@ -40,9 +42,12 @@ def load_model(
     is to code, if that is known; it only decides which engine is worth its start. `config`, a YAML
     file with keys of a model config, says what another program's weights do not tell: rate,
     causality, padding, segments. Without it the usual is assumed, and `Codec.assumed` says so.
+    Weights that a training run will replace are first copied beside, under a name that stays,
+    for what they are `to_code`.
 
     Raises:
-        CheckpointError: no such model; the file is foreign, truncated or does not fit.
+        CheckpointError: no such model; the file is foreign, truncated or does not fit; weights that
+            a run will replace cannot be copied.
         UsageError: no such device here, or no such dtype; `config` for a model of ours.
         ConfigError: what `config` says is of no model.
     """
@@ -51,19 +56,25 @@ def load_model(
         raise UsageError(f"{parameter('dtype', name)}: give one of {', '.join(_DTYPES)}")
     check_device(device)
     path = find_model(name_or_path)
+    if to_code:
+        path = lasting_weights(path)
     layout = identify(path)
     refuse_config(path, layout, config)
     if str(device) == "cpu" and name == "float32" and layout == "ours":
         card = read_card(path)
         if supports(card.config) and _suits_numpy(card.config, seconds):
             engine = NumpyEngine(card.config, Weights(path, card.config))
-            return Codec(card.config, engine, card.identity or file_sha256(path), "numpy")
+            sha256 = card.identity or file_sha256(path)
+            return Codec(card.config, engine, sha256, "numpy", path=path)
 
     import torch
 
     from encodec_cli.checkpoints.modules import load_module
 
-    return load_module(path, device=device, dtype=getattr(torch, name), config=config).codec()
+    module = load_module(
+        path, device=device, dtype=getattr(torch, name), config=config, to_code=False
+    )
+    return module.codec()
 
 
 def _suits_numpy(config: CodecConfig, seconds: float | None) -> bool:

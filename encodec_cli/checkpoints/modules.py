@@ -23,6 +23,7 @@ from encodec_cli.checkpoints.foreign.folding import folded_config
 from encodec_cli.checkpoints.foreign.foreign import check_finite, read_foreign
 from encodec_cli.checkpoints.foreign.identify import identify, refuse_config
 from encodec_cli.checkpoints.foreign.told import read_told
+from encodec_cli.checkpoints.lasting import lasting_weights
 from encodec_cli.checkpoints.safetensors_bytes import sorted_metadata
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.config.codec import CodecConfig
@@ -52,16 +53,21 @@ def load_module(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     config: Path | None = None,
+    to_code: bool = True,
 ) -> CompressionModel:
     """A model as torch modules: by the name of a bundled one, or a path; see `load_model`.
 
     Raises:
         CheckpointError, UsageError: see `load_model`.
     """
-    card, state = read_checkpoint(find_model(name_or_path), config)
+    path = find_model(name_or_path)
+    if to_code:
+        path = lasting_weights(path)
+    card, state = read_checkpoint(path, config)
     model = build_and_load(card.config, state, str(card.path))
     model.sha256 = card.identity or file_sha256(card.path)
     model.assumed = card.assumed
+    model.path = card.path
     try:
         set_precision(model, dtype)
         return model.to(device=torch.device(device))
@@ -128,10 +134,13 @@ def save_model(
     training_data: str,
     metrics: dict[str, Any] | None = None,
     identity: str | None = None,
+    unfinished: bool = False,
     half: bool = True,
     force: bool = False,
 ) -> None:
     """Write `model` as one file of ours, in fp16 (`half`) or fp32; weight norms are folded.
+
+    `identity` and `unfinished` are those of `ModelCard`.
 
     Raises:
         OutputError: `path` exists and not `force`, or cannot be written.
@@ -158,6 +167,8 @@ def save_model(
     }
     if identity is not None:
         metadata["identity"] = identity
+    if unfinished:
+        metadata["unfinished"] = "true"
     with atomic_output(path, force=force) as file:
         file.write(sorted_metadata(save(state, metadata)))
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.progress import (
@@ -90,14 +92,33 @@ def count(number: int, noun: str) -> str:
 def say(text: str) -> None:
     """One line of information on stderr."""
     with _one_line() as console:
-        console.print(printable(text))
+        console.print(_folded(printable(text), console))
 
 
 def warn(text: str, *, label: str = "warning", style: str = "yellow") -> None:
     """One line on stderr that starts with what kind of trouble it is."""
     with _one_line() as console:
-        console.print(f"encodec-cli: {label}: ", style=style, end="")
-        console.print(printable(text))
+        start = f"encodec-cli: {label}: "
+        console.print(start, style=style, end="")
+        console.print(_folded(printable(text), console, used=len(start)))
+
+
+def _folded(text: str, console: Console, *, used: int = 0) -> str:
+    """`text` in lines of the terminal that begin at words; `used` columns of the first are taken.
+
+    Files and pipes get one line.
+    """
+    if not _is_terminal(sys.stderr):
+        return text
+    lines, column = [""], used
+    for word in re.split(r"(?<!\d) ", text):  # a number stays with what it counts
+        space = bool(lines[-1])
+        if space and column + 1 + cell_len(word) > console.width:
+            lines.append("  ")
+            column, space = 2, False
+        lines[-1] += f" {word}" if space else word
+        column += space + cell_len(word)
+    return "\n".join(lines)
 
 
 @contextmanager

@@ -3,10 +3,9 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import replace
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,15 +21,30 @@ from encodec_cli.cli.batch import (
 )
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, rounded, say, warn
+from encodec_cli.cli.decode_options import (
+    AudioFormat,
+    Conceal,
+    Duration,
+    Encoding,
+    Layout,
+    Legacy,
+    Offset,
+    OutputRate,
+    Pattern,
+    Rescale,
+    Separator,
+    Start,
+    parse_rate,
+)
 from encodec_cli.cli.encode import check_deletion
 from encodec_cli.cli.file_ways import check_elsewhere, code_elsewhere
 from encodec_cli.cli.loading import choice, code_models, expected_seconds, load, load_lm
+from encodec_cli.cli.option_values import parse_tags
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.run_options import Devices, Part, Ray, RayWorkers, part_of_plan, where_of
 from encodec_cli.cli.running import Manner, begin, code_files, end, one_by_one, rehearse
 from encodec_cli.cli.timecode import parse_time
-from encodec_cli.cli.token_decoding import PatternName, TokenDecoder, TokenSettings
-from encodec_cli.cli.token_options import LayoutName
+from encodec_cli.cli.token_decoding import TokenDecoder, TokenSettings
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
 
@@ -41,23 +55,6 @@ __all__ = ["decode"]
 
 
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle")
-
-
-class LegacyProgram(StrEnum):
-    encodec_cpp = "encodec-cpp"
-    encodec_stream = "encodec-stream"
-
-
-class AudioFormatName(StrEnum):
-    wav = "wav"
-    flac = "flac"
-    ogg = "ogg"
-
-
-class EncodingName(StrEnum):
-    pcm16 = "pcm16"
-    pcm24 = "pcm24"
-    float = "float"
 
 
 def decode(
@@ -73,103 +70,20 @@ def decode(
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
     config: options.ModelConfig = None,
-    sample_rate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HZ|source",
-            help="1000 to 768000; source: the input's own rate and length; the model's unless "
-            "given.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    audio_format: Annotated[
-        AudioFormatName | None,
-        typer.Option(
-            help="Format of the audio; by OUT's suffix unless given, else wav.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    encoding: Annotated[
-        EncodingName | None,
-        typer.Option(
-            help="Sample format of WAV and FLAC; pcm16 unless given.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    rescale: Annotated[
-        bool,
-        typer.Option(
-            "--rescale",
-            help="Lower the level rather than clip peaks.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = False,
-    conceal: Annotated[
-        bool,
-        typer.Option(
-            "--conceal",
-            help="Put silence in place of damage; exit code 1 all the same.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = False,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Decode from here on: seconds, mm:ss or hh:mm:ss.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
-    duration: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Decode that much; to the end unless given.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
+    sample_rate: OutputRate = None,
+    audio_format: AudioFormat = None,
+    encoding: Encoding = None,
+    rescale: Rescale = False,
+    conceal: Conceal = False,
+    start: Start = None,
+    duration: Duration = None,
     lm: options.LanguageModel = None,
-    legacy: Annotated[
-        LegacyProgram | None,
-        typer.Option(
-            help="Read files of this program, which resemble format 0.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
+    legacy: Legacy = None,
     code_model: options.CodeModel = None,
-    pattern: Annotated[
-        PatternName | None,
-        typer.Option(
-            help="Undo MusicGen's delay pattern (token files).",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
-    layout: Annotated[
-        LayoutName | None,
-        typer.Option(
-            help="Token files: codebooks by frames, or frames by codebooks.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
-    offset: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=1 << 40,
-            metavar="N",
-            help="Token files with numbers per codebook: the first one's.",
-            show_default="0",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
-    separator: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Flat token files: the number between frames or codebooks.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
+    pattern: Pattern = None,
+    layout: Layout = None,
+    offset: Offset = None,
+    separator: Separator = None,
     tag: options.TagList = None,
     no_tags: options.NoTags = False,
     delete_input: options.DeleteInput = False,
@@ -202,7 +116,7 @@ def decode(
     from encodec_cli.audio import choose_format
 
     suffix = f".{audio_format.value}" if audio_format else ".wav"
-    tags = options.parse_tags(tag, none=no_tags)
+    tags = parse_tags(tag, none=no_tags)
     manner = Manner(
         force=force, skip_existing=skip_existing, quiet=quiet, json=json, progress=progress
     )
@@ -217,7 +131,7 @@ def decode(
             audio_format.value if audio_format else None,
             encoding.value if encoding else None,
         )
-    rate = _parse_rate(sample_rate)
+    rate = parse_rate(sample_rate)
     since, length = parse_time(start, "--start"), parse_time(duration, "--duration")
     if bandwidth is not None and n_q is not None:
         raise UsageError("give --bandwidth or --n-q, not both")
@@ -373,17 +287,3 @@ def _tell(report: "DecodeReport", *, many: bool, json: bool, quiet: bool) -> boo
             f"{deleted}{speed_words(report.speed, many=many)}"
         )
     return not report.damage
-
-
-def _parse_rate(text: str | None) -> int | Literal["source"] | None:
-    if text is None:
-        return None
-    if text == "source":
-        return "source"
-    try:
-        rate = int(text)
-    except ValueError:
-        rate = 0
-    if not 1000 <= rate <= 768000:
-        raise UsageError(f"--sample-rate {text}: give 1000 to 768000 Hz, or source")
-    return rate

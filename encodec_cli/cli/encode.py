@@ -18,10 +18,12 @@ from encodec_cli.cli.loading import (
     choice,
     code_models,
     expected_seconds,
+    lasting,
     load,
     load_fitting,
     load_lm,
 )
+from encodec_cli.cli.option_values import parse_tags, rate_choice
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
 from encodec_cli.cli.run_options import Devices, Part, Ray, RayWorkers, part_of_plan, where_of
 from encodec_cli.cli.running import Manner, begin, code_files, end, rehearse
@@ -70,6 +72,7 @@ def encode(
     model: options.Model = DEFAULT_MODEL,
     config: options.ModelConfig = None,
     search: options.Search = None,
+    refine: options.Refine = False,
     fit: options.Fit = None,
     container: Annotated[
         ContainerFormat,
@@ -136,8 +139,8 @@ def encode(
 
     Example: encodec-cli encode -r talks -o coded --skip-existing
     """
-    bandwidth, n_q = options.rate_choice(context, bandwidth, n_q, target_kbps)
-    tags = options.parse_tags(tag, none=no_tags)
+    bandwidth, n_q = rate_choice(context, bandwidth, n_q, target_kbps)
+    tags = parse_tags(tag, none=no_tags)
     manner = Manner(
         force=force, skip_existing=skip_existing, quiet=quiet, json=json, progress=progress
     )
@@ -180,6 +183,7 @@ def encode(
         end(tally, manner, rehearse(waiting, tally, manner, makes_folder=makes_folders))
         return
     seconds = expected_seconds(job.source for job in waiting)
+    model = lasting(model, quiet=quiet)
     codec = load(
         model,
         where.own_device,
@@ -194,7 +198,6 @@ def encode(
     from encodec_cli.pipeline.encode import EncodeOptions
     from encodec_cli.pipeline.jobs import EncodeJob
     from encodec_cli.pipeline.reports import EncodeReport
-    from encodec_cli.pipeline.target_rate import target_coder
     from encodec_cli.stream.headers import header_for
 
     options_of_all = EncodeOptions(
@@ -204,6 +207,7 @@ def encode(
             else codec.config.quantizer.n_q
         ),
         search=search,
+        refine=refine and fit is None,
         latency_ms=latency,
         version=int(container.value[1:]),
         keep_source=keep_source,
@@ -215,6 +219,8 @@ def encode(
         target_kbps=target_kbps,
     )
     if target_kbps is not None:
+        from encodec_cli.pipeline.target_rate import target_coder
+
         target_coder(codec, options_of_all)
     block_frames_for(codec.config, latency)
     if fit is not None:
@@ -223,6 +229,7 @@ def encode(
             model,
             options_of_all.n_q,
             fit,
+            refine=refine,
             device=where.own_device,
             threads=threads,
             config=config,

@@ -52,6 +52,7 @@ class _Wish:
     rates: "tuple[float, ...] | None"
     others: "tuple[tuple[OtherCodec, float], ...]"
     search: int | None
+    refine: bool
     speech: bool | None
 
 
@@ -67,6 +68,7 @@ def evaluate(
     bandwidths: options.Bandwidths = None,
     model: options.Model = DEFAULT_MODEL,
     search: options.Search = None,
+    refine: options.Refine = False,
     against: options.Against = None,
     reference: Annotated[
         Path | None,
@@ -102,7 +104,10 @@ def evaluate(
         raise UsageError("give --json or --csv, not both")
     decoded = decoded or []
     _check_sources(
-        inputs, reference, decoded, codes=bool(bandwidths or against or search is not None)
+        inputs,
+        reference,
+        decoded,
+        codes=bool(bandwidths or against or refine or search is not None),
     )
     rates = parse_bandwidths(bandwidths)
     others = parse_against(against)
@@ -117,7 +122,7 @@ def evaluate(
     else:
         kinds = find_recordings(inputs or [], recursive=recursive)
         loaded = load(model, where.own_device, threads, where.own_dtype(dtype))
-        codings = codings_of(loaded, rates, others, search=search)
+        codings = codings_of(loaded, rates, others, search=search, refine=refine)
         recordings = [_Recording(path, kind, codings) for path, kind in kinds.items()]
     if where.share is not None:
         recordings = [each for number, each in enumerate(recordings) if where.share.has(number)]
@@ -135,7 +140,7 @@ def evaluate(
             print_csv_row(row)
 
     if not where.here:
-        wish = _Wish(None if rates is None else tuple(rates), tuple(others), search, speech)
+        wish = _Wish(None if rates is None else tuple(rates), tuple(others), search, refine, speech)
         choose = partial(choice, model, dtype=dtype)
         exit_code = _measure_elsewhere(recordings, wish, choose, where, report)
     else:
@@ -155,7 +160,8 @@ def _check_sources(
         raise UsageError("name recordings, or --reference and --decoded")
     if reference is not None and (inputs or codes):
         raise UsageError(
-            "--reference: nothing is coded; leave out IN, --bandwidths, --search, --against"
+            "--reference: nothing is coded; leave out IN, --bandwidths, --search, --refine, "
+            "--against"
         )
 
 
@@ -249,6 +255,6 @@ def _rows(model: "Codec", job: _Job, progress: object) -> "list[Row]":
     from encodec_cli.evaluation.evaluate import judge, read_reference
 
     wish = job.wish
-    codings = codings_of(model, wish.rates, wish.others, search=wish.search)
+    codings = codings_of(model, wish.rates, wish.others, search=wish.search, refine=wish.refine)
     source = read_reference(job.path, model.sample_rate, model.channels, kind=job.kind)
     return [judge(source, coding(source), speech=wish.speech) for coding in codings]

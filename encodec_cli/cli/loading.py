@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from encodec_cli.model.codec import Codec
     from encodec_cli.pipeline.reports import Place
 
-__all__ = ["choice", "code_models", "expected_seconds", "load", "load_fitting", "load_lm"]
+__all__ = [
+    *("choice", "code_models", "expected_seconds", "lasting", "load", "load_fitting", "load_lm"),
+]
 
 _BYTES_PER_SECOND = {".ecdc": 750, ".wav": 96_000, ".wave": 96_000, ".aif": 96_000}
 _COMPRESSED_BYTES_PER_SECOND = 16_000
@@ -49,6 +51,24 @@ def load(
     return codec
 
 
+def lasting(name: str, *, quiet: bool = False) -> str:
+    """The model to code with where `name` was asked for; a copy of weights that will be replaced.
+
+    Raises:
+        CheckpointError: see `lasting_weights`.
+    """
+    from encodec_cli.checkpoints.card import find_model
+    from encodec_cli.checkpoints.lasting import lasting_weights
+
+    found = find_model(name)
+    path = lasting_weights(found)
+    if path == found:
+        return name
+    if not quiet:
+        say(f"{name}: its training goes on; what is coded now decodes with {path}, a copy")
+    return str(path)
+
+
 def choice(
     name: str,
     device: str,
@@ -77,6 +97,7 @@ def load_fitting(
     n_q: int,
     steps: int,
     *,
+    refine: bool,
     device: str,
     threads: int | None,
     config: Path | None,
@@ -95,7 +116,7 @@ def load_fitting(
     torch.set_num_threads(threads or usable_cores())
     device = automatic_device() if device == "auto" else device
     model = load_module(name, device=device, config=config)
-    return fitting_codec(codec, model, n_q, steps)
+    return fitting_codec(codec, model, n_q, steps, refine=refine)
 
 
 def expected_seconds(sources: "Iterable[Place]") -> float | None:

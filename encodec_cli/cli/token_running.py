@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from encodec_cli.cli.console import shown_progress
 from encodec_cli.cli.corpus_progress import CorpusProgress
-from encodec_cli.cli.loading import choice, code_models, load, load_lm
+from encodec_cli.cli.loading import choice, code_models, lasting, load, load_lm
 from encodec_cli.cli.options import DTypeName
 from encodec_cli.cli.run_options import Where
 from encodec_cli.cli.running import Manner, end
@@ -51,6 +51,7 @@ class Coding:
     code_model: Path | None
     dtype: DTypeName
     verbose: bool
+    quiet: bool
 
     def options(self) -> "CodesOptions":
         """What of them jobs need."""
@@ -61,7 +62,14 @@ class Coding:
 
     def choice(self, device: str, threads: int) -> "ModelChoice":
         """The models, for another process."""
-        return choice(self.model, device, threads, self.dtype, config=self.config, lm=self.lm)
+        return choice(
+            self.lasting_model, device, threads, self.dtype, config=self.config, lm=self.lm
+        )
+
+    @cached_property
+    def lasting_model(self) -> str:
+        """The model to code with, once there is something to code."""
+        return lasting(self.model, quiet=self.quiet)
 
 
 class _Models:
@@ -77,7 +85,7 @@ class _Models:
     def codec(self) -> "Codec":
         of, where = self._coding, self._where
         return load(
-            of.model,
+            of.lasting_model,
             where.own_device,
             where.threads,
             where.own_dtype(of.dtype),

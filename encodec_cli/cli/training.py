@@ -9,6 +9,7 @@ import typer
 from encodec_cli.cli import options
 from encodec_cli.cli.completion import complete_models
 from encodec_cli.cli.console import warn
+from encodec_cli.cli.loading import lasting
 from encodec_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def train_entropy(
     from encodec_cli.train.entropy.run import CodeTraining, train_code_model
 
     training = CodeTraining(
-        model=find_model(model),
+        model=find_model(lasting(model)),
         sources=_sources(data),
         validation=[] if validation is None else _sources(validation),
         folder=folder or output.with_name(f"{output.name}.training"),

@@ -21,7 +21,6 @@ from encodec_cli.errors import EncodecCliError, OutputError, parameter
 from encodec_cli.io.temporary import create_locked, remove_leftovers_once, temporary_name
 
 __all__ = [
-    "CountingFile",
     "atomic_output",
     "check_inside",
     "check_writable",
@@ -219,23 +218,3 @@ def drop_unwritable() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-class CountingFile:
-    """Passes bytes on to a binary file, at once, and counts them."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.bytes = 0
-
-    def write(self, data: bytes) -> int:
-        written = self._file.write(data)
-        self._file.flush()  # a pipe's reader need not wait for a buffer to fill
-        self.bytes += written
-        return written
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def seekable(self) -> bool:
-        return self._file.seekable()

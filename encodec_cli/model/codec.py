@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
 from encodec_cli.config.codec import CodecConfig
@@ -46,6 +47,7 @@ class Codec(Configured):
         sha256: names the weights in `.ecdc` headers; None if they came from no file.
         runs_on: the engine in words, such as "numpy" or "torch, cuda:0, bfloat16".
         assumed: what the weights' file does not say and was assumed, in words; None if nothing.
+        path: the weights' file or folder; None if they came from none.
     """
 
     config: CodecConfig
@@ -53,6 +55,7 @@ class Codec(Configured):
     sha256: str | None
     runs_on: str
     assumed: str | None = None
+    path: Path | None = None
 
     def codec(self) -> "Codec":
         """Itself: a `Codec` is a `Model`."""

@@ -32,6 +32,8 @@ class CompressionModel(nn.Module, Configured):
         """Hash of the file the weights came from, None if they were not loaded."""
         self.assumed: str | None = None
         """What their file does not say and was assumed, in words."""
+        self.path: Path | None = None
+        """The file or folder they came from."""
         self.encoder = SEANetEncoder(config=config.seanet)
         self.quantizer = ResidualVectorQuantizer(config=config.quantizer)
         self.decoder = SEANetDecoder(config=config.decoder)
@@ -50,7 +52,7 @@ class CompressionModel(nn.Module, Configured):
             self._engine_weights = weights
         dtype = str(self._engine.dtype).removeprefix("torch.")
         where = f"torch, {self._engine.device}, {dtype}"
-        return Codec(self.config, self._engine, self.sha256, where, self.assumed)
+        return Codec(self.config, self._engine, self.sha256, where, self.assumed, self.path)
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles have weights of their own; the engine is made from those.

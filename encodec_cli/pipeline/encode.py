@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING
 
 from encodec_cli.audio import (
     AudioReader,
@@ -30,20 +30,15 @@ from encodec_cli.container.coders import find_coder
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.entropy import CodeModel
 from encodec_cli.io.audio_data import AudioData
-from encodec_cli.io.files import CountingFile, atomic_output, standard_output
+from encodec_cli.io.files import atomic_output, standard_output
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.pipeline.prefetch import prefetched
-from encodec_cli.pipeline.rate_control import chunks_at_rate
 from encodec_cli.pipeline.reports import EncodeReport, Place, Progress, part_of
-from encodec_cli.pipeline.target_rate import (
-    RatePlan,
-    check_source,
-    plan_rate,
-    rate_notes,
-    target_coder,
-)
 from encodec_cli.stream.encoder import ChunkEncoder, stream_encoder
 from encodec_cli.stream.headers import header_for
+
+if TYPE_CHECKING:
+    from encodec_cli.pipeline.target_rate import RatePlan
 
 __all__ = ["EncodeOptions", "Encoding", "encode_file", "encoding"]
 
@@ -57,12 +52,12 @@ _PARTS = 8
 class EncodeOptions:
     """How `encode_file` codes and writes.
 
-    `n_q` codebooks; `search` is that of `stream_encoder`. `latency_ms` makes smaller chunks that
-    leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the source's rate,
-    channels and length, tags, and the weights' hash, only with `keep_source`. Format 2 makes codes
-    smaller with a code model, unless `code_models` is None: from one of these files, or one of the
-    package. `tags` are added to those of the source, or replace them, and an empty text removes
-    one; None keeps none.
+    `n_q` codebooks; `search` and `refine` are those of `stream_encoder`. `latency_ms` makes smaller
+    chunks that leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the
+    source's rate, channels and length, tags, and the weights' hash, only with `keep_source`. Format
+    2 makes codes smaller with a code model, unless `code_models` is None: from one of these files,
+    or one of the package. `tags` are added to those of the source, or replace them, and an empty
+    text removes one; None keeps none.
 
     With `target_kbps`, up to `n_q` codebooks and a search that weighs bits give the file that mean
     rate, within 2 % from 5 s of audio on; see `target_rate`. It takes a code model, and reads the
@@ -71,6 +66,7 @@ class EncodeOptions:
 
     n_q: int
     search: int | None = None
+    refine: bool = False
     latency_ms: float | None = None
     version: int = 2
     keep_source: bool = False
@@ -121,12 +117,13 @@ def encode_file(
             else atomic_output(target, force=options.force, like=like)
         )
         with output as file:
-            counter = CountingFile(file)
             live = "-" in (source, target) or options.latency_ms is not None
             coder = find_coder(header, options.code_models or ())
-            writer = EcdcWriter(cast(BinaryIO, counter), header, lm=lm, coder=coder, live=live)
+            writer = EcdcWriter(file, header, lm=lm, coder=coder, live=live)
             chunks = coded.chunks
             if plan is not None:
+                from encodec_cli.pipeline.rate_control import chunks_at_rate
+
                 chunks = chunks_at_rate(coded, plan, writer.cost)
             for chunk in chunks:
                 writer.write(chunk)
@@ -137,7 +134,7 @@ def encode_file(
         model=codec.config.name,
         codebooks=options.n_q,
         seconds=coded.samples / codec.sample_rate,
-        bytes=counter.bytes,
+        bytes=writer.bytes,
         elapsed_seconds=time.monotonic() - started,
         source_channels=coded.source_channels,
         channels=codec.channels,
@@ -148,7 +145,7 @@ def encode_file(
     )
     if plan is None:
         return report
-    return replace(report, notes=(*report.notes, *rate_notes(report, plan)))
+    return replace(report, notes=(*report.notes, *plan.notes(report)))
 
 
 class Encoding:
@@ -248,7 +245,11 @@ def encoding(
         codec = replace(codec, engine=codec.engine.overlapped())
     with open_audio(source, part) as reader:
         encoder = stream_encoder(
-            codec, options.n_q, chunk_frames=chunk_frames, search=options.search
+            codec,
+            options.n_q,
+            chunk_frames=chunk_frames,
+            search=options.search,
+            refine=options.refine,
         )
         header = header_for(
             codec,
@@ -297,7 +298,10 @@ def _plan(
     *,
     threads: int,
     progress: Progress | None,
-) -> RatePlan:
+) -> "RatePlan":
+    # Most recordings have no target, and start faster without.
+    from encodec_cli.pipeline.target_rate import check_source, plan_rate, target_coder
+
     assert options.target_kbps is not None
     check_source(source)
     coder, progress = target_coder(codec, options), part_of(progress, 0, _SURVEY_SHARE)

@@ -8,6 +8,7 @@ from encodec_cli.config.timing import carries_scale, decoder_lookahead, end_padd
 from encodec_cli.container import Header
 from encodec_cli.container.coders import coder_for
 from encodec_cli.errors import UsageError, parameter
+from encodec_cli.io.kept import find_kept
 from encodec_cli.model.codec import Codec
 
 __all__ = ["check_same_model", "header_for"]
@@ -68,10 +69,11 @@ def check_same_model(codec: Codec, header: Header) -> None:
     # Format 2 keeps the first digits.
     said, own = header.model_sha256 or "", codec.sha256 or ""
     if said and own and not own.startswith(said):
+        kept = None if codec.path is None else find_kept(codec.path, said)
+        place = "their file" if kept is None else f"{kept}, where they were kept,"
         raise UsageError(
             f"coded by other weights of {header.model} (SHA-256 {said[:12]}..., "
-            f"not {own[:12]}...); name their file with "
-            f"{parameter('model')}"
+            f"not {own[:12]}...); name {place} with {parameter('model')}"
         )
     found = (header.sample_rate, header.channels, header.hop, header.bits)
     if found != (config.sample_rate, config.channels, config.hop_length, config.quantizer.bits):

@@ -2,15 +2,14 @@
 
 A run is a folder: `state.pt` (everything needed to go on, written every few minutes and at the
 end), `log.jsonl` (one line per report or validation), `model.safetensors` (averaged weights, ready
-for `--model`), and `model-HASH.safetensors`: what a run that goes on found there, for files that
-were coded with it. Starting the same recipe again goes on from `state.pt`; because each step draws
-its randomness from (seed, step) alone, a killed run takes the same steps as one left alone.
+for `--model`), and `model-HASH.safetensors`: what a run that goes on found there, and what `encode`
+took of its way (`checkpoints/lasting.py`). Starting the same recipe again goes on from `state.pt`;
+because each step draws its randomness from (seed, step) alone, a killed run takes the same steps as
+one left alone.
 """
 
 import json
-import os
 import pickle
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -24,10 +23,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from encodec_cli.checkpoints.card import file_sha256, find_model
+from encodec_cli.checkpoints.card import file_sha256, find_model, read_card
+from encodec_cli.checkpoints.lasting import keep_weights
 from encodec_cli.checkpoints.modules import build_and_load, read_checkpoint, save_model
 from encodec_cli.config.codec import load_codec_config
-from encodec_cli.entropy.library import SUFFIX as CODES_SUFFIX
 from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
 from encodec_cli.io.text import shown
 from encodec_cli.model.module import CompressionModel
@@ -39,7 +38,7 @@ from encodec_cli.train.init import initialize
 from encodec_cli.train.level import match_level
 from encodec_cli.train.named_files import networks_config
 from encodec_cli.train.step import TrainingStep
-from encodec_cli.train.telling import loss_words, progress_line, validation_lines
+from encodec_cli.train.telling import loss_words, progress_line, validation_lines, verdict
 from encodec_cli.train.validate import validate
 
 __all__ = ["Trainer", "train"]
@@ -97,7 +96,8 @@ def train(
         # All steps have the same shapes: worth choosing the fastest kernels for.
         with torch.backends.cudnn.flags(enabled=True, benchmark=True):
             for record in trainer.run(corpus):
-                said = list(validation_lines(record.get("validation", {}), trainer.step))
+                found, before = record.get("validation", {}), trainer.quality_before
+                said = list(validation_lines(found, trainer.step, before))
                 if "audio_per_second" in record:
                     words = loss_words(record)
                     progress.update(task, completed=trainer.step, description=words[:100])
@@ -106,7 +106,8 @@ def train(
                         said = [progress_line(record, trainer.step, config.steps, step_seconds)]
                 for line in said:
                     console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"wrote {trainer.checkpoint}", markup=False, highlight=False, soft_wrap=True)
+    for line in (*verdict(trainer.quality_before, trainer.quality), f"wrote {trainer.checkpoint}"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     return trainer.checkpoint
 
 
@@ -140,13 +141,15 @@ class Trainer:
         self.seconds_trained = 0.0
         self.quality: dict[str, Any] = {}
         """The last validation; it goes into the checkpoint."""
+        self.quality_before: dict[str, Any] = {}
+        """That of the weights it began with, at each target bandwidth; empty without any."""
         self.notes: list[str] = []
         """What a run that goes on should know, a line each."""
         state = self.folder / "state.pt"
         if state.exists():
             self._load(state)
             self._shorten_log()
-            self._keep_weights()
+        self._keep_weights()
 
     def run(self, corpus: Corpus) -> Iterator[dict[str, Any]]:
         """Take the remaining steps; yields what is also logged, every few steps.
@@ -166,6 +169,9 @@ class Trainer:
         saved = reported = time.monotonic()
         sums: dict[str, Tensor] = {}
         first = self.step
+        if self.step == 0 and c.warm_start:
+            self.quality_before = self._validate(at_each_rate=True)
+            yield self._log({"validation": self.quality_before})
         while self.step < c.steps:
             rng = self._reseed(self.step)
             if self.step == 0 and not c.warm_start:
@@ -197,7 +203,8 @@ class Trainer:
             if self.step == c.steps and self._quantizer_inited() and not c.encoder_only:
                 yield self._log({"gain_db": self._match_level(corpus)})
             if self.step % c.validate_every == 0 or self.step == c.steps:
-                self.quality = self._validate()
+                at_end = self.step == c.steps and self._quantizer_inited()
+                self.quality = self._validate(at_each_rate=at_end)
                 yield self._log({"validation": self.quality})
                 reported = time.monotonic()
             if time.monotonic() - saved > c.save_every_seconds or self.step == c.steps:
@@ -258,10 +265,10 @@ class Trainer:
         model.load_state_dict({k: v.cpu() for k, v in self.average.items()}, strict=False)
         return model.eval()
 
-    def _validate(self) -> dict[str, Any]:
-        """Quality at half the codebooks; after the last step at each target bandwidth."""
+    def _validate(self, *, at_each_rate: bool) -> dict[str, Any]:
+        """Quality at each target bandwidth, or at half the codebooks."""
         model, manifest = self.averaged_model(), Path(self.config.data.validation)
-        if self.step < self.config.steps or not self._quantizer_inited():
+        if not at_each_rate:
             return validate(model, manifest, quantized=self._quantizer_inited())
         return {
             f"{kbps:g} kb/s": validate(model, manifest, n_q=model.config.codebooks_for(kbps))
@@ -290,21 +297,17 @@ class Trainer:
         """Give the weights that going on will replace a name of their own: files may need them."""
         if self.step >= self.config.steps or not self.checkpoint.is_file():
             return
-        if self.identity is not None:
-            return  # all weights of this run decode the same files
-        kept = self.folder / f"model-{file_sha256(self.checkpoint)[:12]}.safetensors"
-        if kept.exists():
-            return
-        try:
-            os.link(self.checkpoint, kept)  # saving replaces the name, not the file
-        except OSError:  # file systems without links
-            temporary = self.folder / "model.safetensors.kept.partial"
-            shutil.copyfile(self.checkpoint, temporary)
-            temporary.replace(kept)
-        codes = self.checkpoint.with_suffix(CODES_SUFFIX)
-        if codes.is_file():  # files may need the code model as well: found beside the weights
-            shutil.copyfile(codes, kept.with_suffix(CODES_SUFFIX))
+        if self.identity is not None and self.identity == self._identity_found():
+            return  # what these weights code, those of this run decode
+        kept = keep_weights(self.checkpoint)
         self.notes.append(f"{kept}: the weights so far, which files coded with them need")
+
+    def _identity_found(self) -> str | None:
+        """What names the codes of the weights in the run's folder."""
+        try:
+            return read_card(self.checkpoint).identity or file_sha256(self.checkpoint)
+        except CheckpointError:
+            return None
 
     def _note_changes(self, before: Any) -> None:
         """Say which keys have changed that a run's course depends on."""
@@ -328,6 +331,7 @@ class Trainer:
             "step": self.step,
             "seconds_trained": self.seconds_trained,
             "quality": self.quality,
+            "quality_before": self.quality_before,
             "course": _course(self.config),
             "identity": self.identity,
             "model": self.model.state_dict(),
@@ -348,6 +352,8 @@ class Trainer:
                 "validation": self.quality,
             },
             identity=self.identity,
+            # Where codes keep their meaning, nothing is lost with weights that are replaced.
+            unfinished=self.step < self.config.steps and self.identity is None,
             half=True,
             force=True,
         )
@@ -364,6 +370,7 @@ class Trainer:
             self.step = int(state["step"])
             self.seconds_trained = float(state["seconds_trained"])
             self.quality = dict(state.get("quality", {}))
+            self.quality_before = dict(state.get("quality_before", {}))
             self.identity = state.get("identity")
             self._note_changes(state.get("course"))
         except (

@@ -2,7 +2,7 @@
 
 RUN/recipe.yaml       what was chosen, to read and to change
 RUN/recordings.csv    nine tenths of the recordings
-RUN/validation.csv    the others, at most twenty
+RUN/validation.csv    the others, at most ten
 """
 
 import csv
@@ -17,7 +17,7 @@ from encodec_cli.train.starter import DEFAULT_STEPS, starter_recipe
 
 __all__ = ["prepare_run"]
 
-_MOST_VALIDATION = 20
+_MOST_VALIDATION = 10
 _UNKNOWN = "unknown"
 """Kind of recordings whose folders do not say it; they are judged as speech is, too."""
 _Row = tuple[str, str, int]
