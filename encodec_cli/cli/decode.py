@@ -2,6 +2,8 @@
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,15 +37,16 @@ from encodec_cli.cli.decode_options import (
     parse_rate,
 )
 from encodec_cli.cli.encode import check_deletion
-from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
+from encodec_cli.cli.file_ways import check_elsewhere, code_elsewhere
+from encodec_cli.cli.loading import choice, code_models, expected_seconds, load, load_lm
 from encodec_cli.cli.option_values import parse_tags
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
+from encodec_cli.cli.run_options import Devices, Part, Ray, RayWorkers, part_of_plan, where_of
 from encodec_cli.cli.running import Manner, begin, code_files, end, one_by_one, rehearse
 from encodec_cli.cli.timecode import parse_time
 from encodec_cli.cli.token_decoding import TokenDecoder, TokenSettings
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
-from encodec_cli.io.cores import usable_cores
 
 if TYPE_CHECKING:
     from encodec_cli.pipeline.reports import DecodeReport
@@ -93,7 +96,10 @@ def decode(
     quiet: options.Quiet = False,
     json: options.Json = False,
     progress: options.Progress = False,
-    device: options.Device = "auto",
+    part: Part = None,
+    ray: Ray = False,
+    ray_workers: RayWorkers = None,
+    device: Devices = "auto",
     dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
     verbose: options.Verbose = False,
@@ -116,6 +122,8 @@ def decode(
     )
     kinds = Kinds(ECDC_SUFFIXES | TOKEN_SUFFIXES, suffix, keep_suffix, frozenset({FAILURES_NAME}))
     plan = plan_jobs(inputs, kinds, output_dir=output_dir, recursive=recursive)
+    where = where_of(part, device, threads, ray, ray_workers)
+    plan = part_of_plan(plan, where.share)
     jobs = plan.jobs
     for job in jobs:
         choose_format(
@@ -148,13 +156,28 @@ def decode(
         check_deletion(jobs, lm=None)
         if start or duration or any(map(_holds_tokens, jobs)):
             raise UsageError("--delete-input: is for whole .ecdc files; leave out one")
+    if ray and any(map(_holds_tokens, jobs)):
+        raise UsageError("--ray: is for .ecdc files; token files are decoded without it")
+    coded_jobs = [job for job in jobs if not _holds_tokens(job)]
+    check_elsewhere(where, coded_jobs, lm=lm is not None, delete_input=delete_input)
     waiting, tally = begin(plan, manner)
     if dry_run or not waiting:
         makes_folder = output_dir is not None
         end(tally, manner, rehearse(waiting, tally, manner, makes_folder=makes_folder))
         return
     seconds = expected_seconds(job.source for job in waiting)
-    codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose, config=config)
+    token_files = [job for job in waiting if _holds_tokens(job)]
+    # These are decoded by this process, on the first device.
+    own = replace(where, devices=where.devices[:1]) if token_files else where
+    codec = load(
+        model,
+        own.own_device,
+        threads,
+        own.own_dtype(dtype),
+        seconds=seconds,
+        verbose=verbose,
+        config=config,
+    )
 
     from encodec_cli.pipeline.decode import DecodeOptions
     from encodec_cli.pipeline.jobs import DecodeJob
@@ -170,7 +193,7 @@ def decode(
         conceal=conceal,
         start=since or 0,
         duration=length,
-        force=force,
+        force=force or not where.here,  # see `code_elsewhere`
         legacy=legacy.value if legacy else None,
         code_models=code_models(code_model, model),
         tags=tags,
@@ -182,7 +205,6 @@ def decode(
         tally.add(report.seconds, size)
         return _tell(report, many=tally.many, json=json, quiet=quiet)
 
-    threads = threads or usable_cores()
     settings = TokenSettings(
         pattern=pattern,
         layout=layout,
@@ -191,12 +213,11 @@ def decode(
         output_dir=output_dir,
         suffix=suffix,
         skip_existing=skip_existing,
-        threads=threads,
+        threads=where.threads,
         quiet=quiet,
         tell=tell,
     )
-    of_tokens = TokenDecoder(codec, decoding, settings)
-    token_files = [job for job in waiting if _holds_tokens(job)]
+    of_tokens = TokenDecoder(codec, replace(decoding, force=force), settings)
     exit_code = one_by_one(token_files, of_tokens.decode, alone=not tally.many, tally=tally)
     files = [
         DecodeJob(
@@ -209,8 +230,19 @@ def decode(
         for job in waiting
         if not _holds_tokens(job)
     ]
-    language_model = load_lm(lm, codec.config)
-    exit_code |= code_files(files, codec, tell, tally, manner, lm=language_model, threads=threads)
+    if not where.here:
+        choose = partial(choice, model, dtype=dtype, config=config)
+        exit_code |= code_elsewhere(files, choose, tell, tally, manner, where)
+    else:
+        exit_code |= code_files(
+            files,
+            codec,
+            tell,
+            tally,
+            manner,
+            lm=load_lm(lm, codec.config),
+            threads=where.threads,
+        )
     end(tally, manner, exit_code)
 
 

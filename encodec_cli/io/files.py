@@ -27,6 +27,7 @@ __all__ = [
     "drop_unwritable",
     "make_folder",
     "open_input",
+    "reason_taken",
     "standard_output",
 ]
 
@@ -144,12 +145,12 @@ def _refuse_taken(path: Path) -> None:
             f"{path}: is a symbolic link to {path.readlink()}; use {force} to write there"
         )
     if path.exists():
-        raise _taken(path)
+        raise OutputError(f"{path}: {reason_taken()}")
 
 
-def _taken(path: Path) -> OutputError:
-    force = parameter("force", True)
-    return OutputError(f"{path}: exists already; use {force} to overwrite it")
+def reason_taken() -> str:
+    """Why nothing is written where a file is."""
+    return f"exists already; use {parameter('force', True)} to overwrite it"
 
 
 def make_folder(folder: Path) -> None:

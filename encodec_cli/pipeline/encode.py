@@ -8,8 +8,9 @@ live encoders make shorter.
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,8 @@ __all__ = ["EncodeOptions", "Encoding", "encode_file", "encoding"]
 
 _SURVEY_SHARE = 0.3
 """Of the time that a file with a target rate takes."""
+_PARTS = 8
+"""Of a chunk, each of them read by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +154,7 @@ class Encoding:
     Attributes:
         header: of the file that the codes belong in; lengths unknown.
         latents: what is to be searched for codes; to be iterated over once.
-        samples: per channel at the model's rate, as far as `chunks` went.
+        samples: per channel at the model's rate, as far as was read for `chunks`.
         source_channels: of the recording.
         tags_left_out: names of its tags that the header does not have.
     """
@@ -173,13 +176,20 @@ class Encoding:
         self._reader = reader
         self._progress = progress
         self.quantize_priced = encoder.quantize_priced
+        self._encoder = encoder
         self.latents = encoder.latents(self._blocks())
-        self._quantize = encoder.quantize
 
     @property
     def chunks(self) -> Iterator[CodeChunk]:
         """The codes of `latents`."""
-        return map(self._quantize, self.latents)
+        return map(self._encoder.quantize, self.latents)
+
+    @contextmanager
+    def read_ahead(self) -> Iterator[None]:
+        """Until the block ends, another thread reads what comes next. Before anything is coded."""
+        with prefetched(_groups(self._blocks(), _PARTS)) as groups:
+            self.latents = self._encoder.latents(chain.from_iterable(groups))
+            yield
 
     @property
     def source_samples(self) -> int:
@@ -198,7 +208,7 @@ class Encoding:
         reader, codec = self._reader, self._codec
         total = None if reader.num_frames is None else reader.num_frames / reader.sample_rate
         # Read in small parts of a block: it is to be coded when its last sample comes.
-        part = max(1, self.header.chunk_frames // 8) * codec.config.hop_length
+        part = max(1, self.header.chunk_frames // _PARTS) * codec.config.hop_length
         part = max(1, part * reader.sample_rate // codec.sample_rate)
         for block in prepare_blocks(
             reader, codec.sample_rate, codec.channels, part, meter=self._meter
@@ -229,6 +239,8 @@ def encoding(
     chunk_frames = block_frames_for(codec.config, options.latency_ms)
     # A chunk of a pipe leaves as soon as it can.
     alone = threads < 2 or source == "-" or codec.engine.takes_all_threads
+    # All streams wait while a GPU steps them: what they code next is to be there when it has done.
+    ahead = alone and source != "-" and _is_fed(codec)
     if not alone:
         codec = replace(codec, engine=codec.engine.overlapped())
     with open_audio(source, part) as reader:
@@ -261,11 +273,22 @@ def encoding(
         coded = Encoding(codec, reader, encoder, header, progress)
         lost = () if options.keeps_source else tuple(_merged(found.kept, options.tags))
         coded.tags_left_out = (*lost, *found.left_out)
-        if alone:
+        with ExitStack() as stack:
+            if ahead:
+                stack.enter_context(coded.read_ahead())
+            elif not alone:
+                coded.latents = stack.enter_context(prefetched(coded.latents))
             yield coded
-            return
-        with prefetched(coded.latents) as coded.latents:
-            yield coded
+
+
+def _groups(blocks: Iterator[FloatBlock], size: int) -> Iterator[list[FloatBlock]]:
+    while group := list(islice(blocks, size)):
+        yield group
+
+
+def _is_fed(codec: Codec) -> bool:
+    """Whether something else than this machine's cores computes, for many streams at once."""
+    return codec.engine.streams > 1 and not codec.engine.takes_all_threads
 
 
 def _plan(
