@@ -172,7 +172,6 @@ def write_opus(piece: Piece, path: Path, kbps: float) -> None:
             subtype="OPUS",
             closefd=False,
             compression_level=level,
-            bitrate_mode="VARIABLE",
         ) as sound,
     ):
         for start in range(0, audio.shape[1], _BLOCK):
