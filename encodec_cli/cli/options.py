@@ -189,7 +189,7 @@ Refine = Annotated[
     bool,
     typer.Option(
         "--refine",
-        help="Correct what is coded once by how it decodes: better from 3 kb/s on, half as fast.",
+        help="Correct what is coded once by how it decodes: better from 6 kb/s on, 1.7 times slower.",
         rich_help_panel=CODING,
     ),
 ]
