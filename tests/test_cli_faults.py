@@ -163,10 +163,12 @@ def test_other_streams_may_be_closed(closed: str, wav: Path, mono: Path, tmp_pat
 def test_a_full_standard_output_is_an_error(coded: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
-    for line in (f"info {coded}", f"info {coded} --json", f"verify {coded}", "models list"):
+    lines = (f"info {coded}", f"info {coded} --json", f"verify {coded}", f"peel {coded} - --n-q 1")
+    for line in (*lines, "models list"):
         said = shell(f"{' '.join(command())} {line} > /dev/full")
         assert said.returncode == 1
         assert b"No space left" in said.stderr
+        assert coded.name.encode() not in said.stderr, "it is not the input that is full"
         assert b"Traceback" not in said.stderr
 
 
