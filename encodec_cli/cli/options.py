@@ -199,8 +199,8 @@ Fit = Annotated[
         min=1,
         max=1000,
         metavar="STEPS",
-        help="Fit what is coded to the recording by gradient steps through the decoder: 4 are "
-        "better and slow, 16 better still. Needs a model that codes whole signals.",
+        help="Refine, then fit what is coded to the recording by gradient steps through the "
+        "decoder: 4 are better and slow, 16 better still. Needs a model that codes whole signals.",
         show_default=False,
         rich_help_panel=CODING,
     ),
