@@ -229,7 +229,6 @@ def encode(
             model,
             options_of_all.n_q,
             fit,
-            refine=refine,
             device=where.own_device,
             threads=threads,
             config=config,

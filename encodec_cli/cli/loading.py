@@ -97,7 +97,6 @@ def load_fitting(
     n_q: int,
     steps: int,
     *,
-    refine: bool,
     device: str,
     threads: int | None,
     config: Path | None,
@@ -116,7 +115,7 @@ def load_fitting(
     torch.set_num_threads(threads or usable_cores())
     device = automatic_device() if device == "auto" else device
     model = load_module(name, device=device, config=config)
-    return fitting_codec(codec, model, n_q, steps, refine=refine)
+    return fitting_codec(codec, model, n_q, steps)
 
 
 def expected_seconds(sources: "Iterable[Place]") -> float | None:

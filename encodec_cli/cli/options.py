@@ -189,7 +189,8 @@ Refine = Annotated[
     bool,
     typer.Option(
         "--refine",
-        help="Correct what is coded once by how it decodes: better from 3 kb/s on, half as fast.",
+        help="Correct what is coded once by how it decodes: better from 6 kb/s on, 1.7 times as "
+        "long.",
         rich_help_panel=CODING,
     ),
 ]
@@ -199,8 +200,8 @@ Fit = Annotated[
         min=1,
         max=1000,
         metavar="STEPS",
-        help="Fit what is coded to the recording by gradient steps through the decoder: 4 are "
-        "better and slow, 16 better still. Needs a model that codes whole signals.",
+        help="Refine, then fit what is coded to the recording by gradient steps through the "
+        "decoder: 4 are better and slow, 16 better still. Needs a model that codes whole signals.",
         show_default=False,
         rich_help_panel=CODING,
     ),

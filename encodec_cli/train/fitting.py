@@ -1,8 +1,8 @@
 """Encoding by trying: latents are fitted to the recording through the decoder, then coded.
 
-    samples --encoder--> latents --a few gradient steps--> latents --search--> codes
-                                    ^                 |
-                                    '-- losses <-- decoder
+    samples --encoder, refined--> latents --a few gradient steps--> latents --search--> codes
+                                             ^                 |
+                                             '-- losses <-- decoder
 
 One pass of an encoder cannot foresee what a decoder makes of its latents; gradients tell. The
 decoder, the codebooks and the format stay as they are. Each block is fitted after those before it
@@ -44,12 +44,10 @@ _SILENCE = 1e-3
 """RMS of a block at the model's level, below which it is left as it is."""
 
 
-def fitting_codec(
-    codec: Codec, model: CompressionModel, n_q: int, steps: int, *, refine: bool = False
-) -> Codec:
+def fitting_codec(codec: Codec, model: CompressionModel, n_q: int, steps: int) -> Codec:
     """`codec`, whose encoders fit latents for `n_q` codebooks by `steps` gradient steps.
 
-    `model` has the same weights as modules. With `refine` the steps start from refined latents.
+    `model` has the same weights as modules. The steps start from refined latents.
 
     Raises:
         UsageError: a model that codes segments by themselves.
@@ -58,7 +56,7 @@ def fitting_codec(
         raise UsageError(f"--fit: model {codec.config.name} codes segments, which cannot be fitted")
     model.requires_grad_(False)
     fitter = _Fitter(model, codec.engine, n_q, steps)
-    return replace(codec, engine=_FittingEngine(codec, fitter, refine))
+    return replace(codec, engine=_FittingEngine(codec, fitter))
 
 
 @dataclass
@@ -75,11 +73,10 @@ class _StreamState:
 class _FittingEngine:
     """An engine whose encoders fit what they give."""
 
-    def __init__(self, codec: Codec, fitter: "_Fitter", refine: bool) -> None:
+    def __init__(self, codec: Codec, fitter: "_Fitter") -> None:
         self._codec = codec
         self._engine = codec.engine
         self._fitter = fitter
-        self._refine = refine
 
     @property
     def streams(self) -> int:
@@ -95,7 +92,7 @@ class _FittingEngine:
     def encoder(self, block_frames: int | None) -> Stepper:
         assert block_frames is not None  # segments are refused
         n_q = self._fitter.n_q
-        encoder = encoder_of(self._codec, block_frames, n_q, refine=self._refine)
+        encoder = encoder_of(self._codec, block_frames, n_q, refine=True)
         return _FittingStepper(encoder, self._fitter)
 
     def decoder(self, block_frames: int | None) -> Stepper:
