@@ -50,8 +50,8 @@ def at_level(x: Tensor, level_db: float) -> Tensor:
 def quantized(model: CompressionModel, latents: Tensor, books: int) -> Tensor:
     """Latents `[1, D, T]` as their codes say."""
     engine = model.codec().engine
-    codes = engine.quantize(latents.detach()[0].t().contiguous().numpy(), books, BEAMS)
-    return torch.from_numpy(engine.dequantize(codes).copy()).t()[None]
+    codes = engine.quantizer().encode(latents.detach()[0].t().contiguous().numpy(), books, BEAMS)
+    return torch.from_numpy(engine.quantizer().decode(codes).copy()).t()[None]
 
 
 def levels_by_band(reference: Tensor, estimate: Tensor) -> dict[str, float]:

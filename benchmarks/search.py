@@ -33,7 +33,7 @@ def latents_of(codec: Codec, wav: Samples) -> Rows:
 
 def latent_snr(codec: Codec, latents: Rows, codes: NDArray[np.uint16]) -> float:
     """dB, of latents `[T, D]` and codes `[K, T]`."""
-    error = codec.engine.dequantize(codes) - latents
+    error = codec.engine.quantizer().decode(codes) - latents
     return float(10 * np.log10(np.square(latents).sum() / np.square(error).sum()))
 
 

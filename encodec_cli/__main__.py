@@ -48,10 +48,10 @@ def main() -> None:
 def _run() -> object:
     """The exit code of the command in the arguments."""
     try:
-        from encodec_cli.cli.app import app
+        from encodec_cli.cli.app import run_app
 
         try:
-            app(prog_name="encodec-cli")
+            run_app()
         except SystemExit as left:
             return left.code
         finally:

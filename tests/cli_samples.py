@@ -208,7 +208,8 @@ def environment(**changes: str) -> dict[str, str]:
 def process(*arguments: str | Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """The command line in a process of its own; killed at the end if it is still there."""
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    child = subprocess.Popen(command(*arguments), env=environment(), **streams | options)
+    given = {"env": environment()} | streams | options
+    child = subprocess.Popen(command(*arguments), **given)
     try:
         yield child
     finally:

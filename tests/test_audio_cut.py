@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_files import decode_all, music, read_bytes, write_audio
+from cases import mostly_slow
 
 from encodec_cli.errors import AudioError
 
@@ -72,7 +73,7 @@ def cuts(data: bytes) -> list[int]:
     return sorted({1, 40, 700, *anywhere, *(len(data) - lost for lost in (700, 100, 24))})
 
 
-@pytest.mark.parametrize("case", FOUND_OUT, ids=name)
+@pytest.mark.parametrize("case", mostly_slow(FOUND_OUT, 8, unpack=False), ids=name)
 def test_a_cut_is_found_out(tmp_path: Path, case: tuple[str, str, int, dict[str, str]]) -> None:
     data = encoded(*case)
     for length in cuts(data):
@@ -92,7 +93,7 @@ def test_a_cut_in_a_page_of_ogg_is_found_out(tmp_path: Path, codec: str, links: 
             read_bytes(tmp_path, link * (links - 1) + link[:length])
 
 
-@pytest.mark.parametrize("case", BY_FRAMES, ids=name)
+@pytest.mark.parametrize("case", mostly_slow(BY_FRAMES, 5, unpack=False), ids=name)
 def test_a_cut_costs_nothing_that_is_left(
     tmp_path: Path, case: tuple[str, str, int, dict[str, str]]
 ) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_files import decode_all, music, read_bytes, shift, write_audio
+from cases import mostly_slow
 
 from encodec_cli.audio import FloatBlock
 
@@ -118,7 +119,7 @@ def alike(one: FloatBlock, other: FloatBlock) -> float:
     return float(np.corrcoef(one[0, middle], other[0, middle])[0, 1])
 
 
-@pytest.mark.parametrize("case", EXACT, ids=name)
+@pytest.mark.parametrize("case", mostly_slow(EXACT, 20, unpack=False), ids=name)
 def test_what_says_its_length_is_read_to_the_sample(
     tmp_path: Path, case: tuple[str, str, int, dict[str, str]]
 ) -> None:
@@ -130,7 +131,7 @@ def test_what_says_its_length_is_read_to_the_sample(
     assert alike(read, block) > 0.98
 
 
-@pytest.mark.parametrize("case", WHOLE, ids=name)
+@pytest.mark.parametrize("case", mostly_slow(WHOLE, 12, unpack=False), ids=name)
 def test_the_rest_is_as_long_as_all_its_frames(
     tmp_path: Path, case: tuple[str, str, int, dict[str, str]]
 ) -> None:

@@ -35,9 +35,9 @@ def test_rows_come_out_as_a_list_would_give_them(seed: int) -> None:
             assert block.shape == (count, channels)
             assert block.dtype == np.float32
             there = there[count - keep :]
-        assert len(buffer) == len(there)
-    np.testing.assert_array_equal(buffer.take(len(buffer)), there)
-    assert len(buffer) == 0
+        assert buffer.rows == len(there)
+    np.testing.assert_array_equal(buffer.take(buffer.rows), there)
+    assert buffer.rows == 0
 
 
 def test_the_rows_of_a_block_lie_together() -> None:

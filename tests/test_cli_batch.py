@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from cases import mostly_slow
 from cli_samples import run, write_audio
 
 from encodec_cli.container import read_ecdc
@@ -347,7 +348,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+@pytest.mark.parametrize("name", mostly_slow(NAMES, 3), ids=range(len(NAMES)))
 def test_names_are_printed_as_they_are(tmp_path: Path, mono: Path, name: str) -> None:
     source = tmp_path / name
     write_audio(tmp_path / "plain.wav", 2000).rename(source)

@@ -73,6 +73,7 @@ def test_all_formats_decode_to_the_same_samples(folder: Path, tmp_path: Path) ->
     assert audio[0] == audio[1] == audio[2]
 
 
+@pytest.mark.slow
 def test_pipes_carry_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     model, recording = folder / "m.safetensors", (folder / "a.wav").read_bytes()
     coded = run("encode", "-", "-", "-m", model, stdin=recording).ok().stdout

@@ -182,6 +182,7 @@ def test_narrow_terminals_get_columns_for_lines(mono: Path, recordings: Path) ->
 # ---- against others, and decoded already
 
 
+@pytest.mark.slow
 def test_decoded_folders_are_compared(mono: Path, recordings: Path, tmp_path: Path) -> None:
     for name, gain in (("half", 0.5), ("late", 1.0)):
         (tmp_path / name / "speech").mkdir(parents=True)
@@ -207,6 +208,7 @@ def test_decoded_folders_are_compared(mono: Path, recordings: Path, tmp_path: Pa
     assert "b.wav: there is no file of this name in" in result.errors[0]
 
 
+@pytest.mark.slow
 def test_a_bad_file_does_not_stop_the_others(mono: Path, recordings: Path) -> None:
     (recordings / "speech" / "a.wav").write_bytes(b"RIFF")
     result = run("evaluate", recordings, "-r", "-m", mono, "-b", "6", "--json")

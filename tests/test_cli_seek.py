@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from cases import mostly_slow
 from cli_samples import (
     RATE,
     damaged_copy,
@@ -59,7 +60,9 @@ def assert_close(part: NDArray[np.float64], expected: NDArray[np.float64]) -> No
     np.testing.assert_allclose(part, expected, rtol=0, atol=1e-3 * expected.std())
 
 
-@pytest.mark.parametrize("rate", [None, "source", "8000", "44100", "44101", "48000"])
+@pytest.mark.parametrize(
+    "rate", mostly_slow([None, "44101", "source", "8000", "44100", "48000"], 2)
+)
 @pytest.mark.parametrize(("start", "duration"), [("6.5", "1.25"), ("0:07.77", None), ("0", "2")])
 def test_any_rate(
     tmp_path: Path, mono: Path, coded: Path, rate: str | None, start: str, duration: str | None

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cases import mostly_slow
 from cli_samples import RATE, make_model, mono_config, run, write_audio, write_model
 
 from encodec_cli.io.cores import usable_cores
@@ -37,13 +38,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [
-        ("mono", ()),
-        ("mono", ("--search", "4", "-b", "3")),
-        ("mono", ("--latency", "100")),
-        ("stereo", ()),
-        ("stereo", ("--search", "4", "-b", "3")),
-    ],
+    mostly_slow(
+        [
+            ("mono", ("--search", "4", "-b", "3")),
+            ("mono", ()),
+            ("mono", ("--latency", "100")),
+            ("stereo", ()),
+            ("stereo", ("--search", "4", "-b", "3")),
+        ]
+    ),
 )
 def test_one_file(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str, options: tuple[str, ...]
@@ -65,6 +68,7 @@ def test_one_file(
     assert outputs[0] == outputs[1] == outputs[2]
 
 
+@pytest.mark.slow
 def test_many_files(mono: Path, recordings: Path, tmp_path: Path) -> None:
     coded, decoded = [], []
     for threads in ("1", "2", "5"):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
+from cases import mostly_slow
 from cli_samples import run, write_audio
 from safetensors import safe_open
 from token_samples import FORMATS, imported, others_warn
@@ -45,7 +46,7 @@ def wavs(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.wav")}
 
 
-@pytest.mark.parametrize(("to", "options"), OPTIONS)
+@pytest.mark.parametrize(("to", "options"), mostly_slow(OPTIONS, 6))
 def test_decode_needs_no_word_of_how_they_were_written(
     to: str, options: str, coded: Path, mono: Path, tmp_path: Path
 ) -> None:

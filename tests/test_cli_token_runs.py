@@ -162,6 +162,7 @@ def test_failures_are_listed_until_they_are_mended(
         assert keys_in(out) == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_parts_share_the_list_of_failures(talks: Path, mono: Path, tmp_path: Path) -> None:
     for name in "abcd":
         (tmp_path / f"{name}.wav").write_bytes(bytes(1_000_000))  # not one of the formats

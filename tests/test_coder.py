@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import mostly_slow
 from numpy.typing import NDArray
 from tiny_models import segment_model, tiny_model, wave
 
@@ -61,7 +62,7 @@ def assert_equal_chunks(found: list[CodeChunk], expected: list[CodeChunk]) -> No
         assert a.scale == b.scale
 
 
-@pytest.mark.parametrize(("make", "changes"), models())
+@pytest.mark.parametrize(("make", "changes"), mostly_slow(models(), 3))
 def test_any_pushes_give_the_same_chunks(make: Any, changes: dict[str, Any]) -> None:
     model = make(**changes)
     wav = wave(1300, model.channels)

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from cases import mostly_slow
 from ecdc_samples import (
     CODER,
     Pipe,
@@ -76,7 +77,7 @@ def test_the_sample_has_chunks_of_both_kinds() -> None:
     assert KINDS == [2, 1, 2, 2, 2]
 
 
-@pytest.mark.parametrize("known", [False, True], ids=["piped", "known-length"])
+@pytest.mark.parametrize("known", mostly_slow([False, True]), ids=["piped", "known-length"])
 def test_every_damaged_byte_is_noticed(known: bool) -> None:
     data = file_bytes(ECDC) if known else DATA
     assert verify(io.BytesIO(data), coder=CODER) == []
@@ -210,6 +211,7 @@ def test_what_was_moved_is_found_by_the_index(monkeypatch: pytest.MonkeyPatch) -
     assert (outline(got), error) == ("ooxoo", None)
 
 
+@pytest.mark.slow
 def test_each_of_many_damaged_chunks_of_a_pipe_costs_itself() -> None:
     ecdc = make_ecdc(v2_header(codebooks=8, chunk_frames=80), 400 * 25_600)
     data = bytearray(streamed_bytes(ecdc))
@@ -344,7 +346,7 @@ def test_a_short_chunk_amid_others_is_refused() -> None:
 def test_random_edits_are_noticed_and_give_no_wrong_codes(name: str) -> None:
     generator, data = random.Random(2), streamed_bytes(SAMPLES[name], 9999)
 
-    for _ in range(250):
+    for _ in range(80):
         check_mutation(name, data, generator)
 
 
@@ -373,16 +375,16 @@ BOMBS = {
     "index-length-fits": HEADER + bytes(60_000) + (60_000).to_bytes(4, "big"),
     "far-chunk": HEADER + record(1 << 31, FULL) + END,
     "gaps": HEADER + b"".join(record(n * 60_000, FULL) for n in range(1, 200)),
-    "many-heads": HEADER + b"\x12" * 20_000,
-    "many-short-heads": HEADER + b"\x16\x03" * 10_000,
-    "many-ends": HEADER + b"\x20" * 20_000,
     "zeros": HEADER + bytes(1_000_000),
     "header-length": b"ECDC\x02\xff\xff\x03" + bytes(100),
     "tags": seal(b"ECDC\x02\x08\x40\x03\x08\x50\xff\xff\xff\x7f", 0),
+    "many-heads": HEADER + b"\x12" * 20_000,
+    "many-short-heads": HEADER + b"\x16\x03" * 10_000,
+    "many-ends": HEADER + b"\x20" * 20_000,
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("name", mostly_slow(BOMBS, 10))
 def test_hostile_lengths_cost_little(name: str) -> None:
     data = BOMBS[name]
     tracemalloc.start()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from cases import mostly_slow
 from cli_samples import run
 from tiny_models import spread_codebooks
 from torch import Tensor
@@ -128,7 +129,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", mostly_slow(CASES, 4))
 @torch.no_grad()
 def test_exports_code_as_their_config_says(case: str, tmp_path: Path) -> None:
     path = tmp_path / "compression_state_dict.bin"

@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -40,8 +41,7 @@ from encodec_cli.errors import CheckpointError, ConfigError, OutputError, UsageE
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.stream.signals import decode, encode
 
-import_torchaudio()  # transformers imports it too, and must find it whichever torch is here
-from transformers import EncodecConfig, EncodecFeatureExtractor, EncodecModel  # noqa: E402
+pytestmark = pytest.mark.slow  # transformers takes seconds to import
 
 EXACT: dict[str, Any] = {"rtol": 0, "atol": 1e-5}
 RATES = [24, 48, 32]
@@ -94,11 +94,19 @@ class Pair:
         return [layer.codebook.embed for layer in self.theirs.quantizer.layers]
 
 
+def import_transformers() -> ModuleType:
+    import_torchaudio()  # transformers imports it too, and must find it whichever torch is here
+    import transformers
+
+    return transformers
+
+
 @torch.no_grad()
 def random_model(**changes: Any) -> Any:
     """transformers' model with random weights, and codebooks over the latents of noise."""
     torch.manual_seed(21)
-    model = EncodecModel(EncodecConfig(**changes)).eval()
+    theirs = import_transformers()
+    model = theirs.EncodecModel(theirs.EncodecConfig(**changes)).eval()
     z = model.encoder(torch.randn(1, model.config.audio_channels, 24000) * 0.1)
     for k, layer in enumerate(model.quantizer.layers):
         book = layer.codebook.embed
@@ -161,7 +169,6 @@ def test_codes_and_audio_are_transformers(pairs: dict[int, Pair], rate: int, sam
     assert_same_codec(pair, pair.theirs, pair.ours, samples)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rate", RATES)
 def test_transformers_loads_what_we_write(
     pairs: dict[int, Pair], rate: int, tmp_path: Path
@@ -171,7 +178,8 @@ def test_transformers_loads_what_we_write(
     mine, out = tmp_path / "mine.safetensors", tmp_path / "out"
     convert_checkpoint(pair.folder, mine)
     export_checkpoint(mine, out, to="hf")
-    theirs, report = EncodecModel.from_pretrained(out, output_loading_info=True)
+    transformers = import_transformers()
+    theirs, report = transformers.EncodecModel.from_pretrained(out, output_loading_info=True)
     assert not any(report.values()), report
     again = load_module(out)
     assert_same_codec(pair, theirs.eval(), again, 50000)
@@ -180,7 +188,7 @@ def test_transformers_loads_what_we_write(
     }
     for a, b in zip(pair.ours.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-    extractor = EncodecFeatureExtractor.from_pretrained(out)
+    extractor = transformers.EncodecFeatureExtractor.from_pretrained(out)
     assert (extractor.sampling_rate, extractor.feature_size) == (
         pair.ours.sample_rate,
         pair.ours.channels,
@@ -193,7 +201,9 @@ def test_its_feature_extractor_pads_the_last_chunk(pairs: dict[int, Pair]) -> No
     """Why its 48 kHz codes of a whole pipeline end otherwise than Meta's and ours."""
     pair = pairs[48]
     wav = pair.wave(60000)
-    extractor = EncodecFeatureExtractor(2, 48000, chunk_length_s=1.0, overlap=0.01)
+    extractor = import_transformers().EncodecFeatureExtractor(
+        2, 48000, chunk_length_s=1.0, overlap=0.01
+    )
     padded = extractor(wav.numpy(), sampling_rate=48000, return_tensors="pt")
     theirs = pair.theirs.encode(**padded, bandwidth=6.0)
     ours = encode(pair.ours, wav, n_q=4)
@@ -359,7 +369,7 @@ def test_published_models_are_recognised(rate: int, name: str) -> None:
 
 def transformers_fields(values: dict[str, Any]) -> dict[str, Any]:
     """What transformers makes of these values, of the fields that we write."""
-    config = EncodecConfig(**values)
+    config = import_transformers().EncodecConfig(**values)
     fields = HubConfig.__dataclass_fields__
     as_tuples = {name: getattr(config, name) for name in fields}
     return {k: tuple(v) if isinstance(v, list) else v for k, v in as_tuples.items()}
@@ -495,7 +505,6 @@ def test_folders_are_replaced_only_when_asked(pairs: dict[int, Pair], tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("to", ["hf", "meta"])
 def test_a_full_disk_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: Literal["hf", "meta"]
@@ -515,7 +524,6 @@ def test_a_full_disk_leaves_nothing(
 # ---- Meta's package
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings(FILTER)
 @pytest.mark.parametrize("name", ["encodec_24khz", "encodec_48khz"])
 @torch.no_grad()
@@ -555,7 +563,9 @@ def test_metas_package_loads_what_we_write(name: str, tmp_path: Path) -> None:
     if name == "encodec_24khz":  # and from there to transformers
         out = tmp_path / "hub"
         export_checkpoint(th, out, to="hf")
-        hub, report = EncodecModel.from_pretrained(out, output_loading_info=True)
+        hub, report = import_transformers().EncodecModel.from_pretrained(
+            out, output_loading_info=True
+        )
         assert not any(report.values()), report
         torch.testing.assert_close(hub.encoder(x), theirs.encoder(x), **EXACT)
         torch.testing.assert_close(
@@ -576,7 +586,6 @@ def test_hostile_sizes_cost_nothing(tmp_path: Path) -> None:
 # ---- the command line
 
 
-@pytest.mark.slow
 def test_the_command_line_takes_them(pairs: dict[int, Pair], tmp_path: Path) -> None:
     folder, out = pairs[24].folder, tmp_path / "out"
     shown = json.loads(run("models", "show", folder, "--json").ok().text)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from cases import mostly_slow
 from cli_samples import make_model, mono_config, run, write_audio
 from safetensors.torch import save_file
 from torch import Tensor
@@ -79,7 +80,7 @@ WRAPPED: dict[str, Callable[[State], Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", WRAPPED)
+@pytest.mark.parametrize("case", mostly_slow(WRAPPED, 5))
 def test_wrappers_and_prefixes_are_taken_off(case: str, state: State, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "plain.th")
     torch.save(WRAPPED[case](state), tmp_path / "wrapped.th")
@@ -117,7 +118,7 @@ SHAPES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("seanet", SHAPES)
+@pytest.mark.parametrize("seanet", mostly_slow(SHAPES, 2))
 def test_shapes_tell_the_config(seanet: dict[str, Any], tmp_path: Path) -> None:
     config = folded_config(codec(**seanet))
     torch.save(meta_state(codec(**seanet)), tmp_path / "x.th")
@@ -131,6 +132,7 @@ def test_shapes_tell_the_config(seanet: dict[str, Any], tmp_path: Path) -> None:
     assert "24000 Hz" in card.assumed
 
 
+@pytest.mark.slow
 def test_show_never_says_what_encode_contradicts(state: State, tmp_path: Path) -> None:
     """The first layer is Meta's; others are missing, of another shape, or not finite."""
     first = "encoder.model.0.conv.conv.weight_g"
@@ -192,6 +194,7 @@ def test_what_cannot_be_is_refused(text: str, words: str, state: State, tmp_path
         read_checkpoint(tmp_path / "x.th", told)
 
 
+@pytest.mark.slow
 def test_the_commands_are_told_and_say_what_they_assume(state: State, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "x.th")
     told = tmp_path / "told.yaml"
@@ -245,6 +248,7 @@ def state_of(path: Path) -> State:
     return load_file(path)
 
 
+@pytest.mark.slow
 def test_shards_are_read_by_any_of_their_names(hub: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((hub / "config.json").read_bytes())
     shards(tmp_path, state_of(hub / "model.safetensors"))

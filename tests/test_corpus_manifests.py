@@ -245,6 +245,7 @@ def test_a_gzip_bomb_ends_early(tmp_path: Path) -> None:
     assert peak < 24 << 20
 
 
+@pytest.mark.slow
 def test_a_long_manifest_is_not_held_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     row = json.dumps({"path": "a.wav", "id": 0, "text": "x" * 20_000})

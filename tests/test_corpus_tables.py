@@ -171,6 +171,7 @@ def test_a_truncated_parquet_file_is_one_failure(share: float, tmp_path: Path) -
     assert "not a readable Parquet file" in bad.reason
 
 
+@pytest.mark.slow
 def test_a_parquet_file_that_unpacks_to_far_more_than_it_has_is_refused(tmp_path: Path) -> None:
     rows = [{"audio": bytes(60 << 20)}] * 2
     path = write_parquet(tmp_path / "p.parquet", rows, compression="zstd", use_dictionary=False)

@@ -15,6 +15,7 @@ from encodec_cli.container import read_ecdc
 from encodec_cli.errors import UsageError
 from encodec_cli.evaluation.distances import mel_distance
 from encodec_cli.model.codec import Codec
+from encodec_cli.train import fitting
 from encodec_cli.train.fitting import fitting_codec
 
 SPEECH = REPOSITORY / "samples" / "speech.wav"
@@ -67,6 +68,17 @@ def test_silence_is_left_as_it_is(plain: Codec, fitted: Codec) -> None:
     silence = np.zeros((1, RATE // 2), np.float32)
 
     found, expected = encode(fitted, silence, bandwidth=12), encode(plain, silence, bandwidth=12)
+
+    np.testing.assert_array_equal(found.codes, expected.codes)
+
+
+def test_steps_that_lead_astray_leave_the_codes_as_they_are(
+    plain: Codec, fitted: Codec, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "_RATE", 30.0)
+
+    found = encode(fitted, speech, bandwidth=12)
+    expected = encode(plain, speech, bandwidth=12, refine=True)
 
     np.testing.assert_array_equal(found.codes, expected.codes)
 

@@ -75,12 +75,6 @@ def test_codes_out_of_range_are_refused(pack: object) -> None:
         pack(np.array([[0, 1024]], np.uint16), 10)
 
 
-@pytest.mark.parametrize("bits", [0, 17])
-def test_widths_out_of_range_are_refused(bits: int) -> None:
-    with pytest.raises(ContainerError, match=f"1 to 16 bits, not {bits}"):
-        pack_rows(np.zeros((1, 1), np.uint16), bits)
-
-
 def test_data_of_the_wrong_size_are_refused() -> None:
     with pytest.raises(ContainerError, match="take 4 bytes, got 3"):
         unpack_rows(b"123", 10, codebooks=2, frames=1)

@@ -12,6 +12,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from cases import mostly_slow
 
 import encodec_cli
 
@@ -263,17 +264,20 @@ def ecdc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["--help"],
-        ["--version"],
-        ["encode", "--help"],
-        ["models", "--help"],
-        ["models", "list"],
-        ["info", "FILE"],
-        ["info", "FILE", "--json"],
-        ["verify", "FILE"],
-        ["peel", "FILE", "OUT", "--n-q", "1"],
-    ],
+    mostly_slow(
+        [
+            ["encode", "--help"],
+            ["info", "FILE"],
+            ["verify", "FILE"],
+            ["peel", "FILE", "OUT", "--n-q", "1"],
+            ["--help"],
+            ["--version"],
+            ["models", "--help"],
+            ["models", "list"],
+            ["info", "FILE", "--json"],
+        ],
+        3,
+    ),
     ids=" ".join,
 )
 def test_commands_without_a_network_load_no_torch(
@@ -298,20 +302,23 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["encode", "x.wav", "OUT/a.ecdc"],
-        ["encode", "x.wav", "OUT/a.ecdc", "-b", "3", "--search", "1", "--threads", "1"],
-        ["encode", "x.wav", "-o", "OUT", "--skip-existing"],
-        ["encode", "x.wav", "OUT/a.ecdc", "--latency", "80", "--verbose"],
-        ["decode", "x.ecdc", "OUT/a.wav"],
-        ["decode", "x.ecdc", "OUT/a.wav", "--start", "0.1", "--sample-rate", "source"],
-        ["decode", "x.npz", "OUT/a.wav"],
-        ["tokens", "x.wav", "--to", "npz", "-o", "OUT"],
-        ["tokens", "x.wav", "--to", "safetensors", "-o", "OUT"],
-        ["tokens", "x.wav", "--to", "parquet", "-o", "OUT"],
-        ["tokens", "x.wav", "--to", "webdataset", "-o", "OUT"],
-        ["roundtrip", "--help"],
-    ],
+    mostly_slow(
+        [
+            ["encode", "x.wav", "OUT/a.ecdc"],
+            ["decode", "x.ecdc", "OUT/a.wav"],
+            ["tokens", "x.wav", "--to", "npz", "-o", "OUT"],
+            ["encode", "x.wav", "OUT/a.ecdc", "-b", "3", "--search", "1", "--threads", "1"],
+            ["encode", "x.wav", "-o", "OUT", "--skip-existing"],
+            ["encode", "x.wav", "OUT/a.ecdc", "--latency", "80", "--verbose"],
+            ["decode", "x.ecdc", "OUT/a.wav", "--start", "0.1", "--sample-rate", "source"],
+            ["decode", "x.npz", "OUT/a.wav"],
+            ["tokens", "x.wav", "--to", "safetensors", "-o", "OUT"],
+            ["tokens", "x.wav", "--to", "parquet", "-o", "OUT"],
+            ["tokens", "x.wav", "--to", "webdataset", "-o", "OUT"],
+            ["roundtrip", "--help"],
+        ],
+        3,
+    ),
     ids=" ".join,
 )
 def test_the_bundled_model_codes_without_torch(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import mostly_slow
 from meta_models import import_meta
 from numpy.typing import NDArray
 
@@ -129,7 +130,7 @@ def test_runs_do_not_know_of_each_other() -> None:
         two(codes[:, 9 - t : 10 - t])
 
 
-@pytest.mark.parametrize("at_once", [2, 5, 16])
+@pytest.mark.parametrize("at_once", mostly_slow([5, 2, 16]))
 def test_frames_known_beforehand_come_out_the_same_in_groups(at_once: int) -> None:
     model = LanguageModel(meta_lm().state_dict(), past_context=30)
     codes = random_codes(3, 160, 64)

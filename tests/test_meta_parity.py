@@ -148,6 +148,7 @@ def test_codes_and_audio_are_metas(pairs: dict[str, Pair], name: str, samples: i
 EXACT: dict[str, Any] = {"rtol": 0, "atol": 1e-5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_batches_are_metas(pairs: dict[str, Pair], name: str) -> None:
@@ -162,6 +163,7 @@ def test_batches_are_metas(pairs: dict[str, Pair], name: str) -> None:
     torch.testing.assert_close(pair.ours.decoder(z), pair.meta.decoder(z), **EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_loud_and_silent_sound_is_coded_as_by_meta(pairs: dict[str, Pair], name: str) -> None:
@@ -242,6 +244,7 @@ def test_metas_file_decodes_here(pairs: dict[str, Pair], name: str, samples: int
     torch.testing.assert_close(decode(pair.ours, ecdc), expected, **EXACT)
 
 
+@pytest.mark.slow
 def test_a_file_of_the_same_codes_has_metas_bytes(pairs: dict[str, Pair]) -> None:
     pair, encodec = pairs[NAMES[1]], import_meta()
     pair.meta.set_target_bandwidth(3)

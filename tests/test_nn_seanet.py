@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from cases import mostly_slow
 from torch import Tensor
 
 from encodec_cli.errors import ConfigError
@@ -330,7 +331,7 @@ def random_arguments(causal: bool, pad_mode: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("trial", range(8))
+@pytest.mark.parametrize("trial", mostly_slow(range(8), 1))
 @pytest.mark.parametrize("pad_mode", ["reflect", "constant", "replicate"])
 @pytest.mark.parametrize("causal", [False, True], ids=["centred", "causal"])
 @torch.no_grad()

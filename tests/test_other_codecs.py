@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import mostly_slow
 from cli_samples import RATE, tone
 
 from encodec_cli.audio import open_audio_writer
@@ -98,7 +99,9 @@ INSTALLED = [
 
 
 @pytest.mark.skipif(not INSTALLED, reason="neither ffmpeg nor opus-tools are here")
-@pytest.mark.parametrize(("name", "codec"), INSTALLED, ids=lambda value: str(value)[:5])
+@pytest.mark.parametrize(
+    ("name", "codec"), mostly_slow(INSTALLED), ids=lambda value: str(value)[:5]
+)
 def test_real_codecs_keep_to_their_rate_and_the_sound(
     name: str,
     codec: OtherCodec,

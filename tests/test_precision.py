@@ -69,8 +69,8 @@ def test_codebook_search_is_exact() -> None:
     model = tiny_model()
     latents = torch.randn(50, 6).bfloat16().float().numpy()
     for beams in (1, 4):
-        expected = model.codec().engine.quantize(latents, 3, beams)
-        found = in_bf16(copy.deepcopy(model)).codec().engine.quantize(latents, 3, beams)
+        expected = model.codec().engine.quantizer().encode(latents, 3, beams)
+        found = in_bf16(copy.deepcopy(model)).codec().engine.quantizer().encode(latents, 3, beams)
         np.testing.assert_array_equal(found, expected)
 
 

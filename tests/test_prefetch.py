@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from cli_samples import PATIENCE_SECONDS, make_model, mono_config, stereo_config
+from cli_samples import PATIENCE_SECONDS, make_model, mono_config, stereo_config, write_audio
 from ecdc_samples import make_ecdc
 from numpy.typing import NDArray
 from test_container_v0_lm import FakeModel
@@ -25,6 +25,7 @@ from encodec_cli.errors import ContainerError
 from encodec_cli.model.codec import Codec, Model
 from encodec_cli.model.module import CompressionModel
 from encodec_cli.pipeline.decode import DecodeOptions, decode_file
+from encodec_cli.pipeline.encode import EncodeOptions, Encoding, encoding
 from encodec_cli.pipeline.prefetch import prefetched
 from encodec_cli.pipeline.reports import DecodeReport
 from encodec_cli.stream.batching import run_together
@@ -260,3 +261,54 @@ def test_ctrl_c_ends_a_wait_for_a_pipe(tmp_path: Path) -> None:
         process.kill()
     assert b"KeyboardInterrupt" in errors
     assert not list(tmp_path.glob("*.wav*"))
+
+
+class Fed:
+    """An engine that stands for a GPU: it is worth many streams, and takes none of our threads.
+
+    Its first step waits until a second chunk of `coded` has been read.
+    """
+
+    streams, takes_all_threads = 2, False
+
+    def __init__(self, engine: Any) -> None:
+        self._engine, self._stepper = engine, engine.encoder(75)
+        self.new_state = self._stepper.new_state
+        self.coded: Encoding | None = None
+        self.was_read: bool | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def encoder(self, block_frames: int | None) -> Any:
+        return self
+
+    def step(self, inputs: list[Any], states: list[Any], last: list[bool]) -> list[Any]:
+        assert self.coded is not None
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.was_read is None:
+            if self.coded.source_samples >= 2 * inputs[0].shape[0]:
+                self.was_read = True
+            elif time.monotonic() > deadline:
+                self.was_read = False
+            time.sleep(0.001)
+        return self._stepper.step(inputs, states, last)  # type: ignore[no-any-return]
+
+
+def test_streams_that_are_stepped_together_are_read_ahead(tmp_path: Path) -> None:
+    path = write_audio(tmp_path / "talk.wav", 10 * 24_000)
+    codec = make_model(mono_config()).codec()
+    options = EncodeOptions(n_q=2)
+    with encoding(codec, path, options) as plain:
+        expected = np.concatenate([chunk.codes for chunk in plain.chunks], axis=1)
+    engine: Any = Fed(codec.engine)
+
+    def job(shared: Codec) -> Any:
+        with encoding(shared, path, options) as engine.coded:
+            codes = [chunk.codes for chunk in engine.coded.chunks]
+        assert engine.coded.samples == 10 * 24_000
+        return np.concatenate(codes, axis=1)
+
+    [outcome] = run_together(replace(codec, engine=engine), [job], streams=2)
+    np.testing.assert_array_equal(outcome.result(), expected)
+    assert engine.was_read

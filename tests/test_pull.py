@@ -255,6 +255,7 @@ def test_failures_are_named_and_leave_nothing(
     assert len(site.asked) == requests
 
 
+@pytest.mark.slow
 def test_what_a_killed_pull_left_is_removed(model: PublishedModel, site: Site, cache: Path) -> None:
     published = PUBLISHED["encodec_24khz"]
     site.files[f"/v0/{published.files[0].path}"] = bytes(1000)

@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from cli_samples import command, environment, process, run, write_audio
+from cli_samples import command, process, run, write_audio
+from ray_samples import PATIENCE_SECONDS, ray_environment
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,7 +20,6 @@ pytestmark = [
     ),
 ]
 
-PATIENCE_SECONDS = 600.0
 TWO = ("--ray", "--ray-workers", "2")
 
 
@@ -34,13 +34,14 @@ def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def on_ray(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     """A command in a process of its own, which brings the cluster down when it ends."""
-    done = subprocess.run(
-        command(*arguments, *TWO),
-        env=environment(RAY_ADDRESS=""),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
+    with ray_environment() as settings:
+        done = subprocess.run(
+            command(*arguments, *TWO),
+            env=settings,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
     assert "Traceback" not in done.stderr
     return done
 
@@ -73,7 +74,7 @@ def test_a_lost_worker_loses_nothing(talks: Path, mono: Path, tmp_path: Path) ->
     assert len(expected) == 16
     (tmp_path / "bad.wav").write_bytes(b"RIFF nothing")
     line = ("tokens", talks, tmp_path / "bad.wav", *options, "-o", tmp_path / "ray", *TWO)
-    with process(*line, "--json") as child:
+    with ray_environment() as settings, process(*line, "--json", env=settings) as child:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not shards(tmp_path / "ray"):
             assert child.poll() is None

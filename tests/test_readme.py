@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from cases import mostly_slow
 from cli_samples import REPOSITORY, environment, run
 
 from encodec_cli.cli.app import app
@@ -77,7 +78,9 @@ def test_commands_run_in_a_clean_clone(page: Path, clone: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if blocks(page.read_text("utf-8"), "python")], ids=name_of
+    "page",
+    mostly_slow(page for page in PAGES if blocks(page.read_text("utf-8"), "python")),
+    ids=name_of,
 )
 def test_python_runs_in_a_clean_clone(page: Path, clone: Path) -> None:
     for block in blocks(page.read_text(encoding="utf-8"), "python"):

@@ -14,7 +14,10 @@ from webdriver import Browser, missing_browser, open_browser
 from encodec_cli.report import Report
 
 pytest.importorskip("matplotlib")
-pytestmark = pytest.mark.skipif(missing_browser() is not None, reason=missing_browser() or "")
+pytestmark = [
+    pytest.mark.slow,  # a browser takes seconds to start
+    pytest.mark.skipif(missing_browser() is not None, reason=missing_browser() or ""),
+]
 
 SPACE, ESCAPE, LEFT, TAB = " ", "\ue00c", "\ue012", "\ue004"
 
@@ -258,7 +261,6 @@ axe.run(document).then(({violations}) => {
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1200])
 def test_axe_finds_nothing(browser: Browser, axe: str, width: int) -> None:
     browser.resize(width, 800)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from cases import mostly_slow
 from runtime_samples import weights_of
 from tiny_models import segment_model, tiny_config, tiny_model, wave
 
@@ -45,7 +46,7 @@ def speech() -> Rows:
     return samples
 
 
-@pytest.mark.parametrize("beams", [1, 8])
+@pytest.mark.parametrize("beams", mostly_slow([8, 1]))
 def test_the_bundled_model_gives_the_codes_and_audio_of_torch(
     bundled: NumpyEngine, beams: int
 ) -> None:
@@ -55,14 +56,14 @@ def test_the_bundled_model_gives_the_codes_and_audio_of_torch(
     ours = stepped(bundled.encoder(BLOCK), x, BLOCK * hop)
     theirs = stepped(other.encoder(BLOCK), x, BLOCK * hop)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
-    codes = bundled.quantize(ours, 8, beams)
-    expected = other.quantize(theirs, 8, beams)
+    codes = bundled.quantizer().encode(ours, 8, beams)
+    expected = other.quantizer().encode(theirs, 8, beams)
     assert codes.dtype == np.uint16
     assert codes.shape == expected.shape
     different = np.count_nonzero((codes != expected).any(0))
     assert different <= max(1, codes.shape[1] // 1000)
-    audio = stepped(bundled.decoder(BLOCK), bundled.dequantize(codes), BLOCK)
-    same = stepped(other.decoder(BLOCK), other.dequantize(codes), BLOCK)
+    audio = stepped(bundled.decoder(BLOCK), bundled.quantizer().decode(codes), BLOCK)
+    same = stepped(other.decoder(BLOCK), other.quantizer().decode(codes), BLOCK)
     assert audio.shape == same.shape
     np.testing.assert_allclose(audio, same, rtol=0, atol=1e-5)
 
@@ -73,8 +74,10 @@ def test_threads_code_different_streams_at_once(bundled: NumpyEngine) -> None:
     streams = [x[i * 2400 : i * 2400 + 48000] for i in range(6)]
 
     def job(stream: Rows) -> tuple[Any, Rows]:
-        codes = bundled.quantize(stepped(bundled.encoder(BLOCK), stream, BLOCK * 320), 4, 2)
-        return codes, stepped(bundled.decoder(BLOCK), bundled.dequantize(codes), BLOCK)
+        codes = bundled.quantizer().encode(
+            stepped(bundled.encoder(BLOCK), stream, BLOCK * 320), 4, 2
+        )
+        return codes, stepped(bundled.decoder(BLOCK), bundled.quantizer().decode(codes), BLOCK)
 
     alone = [job(stream) for stream in streams]
     with ThreadPoolExecutor(3) as threads:
@@ -97,8 +100,8 @@ engine = NumpyEngine(config, Weights(path, config))
 encoder, decoder = engine.encoder(80), engine.decoder(80)
 x = np.sin(np.arange(24000, dtype=np.float32))[:, None]
 [latents] = encoder.step([x], [encoder.new_state()], [True])
-codes = engine.quantize(latents, 8, 8)
-[y] = decoder.step([engine.dequantize(codes)], [decoder.new_state()], [True])
+codes = engine.quantizer().encode(latents, 8, 8)
+[y] = decoder.step([engine.quantizer().decode(codes)], [decoder.new_state()], [True])
 status = Path("/proc/self/status")  # the resource module would count the parent's memory
 peak = status.read_text().split("VmHWM:")[1].split()[0] if status.exists() else 0
 print(y.shape, "torch" in sys.modules, int(peak) // 1024)

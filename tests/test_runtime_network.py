@@ -117,6 +117,7 @@ def test_what_was_in_memory_does_not_matter(seed: int, monkeypatch: pytest.Monke
             assert_same(pair.cut(x, frames * pair.rows), pair.whole(x))
 
 
+@pytest.mark.slow
 def test_threads_share_a_network() -> None:
     for pair in pairs(random.Random(7), lstm=1):
         signals = [pair.noise(400 * pair.rows + i) for i in range(12)]

@@ -135,7 +135,7 @@ def test_only_what_is_used_is_read(bad: float, tmp_path: Path) -> None:
     engine = NumpyEngine(config, opened(tmp_path / "a", config, state))
     encoder = engine.encoder(5)
     [latents] = encoder.step([np.zeros((60, 1), np.float32)], [encoder.new_state()], [True])
-    assert engine.quantize(latents, 2).shape == (2, 5)
+    assert engine.quantizer().encode(latents, 2, 1).shape == (2, 5)
     for _ in range(2):
         with pytest.raises(CheckpointError, match="bias: holds numbers that are not finite"):
             engine.decoder(5)

@@ -56,8 +56,7 @@ class CountingEngine:
     def __init__(self, engine: Engine, block_frames: int) -> None:
         self.sizes: list[int] = []
         self.stepper = CountingStepper(engine.encoder(block_frames), self.sizes)
-        self.decoder, self.quantize = engine.decoder, engine.quantize
-        self.dequantize = engine.dequantize
+        self.decoder, self.quantizer = engine.decoder, engine.quantizer
 
     def encoder(self, block_frames: int | None) -> Stepper:
         return self.stepper

@@ -183,6 +183,7 @@ def test_what_cannot_be_written_is_one_line(
         write(tmp_path, to, [make_item(**columns)])
 
 
+@pytest.mark.slow
 def test_values_of_any_depth_are_refused_at_little_cost() -> None:
     value: Any = []
     for _ in range(100_000):

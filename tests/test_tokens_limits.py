@@ -354,6 +354,7 @@ def shar(folder: Path) -> tuple[Path, Path]:
     return codes.with_name("cuts.00000.jsonl.gz"), codes
 
 
+@pytest.mark.slow
 def test_cuts_that_unpack_to_no_end_are_refused(tmp_path: Path) -> None:
     cuts, codes = shar(tmp_path)
     lines = gzip.decompress(cuts.read_bytes()).splitlines()

@@ -71,6 +71,7 @@ def test_the_installed_torchaudio_imports_and_computes() -> None:
     assert expect_success(CHECK_MATHS).startswith("right")
 
 
+@pytest.mark.slow
 def test_an_extension_that_loads_is_left_in_place() -> None:
     working = (
         "'the real one'\n_IS_TORCHAUDIO_EXT_AVAILABLE = False\n_IS_ALIGN_AVAILABLE = False\n"

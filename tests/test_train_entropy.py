@@ -168,6 +168,7 @@ def test_a_run_that_was_stopped_goes_on(
         torch.testing.assert_close(second.result().state_dict()[name], value, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_the_first_loss_that_is_not_finite_ends_the_run(
     value: float,

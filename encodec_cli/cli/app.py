@@ -1,6 +1,7 @@
 """The Typer app: commands are mounted here, each group lives in its own file."""
 
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -21,7 +22,7 @@ from encodec_cli.cli import (
 )
 from encodec_cli.cli.commands import CONTEXT, add_command
 
-__all__ = ["app"]
+__all__ = ["app", "run_app"]
 
 app = typer.Typer(
     name="encodec-cli",
@@ -63,12 +64,23 @@ def help_(
     root.main(args=[*(command or []), "--help"], prog_name="encodec-cli")
 
 
-for _command in (
+for _function in (
     *(encode.encode, decode.decode, roundtrip.roundtrip, peel.peel, info.info, verify.verify),
     *(tokens.tokens, evaluate.evaluate, report.report, training.train),
 ):
-    add_command(app, _command)
+    add_command(app, _function)
 add_command(app, training.train_entropy, "train-entropy")
 add_command(app, doctor.doctor)
 app.add_typer(models.app, name="models")
 add_command(app, help_, "help")
+
+
+def run_app() -> Any:
+    """Run the command that the arguments name."""
+    return _command_of_app()(prog_name="encodec-cli")
+
+
+@cache
+def _command_of_app() -> Any:
+    """All commands with their options; to make them takes longer than a short command."""
+    return typer.main.get_command(app)

@@ -72,12 +72,13 @@ def codings_of(
     others: "Iterable[tuple[OtherCodec, float]]",
     *,
     search: int | None = None,
+    refine: bool = False,
 ) -> list[Coding]:
     """`model` at each of `rates` (those it was made for if None), then the other codecs.
 
     Rates between two of the model's become the lower one, once.
 
-    `search` is that of `stream_encoder`.
+    `search` and `refine` are those of `stream_encoder`.
 
     Raises:
         UsageError: a rate that the model does not have, or nothing at all.
@@ -91,7 +92,10 @@ def codings_of(
     if rates:
         warm_up(model)
     codings: list[Coding] = [
-        *(partial(through_model, model, bandwidth=rate, search=search) for rate in rates),
+        *(
+            partial(through_model, model, bandwidth=rate, search=search, refine=refine)
+            for rate in rates
+        ),
         *(partial(through_codec, codec, kbps=rate) for codec, rate in others),
     ]
     if not codings:

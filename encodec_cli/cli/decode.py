@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Sequence
-from enum import StrEnum
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,16 +21,32 @@ from encodec_cli.cli.batch import (
 )
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, rounded, say, warn
+from encodec_cli.cli.decode_options import (
+    AudioFormat,
+    Conceal,
+    Duration,
+    Encoding,
+    Layout,
+    Legacy,
+    Offset,
+    OutputRate,
+    Pattern,
+    Rescale,
+    Separator,
+    Start,
+    parse_rate,
+)
 from encodec_cli.cli.encode import check_deletion
-from encodec_cli.cli.loading import code_models, expected_seconds, load, load_lm
+from encodec_cli.cli.file_ways import check_elsewhere, code_elsewhere
+from encodec_cli.cli.loading import choice, code_models, expected_seconds, load, load_lm
+from encodec_cli.cli.option_values import parse_tags
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
+from encodec_cli.cli.run_options import Devices, Part, Ray, RayWorkers, part_of_plan, where_of
 from encodec_cli.cli.running import Manner, begin, code_files, end, one_by_one, rehearse
 from encodec_cli.cli.timecode import parse_time
-from encodec_cli.cli.token_decoding import PatternName, TokenDecoder, TokenSettings
-from encodec_cli.cli.token_options import LayoutName
+from encodec_cli.cli.token_decoding import TokenDecoder, TokenSettings
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import UsageError
-from encodec_cli.io.cores import usable_cores
 
 if TYPE_CHECKING:
     from encodec_cli.pipeline.reports import DecodeReport
@@ -38,23 +55,6 @@ __all__ = ["decode"]
 
 
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle")
-
-
-class LegacyProgram(StrEnum):
-    encodec_cpp = "encodec-cpp"
-    encodec_stream = "encodec-stream"
-
-
-class AudioFormatName(StrEnum):
-    wav = "wav"
-    flac = "flac"
-    ogg = "ogg"
-
-
-class EncodingName(StrEnum):
-    pcm16 = "pcm16"
-    pcm24 = "pcm24"
-    float = "float"
 
 
 def decode(
@@ -70,103 +70,20 @@ def decode(
     n_q: options.NQ = None,
     model: options.Model = DEFAULT_MODEL,
     config: options.ModelConfig = None,
-    sample_rate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HZ|source",
-            help="1000 to 768000; source: the input's own rate and length; the model's unless "
-            "given.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    audio_format: Annotated[
-        AudioFormatName | None,
-        typer.Option(
-            help="Format of the audio; by OUT's suffix unless given, else wav.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    encoding: Annotated[
-        EncodingName | None,
-        typer.Option(
-            help="Sample format of WAV and FLAC; pcm16 unless given.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    rescale: Annotated[
-        bool,
-        typer.Option(
-            "--rescale",
-            help="Lower the level rather than clip peaks.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = False,
-    conceal: Annotated[
-        bool,
-        typer.Option(
-            "--conceal",
-            help="Put silence in place of damage; exit code 1 all the same.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = False,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Decode from here on: seconds, mm:ss or hh:mm:ss.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
-    duration: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Decode that much; to the end unless given.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
+    sample_rate: OutputRate = None,
+    audio_format: AudioFormat = None,
+    encoding: Encoding = None,
+    rescale: Rescale = False,
+    conceal: Conceal = False,
+    start: Start = None,
+    duration: Duration = None,
     lm: options.LanguageModel = None,
-    legacy: Annotated[
-        LegacyProgram | None,
-        typer.Option(
-            help="Read files of this program, which resemble format 0.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
+    legacy: Legacy = None,
     code_model: options.CodeModel = None,
-    pattern: Annotated[
-        PatternName | None,
-        typer.Option(
-            help="Undo MusicGen's delay pattern (token files).",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
-    layout: Annotated[
-        LayoutName | None,
-        typer.Option(
-            help="Token files: codebooks by frames, or frames by codebooks.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
-    offset: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=1 << 40,
-            metavar="N",
-            help="Token files with numbers per codebook: the first one's.",
-            show_default="0",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
-    separator: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Flat token files: the number between frames or codebooks.",
-            rich_help_panel=options.CODING,
-        ),
-    ] = None,
+    pattern: Pattern = None,
+    layout: Layout = None,
+    offset: Offset = None,
+    separator: Separator = None,
     tag: options.TagList = None,
     no_tags: options.NoTags = False,
     delete_input: options.DeleteInput = False,
@@ -179,7 +96,10 @@ def decode(
     quiet: options.Quiet = False,
     json: options.Json = False,
     progress: options.Progress = False,
-    device: options.Device = "auto",
+    part: Part = None,
+    ray: Ray = False,
+    ray_workers: RayWorkers = None,
+    device: Devices = "auto",
     dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
     verbose: options.Verbose = False,
@@ -196,12 +116,14 @@ def decode(
     from encodec_cli.audio import choose_format
 
     suffix = f".{audio_format.value}" if audio_format else ".wav"
-    tags = options.parse_tags(tag, none=no_tags)
+    tags = parse_tags(tag, none=no_tags)
     manner = Manner(
         force=force, skip_existing=skip_existing, quiet=quiet, json=json, progress=progress
     )
     kinds = Kinds(ECDC_SUFFIXES | TOKEN_SUFFIXES, suffix, keep_suffix, frozenset({FAILURES_NAME}))
     plan = plan_jobs(inputs, kinds, output_dir=output_dir, recursive=recursive)
+    where = where_of(part, device, threads, ray, ray_workers)
+    plan = part_of_plan(plan, where.share)
     jobs = plan.jobs
     for job in jobs:
         choose_format(
@@ -209,7 +131,7 @@ def decode(
             audio_format.value if audio_format else None,
             encoding.value if encoding else None,
         )
-    rate = _parse_rate(sample_rate)
+    rate = parse_rate(sample_rate)
     since, length = parse_time(start, "--start"), parse_time(duration, "--duration")
     if bandwidth is not None and n_q is not None:
         raise UsageError("give --bandwidth or --n-q, not both")
@@ -234,13 +156,28 @@ def decode(
         check_deletion(jobs, lm=None)
         if start or duration or any(map(_holds_tokens, jobs)):
             raise UsageError("--delete-input: is for whole .ecdc files; leave out one")
+    if ray and any(map(_holds_tokens, jobs)):
+        raise UsageError("--ray: is for .ecdc files; token files are decoded without it")
+    coded_jobs = [job for job in jobs if not _holds_tokens(job)]
+    check_elsewhere(where, coded_jobs, lm=lm is not None, delete_input=delete_input)
     waiting, tally = begin(plan, manner)
     if dry_run or not waiting:
         makes_folder = output_dir is not None
         end(tally, manner, rehearse(waiting, tally, manner, makes_folder=makes_folder))
         return
     seconds = expected_seconds(job.source for job in waiting)
-    codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose, config=config)
+    token_files = [job for job in waiting if _holds_tokens(job)]
+    # These are decoded by this process, on the first device.
+    own = replace(where, devices=where.devices[:1]) if token_files else where
+    codec = load(
+        model,
+        own.own_device,
+        threads,
+        own.own_dtype(dtype),
+        seconds=seconds,
+        verbose=verbose,
+        config=config,
+    )
 
     from encodec_cli.pipeline.decode import DecodeOptions
     from encodec_cli.pipeline.jobs import DecodeJob
@@ -256,7 +193,7 @@ def decode(
         conceal=conceal,
         start=since or 0,
         duration=length,
-        force=force,
+        force=force or not where.here,  # see `code_elsewhere`
         legacy=legacy.value if legacy else None,
         code_models=code_models(code_model, model),
         tags=tags,
@@ -268,7 +205,6 @@ def decode(
         tally.add(report.seconds, size)
         return _tell(report, many=tally.many, json=json, quiet=quiet)
 
-    threads = threads or usable_cores()
     settings = TokenSettings(
         pattern=pattern,
         layout=layout,
@@ -277,12 +213,11 @@ def decode(
         output_dir=output_dir,
         suffix=suffix,
         skip_existing=skip_existing,
-        threads=threads,
+        threads=where.threads,
         quiet=quiet,
         tell=tell,
     )
-    of_tokens = TokenDecoder(codec, decoding, settings)
-    token_files = [job for job in waiting if _holds_tokens(job)]
+    of_tokens = TokenDecoder(codec, replace(decoding, force=force), settings)
     exit_code = one_by_one(token_files, of_tokens.decode, alone=not tally.many, tally=tally)
     files = [
         DecodeJob(
@@ -295,8 +230,19 @@ def decode(
         for job in waiting
         if not _holds_tokens(job)
     ]
-    language_model = load_lm(lm, codec.config)
-    exit_code |= code_files(files, codec, tell, tally, manner, lm=language_model, threads=threads)
+    if not where.here:
+        choose = partial(choice, model, dtype=dtype, config=config)
+        exit_code |= code_elsewhere(files, choose, tell, tally, manner, where)
+    else:
+        exit_code |= code_files(
+            files,
+            codec,
+            tell,
+            tally,
+            manner,
+            lm=load_lm(lm, codec.config),
+            threads=where.threads,
+        )
     end(tally, manner, exit_code)
 
 
@@ -341,17 +287,3 @@ def _tell(report: "DecodeReport", *, many: bool, json: bool, quiet: bool) -> boo
             f"{deleted}{speed_words(report.speed, many=many)}"
         )
     return not report.damage
-
-
-def _parse_rate(text: str | None) -> int | Literal["source"] | None:
-    if text is None:
-        return None
-    if text == "source":
-        return "source"
-    try:
-        rate = int(text)
-    except ValueError:
-        rate = 0
-    if not 1000 <= rate <= 768000:
-        raise UsageError(f"--sample-rate {text}: give 1000 to 768000 Hz, or source")
-    return rate

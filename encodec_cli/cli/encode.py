@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from encodec_cli.cli import options
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, Job, Kinds, check_targets, plan_jobs
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, print_json, rounded, say, warn
+from encodec_cli.cli.file_ways import check_elsewhere, code_elsewhere
 from encodec_cli.cli.loading import (
     choice,
     code_models,
@@ -21,9 +23,9 @@ from encodec_cli.cli.loading import (
     load_fitting,
     load_lm,
 )
+from encodec_cli.cli.option_values import parse_tags, rate_choice
 from encodec_cli.cli.outcome import arrow, duration_words, speed_words
-from encodec_cli.cli.ray_files import check_ray, code_on_ray
-from encodec_cli.cli.run_options import Part, Ray, RayWorkers, part_of_plan, where_of
+from encodec_cli.cli.run_options import Devices, Part, Ray, RayWorkers, part_of_plan, where_of
 from encodec_cli.cli.running import Manner, begin, code_files, end, rehearse
 from encodec_cli.cli.tables import channels_name
 from encodec_cli.config.bundled import DEFAULT_MODEL
@@ -70,6 +72,7 @@ def encode(
     model: options.Model = DEFAULT_MODEL,
     config: options.ModelConfig = None,
     search: options.Search = None,
+    refine: options.Refine = False,
     fit: options.Fit = None,
     container: Annotated[
         ContainerFormat,
@@ -119,7 +122,7 @@ def encode(
     part: Part = None,
     ray: Ray = False,
     ray_workers: RayWorkers = None,
-    device: options.Device = "auto",
+    device: Devices = "auto",
     dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
     verbose: options.Verbose = False,
@@ -136,8 +139,8 @@ def encode(
 
     Example: encodec-cli encode -r talks -o coded --skip-existing
     """
-    bandwidth, n_q = options.rate_choice(context, bandwidth, n_q, target_kbps)
-    tags = options.parse_tags(tag, none=no_tags)
+    bandwidth, n_q = rate_choice(context, bandwidth, n_q, target_kbps)
+    tags = parse_tags(tag, none=no_tags)
     manner = Manner(
         force=force, skip_existing=skip_existing, quiet=quiet, json=json, progress=progress
     )
@@ -156,7 +159,10 @@ def encode(
         raise UsageError("--latency: format 0 is written when its end is known; leave out one")
     if latency is not None and fit is not None:
         raise UsageError("--fit: takes longer than live pipes wait; leave out --latency")
-    for option, given in (("--ray", ray), ("--target-kbps", target_kbps is not None)):
+    for option, given in (
+        (where.option, not where.here),
+        ("--target-kbps", target_kbps is not None),
+    ):
         if given and fit is not None:
             raise UsageError(f"--fit: does not go with {option}; leave out one")
     if tags and container is ContainerFormat.v0 and not keep_source:
@@ -171,21 +177,27 @@ def encode(
     )
     if delete_input:
         check_deletion(plan.jobs, lm=lm)
-    if ray:
-        check_ray(plan.jobs, lm=lm is not None, delete_input=delete_input)
+    check_elsewhere(where, plan.jobs, lm=lm is not None, delete_input=delete_input)
     waiting, tally = begin(plan, manner)
     if dry_run or not waiting:
         end(tally, manner, rehearse(waiting, tally, manner, makes_folder=makes_folders))
         return
     seconds = expected_seconds(job.source for job in waiting)
     model = lasting(model, quiet=quiet)
-    codec = load(model, device, threads, dtype, seconds=seconds, verbose=verbose, config=config)
+    codec = load(
+        model,
+        where.own_device,
+        threads,
+        where.own_dtype(dtype),
+        seconds=None if plan.many else seconds,  # the engine, and so codes, may depend on it
+        verbose=verbose,
+        config=config,
+    )
 
     from encodec_cli.config.timing import block_frames_for
     from encodec_cli.pipeline.encode import EncodeOptions
     from encodec_cli.pipeline.jobs import EncodeJob
     from encodec_cli.pipeline.reports import EncodeReport
-    from encodec_cli.pipeline.target_rate import target_coder
     from encodec_cli.stream.headers import header_for
 
     options_of_all = EncodeOptions(
@@ -195,10 +207,11 @@ def encode(
             else codec.config.quantizer.n_q
         ),
         search=search,
+        refine=refine and fit is None,
         latency_ms=latency,
         version=int(container.value[1:]),
         keep_source=keep_source,
-        force=force or ray,  # a job may be done twice there; what is in its way was refused above
+        force=force or not where.here,  # see `code_elsewhere`
         code_models=(
             None if entropy is EntropyCoding.none else code_models(code_model, model, codec.sha256)
         ),
@@ -206,11 +219,19 @@ def encode(
         target_kbps=target_kbps,
     )
     if target_kbps is not None:
+        from encodec_cli.pipeline.target_rate import target_coder
+
         target_coder(codec, options_of_all)
     block_frames_for(codec.config, latency)
     if fit is not None:
         codec = load_fitting(
-            codec, model, options_of_all.n_q, fit, device=device, threads=threads, config=config
+            codec,
+            model,
+            options_of_all.n_q,
+            fit,
+            device=where.own_device,
+            threads=threads,
+            config=config,
         )
     try:
         header_for(codec, options_of_all.n_q, version=options_of_all.version)
@@ -236,9 +257,9 @@ def encode(
         )
         for job in waiting
     ]
-    if ray:
-        chosen = choice(model, device, 1, dtype, config=config)
-        exit_code = code_on_ray(coding, chosen, tell, tally, manner, where)
+    if not where.here:
+        choose = partial(choice, model, dtype=dtype, config=config)
+        exit_code = code_elsewhere(coding, choose, tell, tally, manner, where)
     else:
         exit_code = code_files(
             coding,

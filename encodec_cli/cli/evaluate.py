@@ -20,9 +20,10 @@ from encodec_cli.cli.codings import (
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import print_json, progress_bar
 from encodec_cli.cli.evaluate_output import columns, print_csv_header, print_csv_row, print_summary
+from encodec_cli.cli.file_ways import outcomes_elsewhere
 from encodec_cli.cli.loading import choice, load
 from encodec_cli.cli.recordings import decoded_files, find_recordings
-from encodec_cli.cli.run_options import Part, Ray, RayWorkers, Where, where_of
+from encodec_cli.cli.run_options import Devices, Part, Ray, RayWorkers, Where, where_of
 from encodec_cli.cli.running import one_by_one, settle
 from encodec_cli.config.bundled import DEFAULT_MODEL
 from encodec_cli.errors import AudioError, UsageError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from encodec_cli.evaluation.evaluate import Coded, Reference, Row
     from encodec_cli.evaluation.other_codecs import OtherCodec
     from encodec_cli.model.codec import Codec
+    from encodec_cli.pipeline.running import Outcome
 
 __all__ = ["evaluate"]
 
@@ -45,11 +47,12 @@ class _Recording:
 
 @dataclass(frozen=True)
 class _Wish:
-    """What to measure, as data that a worker of Ray takes."""
+    """What to measure, as data that another process takes."""
 
     rates: "tuple[float, ...] | None"
     others: "tuple[tuple[OtherCodec, float], ...]"
     search: int | None
+    refine: bool
     speech: bool | None
 
 
@@ -65,6 +68,7 @@ def evaluate(
     bandwidths: options.Bandwidths = None,
     model: options.Model = DEFAULT_MODEL,
     search: options.Search = None,
+    refine: options.Refine = False,
     against: options.Against = None,
     reference: Annotated[
         Path | None,
@@ -82,7 +86,7 @@ def evaluate(
     part: Part = None,
     ray: Ray = False,
     ray_workers: RayWorkers = None,
-    device: options.Device = "auto",
+    device: Devices = "auto",
     dtype: options.DType = options.DTypeName.fp32,
     threads: options.Threads = None,
 ) -> None:
@@ -100,20 +104,25 @@ def evaluate(
         raise UsageError("give --json or --csv, not both")
     decoded = decoded or []
     _check_sources(
-        inputs, reference, decoded, codes=bool(bandwidths or against or search is not None)
+        inputs,
+        reference,
+        decoded,
+        codes=bool(bandwidths or against or refine or search is not None),
     )
     rates = parse_bandwidths(bandwidths)
     others = parse_against(against)
     where = where_of(part, device, threads, ray, ray_workers)
-    if ray and reference is not None:
-        raise UsageError("--ray: is for what is coded; leave out --reference and --decoded")
+    if not where.here and reference is not None:
+        raise UsageError(
+            f"{where.option}: is for what is coded; leave out --reference and --decoded"
+        )
     if reference is not None:
         recordings = _decoded_recordings(reference, decoded)
-        loaded = load(model, device, threads, dtype)
+        loaded = load(model, where.own_device, threads, dtype)
     else:
         kinds = find_recordings(inputs or [], recursive=recursive)
-        loaded = load(model, device, threads, dtype)
-        codings = codings_of(loaded, rates, others, search=search)
+        loaded = load(model, where.own_device, threads, where.own_dtype(dtype))
+        codings = codings_of(loaded, rates, others, search=search, refine=refine)
         recordings = [_Recording(path, kind, codings) for path, kind in kinds.items()]
     if where.share is not None:
         recordings = [each for number, each in enumerate(recordings) if where.share.has(number)]
@@ -130,10 +139,10 @@ def evaluate(
         elif csv:
             print_csv_row(row)
 
-    if ray:
-        wish = _Wish(None if rates is None else tuple(rates), tuple(others), search, speech)
-        chosen = choice(model, device, 1, dtype)
-        exit_code = _measure_on_ray(recordings, wish, chosen, where, report)
+    if not where.here:
+        wish = _Wish(None if rates is None else tuple(rates), tuple(others), search, refine, speech)
+        choose = partial(choice, model, dtype=dtype)
+        exit_code = _measure_elsewhere(recordings, wish, choose, where, report)
     else:
         exit_code = _measure(recordings, loaded, speech, report, quiet=quiet)
     if rows and not (json or csv):
@@ -151,7 +160,8 @@ def _check_sources(
         raise UsageError("name recordings, or --reference and --decoded")
     if reference is not None and (inputs or codes):
         raise UsageError(
-            "--reference: nothing is coded; leave out IN, --bandwidths, --search, --against"
+            "--reference: nothing is coded; leave out IN, --bandwidths, --search, --refine, "
+            "--against"
         )
 
 
@@ -209,7 +219,7 @@ def _measure(
 
 
 @dataclass(frozen=True)
-class _RayJob:
+class _Job:
     """A recording to measure elsewhere."""
 
     path: Path
@@ -217,39 +227,34 @@ class _RayJob:
     wish: _Wish
 
 
-def _measure_on_ray(
+def _measure_elsewhere(
     recordings: Sequence[_Recording],
     wish: _Wish,
-    chosen: "ModelChoice",
+    choose: "Callable[[str, int], ModelChoice]",
     where: Where,
     report: "Callable[[Row], None]",
 ) -> int:
     """Report rows of each recording, in any order; returns the exit code."""
-    from encodec_cli.checkpoints.choice import LoadedModels
-    from encodec_cli.pipeline.ray_files import run_files_on_ray
-    from encodec_cli.pipeline.running import Outcome
-
-    jobs = [_RayJob(each.path, each.kind, wish) for each in recordings]
+    jobs = [_Job(each.path, each.kind, wish) for each in recordings]
 
     def told(outcome: "Outcome[list[Row]]") -> bool:
         for row in outcome.result():
             report(row)
         return True
 
-    loader = partial(LoadedModels, chosen)
     exit_code = 0
-    for outcome in run_files_on_ray(loader, jobs, _rows, where.wish()):
+    for outcome in outcomes_elsewhere(where, choose, jobs, _rows):
         path = jobs[outcome.job].path
         code = settle(path, partial(told, outcome), alone=len(jobs) == 1)
         exit_code = max(exit_code, code)
     return exit_code
 
 
-def _rows(model: "Codec", job: _RayJob, progress: object) -> "list[Row]":
+def _rows(model: "Codec", job: _Job, progress: object) -> "list[Row]":
     """What a worker does with a recording."""
     from encodec_cli.evaluation.evaluate import judge, read_reference
 
     wish = job.wish
-    codings = codings_of(model, wish.rates, wish.others, search=wish.search)
+    codings = codings_of(model, wish.rates, wish.others, search=wish.search, refine=wish.refine)
     source = read_reference(job.path, model.sample_rate, model.channels, kind=job.kind)
     return [judge(source, coding(source), speech=wish.speech) for coding in codings]

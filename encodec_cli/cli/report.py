@@ -52,6 +52,7 @@ def report(
     bandwidths: options.Bandwidths = None,
     model: options.Model = DEFAULT_MODEL,
     search: options.Search = None,
+    refine: options.Refine = False,
     against: options.Against = None,
     seconds: Annotated[
         float,
@@ -87,7 +88,7 @@ def report(
 
     check_matplotlib()
     loaded = load(model, device, threads, dtype)
-    codings = codings_of(loaded, rates, others, search=search)
+    codings = codings_of(loaded, rates, others, search=search, refine=refine)
     warn_of_missing_packages(kinds.values(), speech)
     names = short_names(list(kinds))
     with Report(loaded) as page:

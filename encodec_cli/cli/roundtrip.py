@@ -12,6 +12,7 @@ from encodec_cli.cli.codings import warn_of_missing_packages
 from encodec_cli.cli.completion import complete_files
 from encodec_cli.cli.console import count, output, print_json, printable, rounded
 from encodec_cli.cli.loading import load
+from encodec_cli.cli.option_values import rate_choice
 from encodec_cli.cli.recordings import kind_of, refuse_stream
 from encodec_cli.cli.tables import facts_table, print_facts
 from encodec_cli.config.bundled import DEFAULT_MODEL
@@ -48,6 +49,7 @@ def roundtrip(
     bandwidth: options.UsualBandwidth = None,
     n_q: options.NQ = None,
     search: options.Search = None,
+    refine: options.Refine = False,
     model: options.Model = DEFAULT_MODEL,
     speech: options.Speech = None,
     force: options.Force = False,
@@ -64,7 +66,7 @@ def roundtrip(
     """
     from encodec_cli.audio import choose_format
 
-    bandwidth, n_q = options.rate_choice(context, bandwidth, n_q)
+    bandwidth, n_q = rate_choice(context, bandwidth, n_q)
     if target is not None:
         choose_format(target, None, None)
         if target.exists() and source.exists() and target.samefile(source):
@@ -80,7 +82,7 @@ def roundtrip(
     reference = read_reference(source, loaded.sample_rate, loaded.channels, kind=kind)
     warm_up(loaded)
     bandwidth = loaded.config.bandwidth_kbps(codebooks)
-    coded = through_model(loaded, reference, bandwidth, search=search)
+    coded = through_model(loaded, reference, bandwidth, search=search, refine=refine)
     if target is not None:
         _keep(coded.audio, target, loaded.sample_rate, force=force)
     warn_of_missing_packages([kind], speech)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from encodec_cli.cli.batch import Plan
-from encodec_cli.cli.options import MACHINE, MANY
+from encodec_cli.cli.options import MACHINE, MANY, DTypeName
 from encodec_cli.errors import UsageError
 from encodec_cli.io.cores import usable_cores
 from encodec_cli.io.shares import Share
@@ -55,7 +55,7 @@ Devices = Annotated[
         "--device",
         envvar="ENCODEC_CLI_DEVICE",
         help="cpu, cuda, cuda:1, mps, or auto: a GPU if there is one; several (cuda:0,1) have a "
-        "process each.",
+        "process each, for many files.",
         rich_help_panel=MACHINE,
     ),
 ]
@@ -97,6 +97,25 @@ class Where:
     def here(self) -> bool:
         """Whether this process does the work."""
         return not self.ray and len(self.devices) == 1
+
+    @property
+    def threads_a_process(self) -> int:
+        """Of the CPU, for each of the processes of several devices."""
+        return max(1, self.threads // len(self.devices))
+
+    @property
+    def option(self) -> str:
+        """How messages name the way that the work is done."""
+        return "--ray" if self.ray else f"--device {','.join(self.devices)}"
+
+    @property
+    def own_device(self) -> str:
+        """Where this process loads a model: it only asks for its config if others do the work."""
+        return self.devices[0] if self.here else "cpu"
+
+    def own_dtype(self, dtype: DTypeName) -> DTypeName:
+        """In what this process loads it: `dtype` is for the devices that do the work."""
+        return dtype if self.here else DTypeName.fp32
 
 
 def where_of(

@@ -29,13 +29,16 @@ if TYPE_CHECKING:
 __all__ = [
     "FileJob",
     "Manner",
+    "SkippedFile",
     "begin",
     "code_files",
+    "do_job",
     "end",
     "one_by_one",
     "progress_of",
     "rehearse",
     "settle",
+    "tell_skipped",
 ]
 
 _T = TypeVar("_T")
@@ -66,7 +69,7 @@ class FileJob(Protocol[_R]):
 
 
 @dataclass(frozen=True)
-class _Skipped:
+class SkippedFile:
     """What a job comes to whose file another run makes, or has made meanwhile."""
 
     target: "Place"
@@ -91,7 +94,7 @@ def begin(plan: Plan, manner: Manner) -> tuple[list[Job], Tally]:
     waiting = []
     for job, there in to_do(plan.jobs, skip_existing=manner.skip_existing):
         if there:
-            _tell_skipped(_Skipped(job.target, "done"), tally, manner)
+            tell_skipped(SkippedFile(job.target, "done"), tally, manner)
         else:
             waiting.append(job)
     return waiting, tally
@@ -151,12 +154,12 @@ def code_files(
     run = progress_of(jobs)
     numbers = {id(job): number for number, job in enumerate(jobs)}
 
-    def told(outcome: Callable[[], _T | _Skipped], job: FileJob[_T]) -> int:
+    def told(outcome: Callable[[], _T | SkippedFile], job: FileJob[_T]) -> int:
         def work() -> bool:
             result = outcome()
-            if not isinstance(result, _Skipped):
+            if not isinstance(result, SkippedFile):
                 return tell(result)
-            _tell_skipped(result, tally, manner)
+            tell_skipped(result, tally, manner)
             return True
 
         code = settle(job.source, work, alone=not tally.many, tally=tally)
@@ -169,7 +172,7 @@ def code_files(
         exit_code = 0
         for number, job in enumerate(jobs):
             progress = partial(run.update, number)
-            do = partial(_do, codec, job, progress, manner=manner, lm=lm, threads=threads)
+            do = partial(do_job, codec, job, progress, manner=manner, lm=lm, threads=threads)
             exit_code = max(exit_code, told(do, job))
         return exit_code
 
@@ -187,12 +190,12 @@ def _at_once(
     manner: Manner,
     threads: int,
     run: RunProgress,
-    told: Callable[[Callable[[], "_T | _Skipped"], FileJob[_T]], int],
+    told: Callable[[Callable[[], "_T | SkippedFile"], FileJob[_T]], int],
 ) -> int:
     from encodec_cli.pipeline.running import run_jobs
 
-    def do(codec: "Codec", job: FileJob[_T], progress: Any) -> "_T | _Skipped":
-        return _do(codec, job, progress, manner=manner, lm=None, threads=1)
+    def do(codec: "Codec", job: FileJob[_T], progress: Any) -> "_T | SkippedFile":
+        return do_job(codec, job, progress, manner=manner, lm=None, threads=1)
 
     exit_code = 0
     for outcome in run_jobs(codec, jobs, do, threads=threads, watch=run.update):
@@ -200,7 +203,7 @@ def _at_once(
     return exit_code
 
 
-def _do(
+def do_job(
     codec: "Codec",
     job: FileJob[_T],
     progress: Any,
@@ -208,23 +211,23 @@ def _do(
     manner: Manner,
     lm: Any,
     threads: int,
-) -> "_T | _Skipped":
+) -> "_T | SkippedFile":
     """Do `job`, unless its file is there to be skipped, or is another run's to make."""
     shared = manner.skip_existing and isinstance(job.target, Path)
     if shared and isinstance(job.target, Path):
         make_folder(job.target.parent)
     with claimed(job.target) if shared and isinstance(job.target, Path) else nullcontext() as claim:
         if claim in ("others", "done"):
-            return _Skipped(job.target, claim)
+            return SkippedFile(job.target, claim)
         try:
             return job.run(codec, lm=lm, threads=threads, progress=progress)
         except OutputError:
             if shared and isinstance(job.target, Path) and job.target.is_file():
-                return _Skipped(job.target, "done")  # made meanwhile, where there are no locks
+                return SkippedFile(job.target, "done")  # made meanwhile, where there are no locks
             raise
 
 
-def _tell_skipped(skipped: _Skipped, tally: Tally, manner: Manner) -> None:
+def tell_skipped(skipped: SkippedFile, tally: Tally, manner: Manner) -> None:
     tally.skipped += 1
     if not manner.quiet:
         why = "exists" if skipped.claim == "done" else "another run makes it"

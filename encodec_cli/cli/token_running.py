@@ -73,20 +73,22 @@ class Coding:
 
 
 class _Models:
-    """Models of this process, loaded when they are needed, with a word about them."""
+    """Models of this process, loaded when they are needed, with a word about them.
 
-    def __init__(self, coding: Coding, where: Where, seconds: float | None) -> None:
-        self._coding, self._where, self._seconds = coding, where, seconds
+    The engine is not chosen by how much there is to code: parts and restarts of a run have less.
+    """
+
+    def __init__(self, coding: Coding, where: Where) -> None:
+        self._coding, self._where = coding, where
 
     @cached_property
     def codec(self) -> "Codec":
         of, where = self._coding, self._where
         return load(
             of.lasting_model,
-            where.devices[0],
+            where.own_device,
             where.threads,
-            of.dtype,
-            seconds=self._seconds,
+            where.own_dtype(of.dtype),
             verbose=of.verbose,
             config=of.config,
         )
@@ -117,7 +119,7 @@ def run_tokens(
     teller = Teller(
         output.folder, output.most_bytes is not None, manner, Tally(many=_many(corpus, found))
     )
-    models = _Models(coding, where, found.seconds)
+    models = _Models(coding, where)
     progress = CorpusProgress(total=found.seconds)
     ways = Ways(where, models, coding.choice, teller.skip, progress)
     with ExitStack() as stack:
@@ -131,6 +133,7 @@ def run_tokens(
             most_bytes=_FILES_BYTES if output.most_bytes is None else output.most_bytes,
             most_items=together if output.most_bytes is None else None,
             skip_existing=manner.skip_existing,
+            taken=_taken(target, manner, where),
         )
         stack.enter_context(shown_progress(progress, quiet=manner.quiet, lines=manner.progress))
         for report in ways.reports(plan):
@@ -163,6 +166,16 @@ def _take_folder(
             f"{target.folder}: holds shards already, {len(there)} of them; go on with "
             f"{parameter('skip_existing', True)}, or name another folder"
         )
+
+
+def _taken(target: "TokenTarget", manner: Manner, where: Where) -> frozenset[Path]:
+    """Files that jobs may not overwrite which overwrite those of their own first attempt."""
+    from encodec_cli.tokens import FileTarget
+
+    asked = manner.force or manner.skip_existing
+    return (
+        frozenset() if where.here or asked or not isinstance(target, FileTarget) else target.files()
+    )
 
 
 def _code_rate(models: _Models, options: "CodesOptions", found: "Survey") -> float:

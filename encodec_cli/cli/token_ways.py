@@ -71,7 +71,7 @@ class Ways:
         from encodec_cli.pipeline.shard_jobs import do_shard
 
         devices = self.where.devices
-        threads = max(1, self.where.threads // len(devices))
+        threads = self.where.threads_a_process
         loaders = [partial(LoadedModels, self.choose(device, threads)) for device in devices]
         work = partial(do_shard, threads=threads, words=in_options)
         for outcome in run_in_processes(loaders, self._missing(plan), work):

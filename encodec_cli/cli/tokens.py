@@ -4,6 +4,7 @@ import typer
 
 from encodec_cli.cli import options
 from encodec_cli.cli.corpus_options import AudioRoot, CorpusInputs, Manifests, corpus_of
+from encodec_cli.cli.option_values import rate_choice
 from encodec_cli.cli.run_options import Devices, Part, Ray, RayWorkers, where_of
 from encodec_cli.cli.running import Manner
 from encodec_cli.cli.token_options import (
@@ -79,7 +80,7 @@ def tokens(
     """
     from encodec_cli.tokens import Arrangement
 
-    bandwidth, n_q = options.rate_choice(context, bandwidth, n_q)
+    bandwidth, n_q = rate_choice(context, bandwidth, n_q)
     if force and skip_existing:
         raise UsageError("give --force or --skip-existing, not both")
     arrangement = Arrangement(

@@ -17,7 +17,7 @@ def seal(body: bytes, index: int) -> bytes:
 
 def sealed(record: bytes, index: int) -> bool:
     """Whether `record` ends with the checksum of record number `index`."""
-    return zlib.crc32(record[:-CRC_BYTES], index) == _stored(record)
+    return record == seal(record[:-CRC_BYTES], index)
 
 
 def recover_index(record: bytes) -> int:
@@ -28,11 +28,8 @@ def recover_index(record: bytes) -> int:
     the caller accepts only the few indices that make sense where the record was found.
     """
     body = record[:-CRC_BYTES]
-    return _multiply(_stored(record) ^ zlib.crc32(body), _inverse_power(len(body)))
-
-
-def _stored(record: bytes) -> int:
-    return int.from_bytes(record[-CRC_BYTES:], "big")
+    stored = int.from_bytes(record[-CRC_BYTES:], "big")
+    return _multiply(stored ^ zlib.crc32(body), _inverse_power(len(body)))
 
 
 @lru_cache(maxsize=4096)

@@ -118,8 +118,8 @@ class ChunkedReader:
         problems: list[list[str]] = []
         damaged: DamagedChunk | None = None
         while len(stored) < self._lanes and damaged is None:
-            if stored and not self._next_is_there():
-                break
+            if stored and not (self._source.seekable or self._source.has(self._records.full_bytes)):
+                break  # the next one of a pipe is to be waited for
             try:
                 chunk = next(self._records)
             except (StopIteration, ContainerError):
@@ -136,10 +136,6 @@ class ChunkedReader:
             chunks.append((damaged, []))
         for (found, more), noted in zip(chunks, problems, strict=True):
             self._ready.append((found, noted + more))
-
-    def _next_is_there(self) -> bool:
-        """Whether another chunk can be read without waiting for it."""
-        return self._source.seekable or self._source.has(self._records.full_bytes)
 
     def _unpack(self, stored: list[StoredChunk]) -> list[tuple[Chunk, list[str]]]:
         """Codes of intact chunks, each with what turned out to be wrong."""

@@ -67,9 +67,9 @@ def pack_time_major(codes: NDArray[np.uint16], bits: int) -> bytes:
     """Pack codes [K, T] frame by frame, codebooks inner, and zero-fill the last byte.
 
     Raises:
-        ContainerError: a code does not fit in `bits`, or `bits` is not in 1..16.
+        ContainerError: a code does not fit in `bits`, 1 to 16.
     """
-    return _to_bits(codes.T.reshape(1, -1), bits).tobytes()
+    return pack_rows(codes.T.reshape(1, -1), bits)
 
 
 def unpack_time_major(data: bytes, bits: int, *, codebooks: int, frames: int) -> NDArray[np.uint16]:
@@ -78,7 +78,7 @@ def unpack_time_major(data: bytes, bits: int, *, codebooks: int, frames: int) ->
     Raises:
         ContainerError: `data` is not exactly the size those codes take.
     """
-    flat = _from_bits(data, bits, rows=1, columns=codebooks * frames)
+    flat = unpack_rows(data, bits, codebooks=1, frames=codebooks * frames)
     return np.ascontiguousarray(flat.reshape(frames, codebooks).T)
 
 
@@ -86,9 +86,13 @@ def pack_rows(codes: NDArray[np.uint16], bits: int) -> bytes:
     """Pack codes [K, T] codebook by codebook, each zero-filled to a whole byte.
 
     Raises:
-        ContainerError: a code does not fit in `bits`, or `bits` is not in 1..16.
+        ContainerError: a code does not fit in `bits`, 1 to 16.
     """
-    return _to_bits(codes, bits).tobytes()
+    if codes.size and int(codes.max()) >> bits:
+        raise ContainerError(f"code {int(codes.max())} does not fit in {bits} bits")
+    spread = (codes[:, :, None] >> np.arange(bits, dtype=np.uint16)) & np.uint16(1)
+    flat = spread.astype(np.uint8).reshape(codes.shape[0], -1)
+    return np.packbits(flat, axis=1, bitorder="little").tobytes()
 
 
 def unpack_rows(data: bytes, bits: int, *, codebooks: int, frames: int) -> NDArray[np.uint16]:
@@ -97,7 +101,12 @@ def unpack_rows(data: bytes, bits: int, *, codebooks: int, frames: int) -> NDArr
     Raises:
         ContainerError: `data` is not exactly the size those codes take.
     """
-    return _from_bits(data, bits, rows=codebooks, columns=frames)
+    expected = codebooks * packed_bytes(frames, bits)
+    if len(data) != expected:
+        raise ContainerError(f"packed codes take {expected} bytes, got {len(data)}")
+    runs = np.frombuffer(data, np.uint8).reshape(codebooks, -1)
+    flat = np.unpackbits(runs, axis=1, bitorder="little", count=frames * bits)
+    return _from_spread(flat.reshape(codebooks, frames, bits))
 
 
 def unpack_bits(data: bytes, bits: int, *, first: int, count: int) -> NDArray[np.uint16]:
@@ -124,34 +133,8 @@ def has_fill_bits(data: bytes, bits: int, *, rows: int, columns: int) -> bool:
     return bool((last >> used).any())
 
 
-def _to_bits(rows: NDArray[np.uint16], bits: int) -> NDArray[np.uint8]:
-    """uint8 [R, bytes] from codes [R, C]."""
-    _check_bits(bits)
-    if rows.size and int(rows.max()) >> bits:
-        raise ContainerError(f"code {int(rows.max())} does not fit in {bits} bits")
-    spread = (rows[:, :, None] >> np.arange(bits, dtype=np.uint16)) & np.uint16(1)
-    flat = spread.astype(np.uint8).reshape(rows.shape[0], -1)
-    return np.packbits(flat, axis=1, bitorder="little")
-
-
-def _from_bits(data: bytes, bits: int, *, rows: int, columns: int) -> NDArray[np.uint16]:
-    """Codes [rows, columns] from `rows` byte-aligned runs."""
-    _check_bits(bits)
-    expected = rows * packed_bytes(columns, bits)
-    if len(data) != expected:
-        raise ContainerError(f"packed codes take {expected} bytes, got {len(data)}")
-    runs = np.frombuffer(data, np.uint8).reshape(rows, -1)
-    flat = np.unpackbits(runs, axis=1, bitorder="little", count=columns * bits)
-    return _from_spread(flat.reshape(rows, columns, bits))
-
-
 def _from_spread(flat: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Codes [...] from their bits [..., bits], lowest first."""
     weights = np.left_shift(1, np.arange(flat.shape[-1])).astype(np.uint16)
     codes: NDArray[np.uint16] = flat @ weights
     return codes
-
-
-def _check_bits(bits: int) -> None:
-    if not 1 <= bits <= 16:
-        raise ContainerError(f"codes take 1 to 16 bits, not {bits}")

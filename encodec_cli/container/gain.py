@@ -20,7 +20,10 @@ __all__ = ["ByteGain", "FloatGain", "GainField", "NoGain", "nearest_scale"]
 
 _ZERO_DB = 160
 _STEPS_PER_DB = 2
-_MOST = 255
+_SCALES = [
+    float(np.float32(10 ** ((step - _ZERO_DB) / (20 * _STEPS_PER_DB)))) for step in range(256)
+]
+"""Of each byte."""
 
 
 class GainField(Protocol):
@@ -95,7 +98,7 @@ class ByteGain:
         """
         assert scale is not None
         step = _nearest_step(scale)
-        if _scale_of(step) != float(np.float32(scale)):
+        if _SCALES[step] != float(np.float32(scale)):
             raise ContainerError(
                 f"scale {scale:g} is none of the half-dB steps of format 2; write format 1"
             )
@@ -103,7 +106,7 @@ class ByteGain:
 
     def unpack(self, data: bytes) -> float:
         """The scale."""
-        return _scale_of(data[0])
+        return _SCALES[data[0]]
 
     def problem(self, data: bytes) -> None:
         """Every byte is a scale."""
@@ -111,13 +114,9 @@ class ByteGain:
 
 def nearest_scale(scale: float) -> float:
     """The scale nearest to `scale` (linear, > 0) that a byte can hold: at most 1/4 dB away."""
-    return _scale_of(_nearest_step(scale))
+    return _SCALES[_nearest_step(scale)]
 
 
 def _nearest_step(scale: float) -> int:
     step = _ZERO_DB + round(_STEPS_PER_DB * 20 * math.log10(scale))
-    return min(max(step, 0), _MOST)
-
-
-def _scale_of(step: int) -> float:
-    return float(np.float32(10 ** ((step - _ZERO_DB) / (20 * _STEPS_PER_DB))))
+    return min(max(step, 0), len(_SCALES) - 1)

@@ -21,55 +21,15 @@ none of which is played: a whole signal of N samples has ceil((N + end_padding) 
 """
 
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
+from encodec_cli.container.header_rules import MAX_CODEBOOKS, check_header
 from encodec_cli.container.known_models import META_MODELS
 from encodec_cli.errors import ContainerError, UsageError
-from encodec_cli.io.limits import (
-    MAX_CHANNELS,
-    MAX_CHUNK_FRAMES,
-    MAX_CHUNK_SAMPLES,
-    MAX_HOP,
-    MAX_RATE_HZ,
-    MIN_RATE_HZ,
-)
 from encodec_cli.io.text import shown
 
-__all__ = ["MAX_SAMPLES", "Header", "v0_header"]
-
-MAX_CODEBOOKS = 128
-MAX_SAMPLES = 1 << 48
-_KEPT = ("model_sha256", "source_sample_rate", "source_channels", "source_num_samples", "tags")
-_V0_IMPLIED = (
-    "sample_rate",
-    "channels",
-    "hop",
-    "bits",
-    "segment",
-    "stride",
-    "end_padding",
-    "has_scale",
-)
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_SHORT_SHA256 = re.compile(r"[0-9a-f]{16}([0-9a-f]{48})?")
-_BOUNDS = {
-    "version": (0, 2),
-    "sample_rate": (MIN_RATE_HZ, MAX_RATE_HZ),
-    "channels": (1, MAX_CHANNELS),
-    "hop": (1, MAX_HOP),
-    "codebooks": (1, MAX_CODEBOOKS),
-    "bits": (1, 16),
-    "chunk_frames": (1, MAX_CHUNK_FRAMES),
-    "segment": (1, 1 << 32),
-    "stride": (1, 1 << 32),
-    "end_padding": (0, 1 << 24),
-    "source_sample_rate": (MIN_RATE_HZ, MAX_RATE_HZ),
-    "source_channels": (1, MAX_CHANNELS),
-    "num_samples": (1, MAX_SAMPLES),
-    "source_num_samples": (1, MAX_SAMPLES),
-}
+__all__ = ["Header", "v0_header"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,98 +90,8 @@ class Header:
     code_model: str | None = None
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if entry.name not in _BOUNDS or (value is None and entry.default is None):
-                continue
-            low, high = _BOUNDS[entry.name]
-            if type(value) is not int or not low <= value <= high:
-                raise ContainerError(
-                    f"header: {entry.name} must be an integer from {low} to {high}, "
-                    f"got {shown(value)}"
-                )
-        if not _printable(self.model) or not 1 <= len(self.model) <= 200:
-            raise ContainerError(
-                f"header: model must be 1 to 200 printable characters, got {shown(self.model)}"
-            )
-        for name in ("model_sha256", "code_model"):
-            self._check_sha256(name)
-        for name in ("has_scale", "keep_source", "lm"):
-            value = getattr(self, name)
-            if type(value) is not bool:
-                raise ContainerError(f"header: {name} must be a bool, got {shown(value)}")
-        self._check_segment()
-        if self.chunk_frames * self.hop * self.channels > MAX_CHUNK_SAMPLES:
-            raise ContainerError(
-                f"header: chunks of {self.chunk_frames} frames decode to more than "
-                f"{MAX_CHUNK_SAMPLES} samples at once"
-            )
-        if not isinstance(self.tags, Mapping) or not all(
-            _printable(key) and _printable(value) for key, value in self.tags.items()
-        ):
-            raise ContainerError("header: tags must map printable text to printable text")
+        check_header(self)
         object.__setattr__(self, "tags", dict(self.tags))  # the caller keeps its own
-        if self.version == 0:
-            self._check_v0()
-        elif self.lm or self.keep_source:
-            raise ContainerError("header: lm and keep_source belong to format 0")
-        if self.version < 2 and self.code_model is not None:
-            raise ContainerError("header: code_model belongs to format 2")
-
-    def _check_sha256(self, name: str) -> None:
-        value = getattr(self, name)
-        pattern = _SHA256 if self.version < 2 else _SHORT_SHA256
-        if value is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
-            digits = "64" if self.version < 2 else "16 or 64"
-            raise ContainerError(
-                f"header: {name} must be {digits} lower-case hex digits, got {shown(value)}"
-            )
-
-    def _check_segment(self) -> None:
-        if (self.segment is None) != (self.stride is None):
-            raise ContainerError("header: segment and stride go together; give both or neither")
-        if self.segment is None or self.stride is None:
-            return
-        if self.end_padding:
-            raise ContainerError("header: end_padding is for whole signals, not for segments")
-        # More than two short chunks would be possible with an overlap over half a segment.
-        if not self.segment <= 2 * self.stride <= 2 * self.segment:
-            raise ContainerError(
-                f"header: stride must lie between half a segment and a segment ({self.segment}), "
-                f"got {self.stride}"
-            )
-        frames = -(-self.segment // self.hop)
-        if self.chunk_frames != frames:
-            raise ContainerError(
-                f"header: a segment of {self.segment} samples has {frames} frames, "
-                f"but chunk_frames is {self.chunk_frames}"
-            )
-
-    def _check_v0(self) -> None:
-        model = META_MODELS.get(self.model)
-        if model is None:
-            raise ContainerError(
-                f"format 0 knows only {' and '.join(META_MODELS)}, not {shown(self.model)}; "
-                "use format 1 for other models"
-            )
-        for name in _V0_IMPLIED:
-            if getattr(self, name) != getattr(model, name):
-                raise ContainerError(
-                    f"header: {self.model} has {name} {getattr(model, name)}, "
-                    f"got {getattr(self, name)}"
-                )
-        if self.codebooks > model.max_codebooks:
-            raise ContainerError(
-                f"header: {self.model} has at most {model.max_codebooks} codebooks, "
-                f"got {self.codebooks}"
-            )
-        if self.segment is None and self.chunk_frames % 8:
-            raise ContainerError(
-                f"header: chunk_frames must be a multiple of 8 in format 0, got {self.chunk_frames}"
-            )
-        for name in _KEPT:
-            if getattr(self, name) and not self.keep_source:
-                raise ContainerError(f"header: format 0 cannot store {name}; use format 1")
 
     @property
     def frame_rate(self) -> float:
@@ -311,8 +181,3 @@ def v0_header(model: str, *, codebooks: int, num_samples: int | None = None) -> 
         has_scale=known.has_scale,
         num_samples=num_samples,
     )
-
-
-def _printable(text: object) -> bool:
-    # Terminals obey control characters, and UTF-8 has no lone surrogates: both end here.
-    return isinstance(text, str) and text.isprintable()

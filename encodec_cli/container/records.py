@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.container.checksum import CRC_BYTES
-from encodec_cli.container.header import MAX_SAMPLES
+from encodec_cli.container.header_rules import MAX_SAMPLES
 from encodec_cli.container.wire import parse_varints, varint
 
 __all__ = [

@@ -9,9 +9,10 @@ from encodec_cli.container.coders import find_coder
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.payload import ChunkCoder, StoredChunk
+from encodec_cli.container.reader import EcdcReader
 from encodec_cli.container.records import KIND_CODED
-from encodec_cli.container.stream import EcdcReader, EcdcWriter
 from encodec_cli.container.types import Chunk, DamagedChunk
+from encodec_cli.container.writer import EcdcWriter
 from encodec_cli.errors import ContainerError, UsageError
 
 __all__ = ["Summary", "peel", "problems_in", "summarize", "verify"]

@@ -11,7 +11,7 @@ multiple of 8, which end on a byte.
 import io
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from encodec_cli.container.tally import ChunkTally
 from encodec_cli.container.types import ChunkIndex, DamagedChunk, place
 from encodec_cli.container.v0_head import V0Head, v0_prefix
 from encodec_cli.container.v0_lm import LmPacker
-from encodec_cli.container.wire import ByteSource, pack_scale, write_all
+from encodec_cli.container.wire import ByteSink, ByteSource, pack_scale
 from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError
 
@@ -143,8 +143,8 @@ class V0Writer:
     header knows it already.
     """
 
-    def __init__(self, file: BinaryIO, header: Header, model: CodeModel | None) -> None:
-        self._file = file
+    def __init__(self, sink: ByteSink, header: Header, model: CodeModel | None) -> None:
+        self._sink = sink
         self._header = header
         self._tally = ChunkTally(header)
         self._packer: _Packer = _RawPacker(header.bits)
@@ -156,7 +156,7 @@ class V0Writer:
         if header.num_samples is None:
             self._waiting = io.BytesIO()
         else:
-            write_all(file, v0_prefix(header, header.num_samples, header.source_num_samples))
+            sink.write(v0_prefix(header, header.num_samples, header.source_num_samples))
 
     def write(self, chunk: CodeChunk) -> None:
         """Append a chunk."""
@@ -170,15 +170,14 @@ class V0Writer:
         self._tally.check_end(num_samples)
         self._put(self._packer.finish())
         if self._waiting is not None:
-            write_all(self._file, v0_prefix(self._header, num_samples, source_num_samples))
-            write_all(self._file, self._waiting.getvalue())
-        self._file.flush()
+            self._sink.write(v0_prefix(self._header, num_samples, source_num_samples))
+            self._sink.write(self._waiting.getvalue())
 
     def _put(self, data: bytes) -> None:
         if self._waiting is not None:
             self._waiting.write(data)
         else:
-            write_all(self._file, data)
+            self._sink.write(data)
 
 
 class _Packer(Protocol):

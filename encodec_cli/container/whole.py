@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
 from encodec_cli.container.payload import ChunkCoder
-from encodec_cli.container.stream import EcdcReader, EcdcWriter
+from encodec_cli.container.reader import EcdcReader
 from encodec_cli.container.types import DamagedChunk
+from encodec_cli.container.writer import EcdcWriter
 from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError
 from encodec_cli.io.files import atomic_output

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from encodec_cli.errors import ContainerError
 
-__all__ = ["ByteSource", "pack_scale", "parse_varint", "parse_varints", "varint", "write_all"]
+__all__ = ["ByteSink", "ByteSource", "pack_scale", "parse_varint", "parse_varints", "varint"]
 
 _BLOCK = 1 << 16
 _AHEAD = 64  # bytes that `byte` reads at once from a file, where they are there already
@@ -25,18 +25,15 @@ class ByteSource:
 
     Attributes:
         offset: bytes consumed so far, that is, the position in the `.ecdc` file.
+        seekable: whether `size`, `read_at` and `seek` work.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._buffer = bytearray()
         self._base = file.tell() if file.seekable() else None
+        self.seekable = self._base is not None
         self.offset = 0
-
-    @property
-    def seekable(self) -> bool:
-        """Whether `size`, `read_at` and `seek` work."""
-        return self._base is not None
 
     def peek(self, count: int, *, ahead: int = 0) -> bytes:
         """Up to `count` bytes that start `ahead` bytes after `offset`; fewer at the file's end."""
@@ -120,11 +117,24 @@ def _has_arrived(file: BinaryIO) -> TypeGuard[io.BufferedReader]:
     return bool(poll.poll(0))
 
 
-def write_all(file: BinaryIO, data: bytes) -> None:
-    """Write all of `data`; unbuffered files may take only part of it at a time."""
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
+class ByteSink:
+    """Writes to a binary file or pipe.
+
+    Attributes:
+        bytes: written so far.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Write all of `data`, at once: a pipe's reader need not wait for a buffer to fill."""
+        view = memoryview(data)
+        while view:  # unbuffered files may take only part of it at a time
+            view = view[self._file.write(view) :]
+        self._file.flush()
+        self.bytes += len(data)
 
 
 def pack_scale(scale: float) -> bytes:

@@ -14,7 +14,7 @@ from encodec_cli.engine.search import TorchQuantizer
 from encodec_cli.nn.quantizer import ResidualVectorQuantizer
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder, SEANetState
 from encodec_cli.runtime.protocol import Rows, Stepper
-from encodec_cli.runtime.search import Quantizer
+from encodec_cli.runtime.search import Prices, Quantizer
 
 __all__ = ["TorchEngine"]
 
@@ -33,7 +33,8 @@ class TorchEngine:
     ) -> None:
         self._encoder, self._decoder = _Steppers(encoder), _Steppers(decoder)
         self._weight = next(decoder.parameters())
-        self._quantizer = TorchQuantizer([book.embed for book in quantizer.codebooks])
+        books = TorchQuantizer([book.embed for book in quantizer.codebooks])
+        self._quantizer = _ArrayQuantizer(books, self.device)
 
     @property
     def device(self) -> torch.device:
@@ -61,20 +62,34 @@ class TorchEngine:
     def decoder(self, block_frames: int | None) -> Stepper:
         return self._decoder.choose(block_frames)
 
-    def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
-        x = torch.from_numpy(latents).to(self.device)
-        codes = self._quantizer.encode(x, n_q, beams)
-        return codes.cpu().numpy().astype(np.uint16)
+    def quantizer(self) -> "_ArrayQuantizer":
+        return self._quantizer
 
-    def quantizer(self) -> Quantizer:
-        return self._numpy_quantizer
+
+class _ArrayQuantizer:
+    """A quantizer of tensors for those who have arrays; prices are for numpy."""
+
+    def __init__(self, quantizer: TorchQuantizer, device: torch.device) -> None:
+        self._quantizer, self._device = quantizer, device
+
+    @property
+    def books(self) -> list[NDArray[np.float32]]:
+        return self._in_numpy.books
 
     @cached_property
-    def _numpy_quantizer(self) -> Quantizer:
+    def _in_numpy(self) -> Quantizer:
         return Quantizer([_array(book) for book in self._quantizer.books])
 
-    def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
-        indices = torch.from_numpy(codes.astype(np.int64)).to(self.device)
+    def encode(
+        self, latents: Rows, n_q: int, beams: int, prices: Prices | None = None
+    ) -> NDArray[np.uint16]:
+        if prices is not None:
+            return self._in_numpy.encode(latents, n_q, beams, prices)
+        codes = self._quantizer.encode(torch.from_numpy(latents).to(self._device), n_q, beams)
+        return codes.cpu().numpy().astype(np.uint16)
+
+    def decode(self, codes: NDArray[np.integer[Any]]) -> Rows:
+        indices = torch.from_numpy(codes.astype(np.int64)).to(self._device)
         return _array(self._quantizer.decode(indices))
 
 

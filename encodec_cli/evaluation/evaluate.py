@@ -148,17 +148,18 @@ def evaluate_model(
     *,
     speech: bool | None = None,
     search: int | None = None,
+    refine: bool = False,
 ) -> Iterator[Evaluated]:
     """Rows and audio of a recording at each of `bandwidths` (kb/s; the model's own if None).
 
     `reference` has the rate and channels of `model`. ESTOI and PESQ are measured where `is_speech`
-    says so, unless `speech` decides. `search` is that of `stream_encoder`.
+    says so, unless `speech` decides. `search` and `refine` are those of `stream_encoder`.
 
     Raises:
         EncodecCliError: see `encode_file`, `CodecConfig.codebooks_for`.
     """
     for bandwidth in model.target_bandwidths if bandwidths is None else bandwidths:
-        coded = through_model(model, reference, bandwidth, search=search)
+        coded = through_model(model, reference, bandwidth, search=search, refine=refine)
         yield Evaluated(judge(reference, coded, speech=speech), coded.audio)
 
 
@@ -169,13 +170,19 @@ def warm_up(model: Codec) -> None:
 
 
 def through_model(
-    model: Codec, reference: Reference, bandwidth: float, *, search: int | None = None
+    model: Codec,
+    reference: Reference,
+    bandwidth: float,
+    *,
+    search: int | None = None,
+    refine: bool = False,
 ) -> Coded:
     """Code the file of `reference` at `bandwidth` kb/s into an `.ecdc` file, and decode that.
 
     Rates between two of the model's become the lower one.
 
-    `search` is that of `stream_encoder`; the name of the codec tells if it was given.
+    `search` and `refine` are those of `stream_encoder`; the name of the codec tells if they were
+    given.
 
     Raises:
         EncodecCliError: see `encode_file`, `CodecConfig.codebooks_for`.
@@ -183,18 +190,22 @@ def through_model(
     n_q = model.config.codebooks_for(bandwidth)
     with temporary_folder() as folder:
         packed, decoded = folder / "audio.ecdc", folder / "audio.wav"
-        encoding = encode_file(
-            model, reference.path, packed, EncodeOptions(n_q=n_q, search=search, tags=None)
-        )
+        options = EncodeOptions(n_q=n_q, search=search, refine=refine, tags=None)
+        encoding = encode_file(model, reference.path, packed, options)
         decoding = decode_file(model, packed, decoded, DecodeOptions(encoding="float"))
         return Coded(
-            codec=model.config.name if search is None else f"{model.config.name} search {search}",
+            codec=_named(model.config.name, search, refine),
             bandwidth=model.config.bandwidth_kbps(n_q),
             bytes=encoding.bytes,
             audio=read_whole(decoded, model.sample_rate, model.channels),
             encode_seconds=encoding.elapsed_seconds,
             decode_seconds=decoding.elapsed_seconds,
         )
+
+
+def _named(model: str, search: int | None, refine: bool) -> str:
+    searched = model if search is None else f"{model} search {search}"
+    return f"{searched} refined" if refine else searched
 
 
 def already_decoded(reference: Reference, path: Path, codec: str) -> Coded:

@@ -22,13 +22,13 @@ from encodec_cli.io.temporary import create_locked, remove_leftovers_once, tempo
 
 __all__ = [
     "FULL",
-    "CountingFile",
     "atomic_output",
     "check_inside",
     "check_writable",
     "drop_unwritable",
     "make_folder",
     "open_input",
+    "reason_taken",
     "standard_output",
 ]
 
@@ -163,12 +163,12 @@ def _refuse_taken(path: Path) -> None:
             f"{path}: is a symbolic link to {path.readlink()}; use {force} to write there"
         )
     if path.exists():
-        raise _taken(path)
+        raise OutputError(f"{path}: {reason_taken()}")
 
 
-def _taken(path: Path) -> OutputError:
-    force = parameter("force", True)
-    return OutputError(f"{path}: exists already; use {force} to overwrite it")
+def reason_taken() -> str:
+    """Why nothing is written where a file is."""
+    return f"exists already; use {parameter('force', True)} to overwrite it"
 
 
 def make_folder(folder: Path) -> None:
@@ -238,23 +238,3 @@ def drop_unwritable() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-class CountingFile:
-    """Passes bytes on to a binary file, at once, and counts them."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.bytes = 0
-
-    def write(self, data: bytes) -> int:
-        written = self._file.write(data)
-        self._file.flush()  # a pipe's reader need not wait for a buffer to fill
-        self.bytes += written
-        return written
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def seekable(self) -> bool:
-        return self._file.seekable()

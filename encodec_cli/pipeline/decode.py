@@ -6,8 +6,8 @@ Either end may be "-", a pipe. Everything runs in blocks of about a second.
 """
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -141,13 +141,12 @@ def decode_chunks(
         rate = _output_rate(reader, options)
         part = part_to_decode(reader, options.start, options.duration, rate)
         with ExitStack() as stack:
-            chunks = [stack.enter_context(closing(s.since(codec, part.begin))) for s in sides]
+            chunks = [side.since(codec, part.begin, stack) for side in sides]
             decoded = _SideBySide(
                 [DecodedFrom(codec, reader.header, some, part.begin) for some in chunks],
                 codec.channels,
             )
-            to_write = _blocks_to_write(codec, reader, decoded, part, rate, options)
-            blocks: Iterator[Samples] = stack.enter_context(closing(to_write))
+            blocks = _blocks_to_write(codec, reader, decoded, part, rate, options)
             if not alone:
                 blocks = stack.enter_context(prefetched(blocks))
             gain = 1.0
@@ -215,20 +214,20 @@ def _blocks_to_write(
     part: Part,
     rate: int,
     options: DecodeOptions,
-) -> Generator[Samples, None, None]:
+) -> Iterator[Samples]:
     """Blocks `[C, n]` at the output's rate, from the first to the last sample to write."""
-    trimmed = _trimmed(codec, reader, decoded, part.begin)
-    exact = options.sample_rate == "source"
-    with closing(trimmed):
-        at_rate = resampled(
-            trimmed, reader, rate, part.origin, channels=decoded.channels, exact=exact
+    blocks = _trimmed(codec, reader, decoded, part.begin)
+    if rate != reader.play_rate:
+        exact = options.sample_rate == "source"
+        blocks = resampled(
+            blocks, reader, rate, part.origin, channels=decoded.channels, exact=exact
         )
-        yield from between(at_rate, part)
+    return between(blocks, part)
 
 
 def _trimmed(
     codec: Codec, reader: ChunkSource, decoded: "_SideBySide", first: int
-) -> Generator[Samples, None, None]:
+) -> Iterator[Samples]:
     """Blocks at the model's rate from sample `first` to the end of what was encoded."""
     # What is to be trimmed, less than a hop, may only be known after the last chunk.
     held, position = yield from all_but(codec.config.hop_length, decoded, decoded.channels)
@@ -272,16 +271,20 @@ class _StoredCodes:
     _fatal: list[str] = field(default_factory=list)
     _ignored: int = 0  # problems that lie before what is decoded
 
-    def since(self, codec: Codec, first: int) -> Generator[Chunk, None, None]:
+    def since(self, codec: Codec, first: int, stack: ExitStack) -> Iterator[Chunk]:
         """Chunks from the one to start with for sample `first`; damaged ones only if concealed.
 
-        Codes that a language model compressed are read `ahead`, while those before are decoded; not
-        from pipes, which nobody could interrupt.
+        Codes that a language model compressed are read `ahead`, while those before are decoded,
+        until `stack` ends; not from pipes, which nobody could interrupt.
         """
         start = first_chunk_for(codec.config, self.reader.header, first)
+        begin = 0
+        if start > 0 and self.reader.index is not None:
+            self.reader.seek(start)
+            begin = start
         ahead = self.ahead and self.reader.header.lm and self.reader.seekable
-        with prefetched(self.reader) if ahead else nullcontext(iter(self.reader)) as stored:
-            yield from self._read(stored, start)
+        stored = stack.enter_context(prefetched(self.reader)) if ahead else iter(self.reader)
+        return self._read(stored, begin, start)
 
     def damage(self) -> list[str]:
         """One line for each loss, with what became of it; empty unless concealed."""
@@ -290,18 +293,16 @@ class _StoredCodes:
         gaps = [f"{line}; silence in its place" for line in self.reader.problems[self._ignored :]]
         return [*gaps, *(f"{line}; the audio ends before it" for line in self._fatal)]
 
-    def _read(self, stored: Iterator[Chunk], start: int) -> Iterator[Chunk]:
-        number = 0
-        if start > 0 and self.reader.index is not None:
-            self.reader.seek(start)
-            number = start
+    def _read(self, stored: Iterator[Chunk], number: int, start: int) -> Iterator[Chunk]:
+        """Of `stored`, the first of which has this `number`, those from number `start` on."""
+        fewer = self.n_q < self.reader.header.codebooks
         try:
             for chunk in stored:
                 number += 1
                 if number <= start:
                     self._ignored = len(self.reader.problems)
                 elif not isinstance(chunk, DamagedChunk):
-                    yield replace(chunk, codes=chunk.codes[: self.n_q])
+                    yield replace(chunk, codes=chunk.codes[: self.n_q]) if fewer else chunk
                 elif self.conceal:
                     yield chunk
                 else:

@@ -8,10 +8,11 @@ live encoders make shorter.
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING
 
 from encodec_cli.audio import (
     AudioReader,
@@ -29,37 +30,34 @@ from encodec_cli.container.coders import find_coder
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.entropy import CodeModel
 from encodec_cli.io.audio_data import AudioData
-from encodec_cli.io.files import CountingFile, atomic_output, standard_output
+from encodec_cli.io.files import atomic_output, standard_output
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.pipeline.prefetch import prefetched
-from encodec_cli.pipeline.rate_control import chunks_at_rate
 from encodec_cli.pipeline.reports import EncodeReport, Place, Progress, part_of
-from encodec_cli.pipeline.target_rate import (
-    RatePlan,
-    check_source,
-    plan_rate,
-    rate_notes,
-    target_coder,
-)
 from encodec_cli.stream.encoder import ChunkEncoder, stream_encoder
 from encodec_cli.stream.headers import header_for
+
+if TYPE_CHECKING:
+    from encodec_cli.pipeline.target_rate import RatePlan
 
 __all__ = ["EncodeOptions", "Encoding", "encode_file", "encoding"]
 
 _SURVEY_SHARE = 0.3
 """Of the time that a file with a target rate takes."""
+_PARTS = 8
+"""Of a chunk, each of them read by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions:
     """How `encode_file` codes and writes.
 
-    `n_q` codebooks; `search` is that of `stream_encoder`. `latency_ms` makes smaller chunks that
-    leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the source's rate,
-    channels and length, tags, and the weights' hash, only with `keep_source`. Format 2 makes codes
-    smaller with a code model, unless `code_models` is None: from one of these files, or one of the
-    package. `tags` are added to those of the source, or replace them, and an empty text removes
-    one; None keeps none.
+    `n_q` codebooks; `search` and `refine` are those of `stream_encoder`. `latency_ms` makes smaller
+    chunks that leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the
+    source's rate, channels and length, tags, and the weights' hash, only with `keep_source`. Format
+    2 makes codes smaller with a code model, unless `code_models` is None: from one of these files,
+    or one of the package. `tags` are added to those of the source, or replace them, and an empty
+    text removes one; None keeps none.
 
     With `target_kbps`, up to `n_q` codebooks and a search that weighs bits give the file that mean
     rate, within 2 % from 5 s of audio on; see `target_rate`. It takes a code model, and reads the
@@ -68,6 +66,7 @@ class EncodeOptions:
 
     n_q: int
     search: int | None = None
+    refine: bool = False
     latency_ms: float | None = None
     version: int = 2
     keep_source: bool = False
@@ -118,12 +117,13 @@ def encode_file(
             else atomic_output(target, force=options.force, like=like)
         )
         with output as file:
-            counter = CountingFile(file)
             live = "-" in (source, target) or options.latency_ms is not None
             coder = find_coder(header, options.code_models or ())
-            writer = EcdcWriter(cast(BinaryIO, counter), header, lm=lm, coder=coder, live=live)
+            writer = EcdcWriter(file, header, lm=lm, coder=coder, live=live)
             chunks = coded.chunks
             if plan is not None:
+                from encodec_cli.pipeline.rate_control import chunks_at_rate
+
                 chunks = chunks_at_rate(coded, plan, writer.cost)
             for chunk in chunks:
                 writer.write(chunk)
@@ -134,7 +134,7 @@ def encode_file(
         model=codec.config.name,
         codebooks=options.n_q,
         seconds=coded.samples / codec.sample_rate,
-        bytes=counter.bytes,
+        bytes=writer.bytes,
         elapsed_seconds=time.monotonic() - started,
         source_channels=coded.source_channels,
         channels=codec.channels,
@@ -145,7 +145,7 @@ def encode_file(
     )
     if plan is None:
         return report
-    return replace(report, notes=(*report.notes, *rate_notes(report, plan)))
+    return replace(report, notes=(*report.notes, *plan.notes(report)))
 
 
 class Encoding:
@@ -154,7 +154,7 @@ class Encoding:
     Attributes:
         header: of the file that the codes belong in; lengths unknown.
         latents: what is to be searched for codes; to be iterated over once.
-        samples: per channel at the model's rate, as far as `chunks` went.
+        samples: per channel at the model's rate, as far as was read for `chunks`.
         source_channels: of the recording.
         tags_left_out: names of its tags that the header does not have.
     """
@@ -176,13 +176,20 @@ class Encoding:
         self._reader = reader
         self._progress = progress
         self.quantize_priced = encoder.quantize_priced
+        self._encoder = encoder
         self.latents = encoder.latents(self._blocks())
-        self._quantize = encoder.quantize
 
     @property
     def chunks(self) -> Iterator[CodeChunk]:
         """The codes of `latents`."""
-        return map(self._quantize, self.latents)
+        return map(self._encoder.quantize, self.latents)
+
+    @contextmanager
+    def read_ahead(self) -> Iterator[None]:
+        """Until the block ends, another thread reads what comes next. Before anything is coded."""
+        with prefetched(_groups(self._blocks(), _PARTS)) as groups:
+            self.latents = self._encoder.latents(chain.from_iterable(groups))
+            yield
 
     @property
     def source_samples(self) -> int:
@@ -201,7 +208,7 @@ class Encoding:
         reader, codec = self._reader, self._codec
         total = None if reader.num_frames is None else reader.num_frames / reader.sample_rate
         # Read in small parts of a block: it is to be coded when its last sample comes.
-        part = max(1, self.header.chunk_frames // 8) * codec.config.hop_length
+        part = max(1, self.header.chunk_frames // _PARTS) * codec.config.hop_length
         part = max(1, part * reader.sample_rate // codec.sample_rate)
         for block in prepare_blocks(
             reader, codec.sample_rate, codec.channels, part, meter=self._meter
@@ -232,11 +239,17 @@ def encoding(
     chunk_frames = block_frames_for(codec.config, options.latency_ms)
     # A chunk of a pipe leaves as soon as it can.
     alone = threads < 2 or source == "-" or codec.engine.takes_all_threads
+    # All streams wait while a GPU steps them: what they code next is to be there when it has done.
+    ahead = alone and source != "-" and _is_fed(codec)
     if not alone:
         codec = replace(codec, engine=codec.engine.overlapped())
     with open_audio(source, part) as reader:
         encoder = stream_encoder(
-            codec, options.n_q, chunk_frames=chunk_frames, search=options.search
+            codec,
+            options.n_q,
+            chunk_frames=chunk_frames,
+            search=options.search,
+            refine=options.refine,
         )
         header = header_for(
             codec,
@@ -260,11 +273,22 @@ def encoding(
         coded = Encoding(codec, reader, encoder, header, progress)
         lost = () if options.keeps_source else tuple(_merged(found.kept, options.tags))
         coded.tags_left_out = (*lost, *found.left_out)
-        if alone:
+        with ExitStack() as stack:
+            if ahead:
+                stack.enter_context(coded.read_ahead())
+            elif not alone:
+                coded.latents = stack.enter_context(prefetched(coded.latents))
             yield coded
-            return
-        with prefetched(coded.latents) as coded.latents:
-            yield coded
+
+
+def _groups(blocks: Iterator[FloatBlock], size: int) -> Iterator[list[FloatBlock]]:
+    while group := list(islice(blocks, size)):
+        yield group
+
+
+def _is_fed(codec: Codec) -> bool:
+    """Whether something else than this machine's cores computes, for many streams at once."""
+    return codec.engine.streams > 1 and not codec.engine.takes_all_threads
 
 
 def _plan(
@@ -274,7 +298,10 @@ def _plan(
     *,
     threads: int,
     progress: Progress | None,
-) -> RatePlan:
+) -> "RatePlan":
+    # Most recordings have no target, and start faster without.
+    from encodec_cli.pipeline.target_rate import check_source, plan_rate, target_coder
+
     assert options.target_kbps is not None
     check_source(source)
     coder, progress = target_coder(codec, options), part_of(progress, 0, _SURVEY_SHARE)

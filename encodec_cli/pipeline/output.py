@@ -25,11 +25,11 @@ def all_but(
     position = 0
     for piece in pieces:
         held.append(piece.T)
-        ready = len(held) - spare
+        ready = held.rows - spare
         if ready > 0:
             yield held.take(ready).T
             position += ready
-    return held.take(len(held)).T, position
+    return held.take(held.rows).T, position
 
 
 def resampled(
@@ -46,9 +46,6 @@ def resampled(
     With `exact` they end where the source did.
     """
     own = reader.play_rate
-    if rate == own:
-        yield from blocks
-        return
     resampler = Resampler(own, rate, channels)
     # Up and down again may end a few samples late: those are held until the length is known.
     spare = resampled_length(2, own, rate) if exact else 0

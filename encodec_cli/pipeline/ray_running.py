@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO, TypeVar, cast
+from uuid import uuid4
 
 from encodec_cli import __version__
 from encodec_cli.errors import EncodecCliError, UsageError
@@ -35,6 +36,7 @@ _SPARE_CPUS = 2
 """CPUs of a cluster on this machine beyond its workers': readers must have some, or all wait."""
 _READER_CPUS = 0.5
 _MOST_READERS = 8
+_MOST_REASON = 300
 _SENT = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_WAIT_POLICY", "PYTHONPATH")
 _QUIET: Mapping[str, str] = MappingProxyType(
     {
@@ -109,8 +111,7 @@ def run_on_ray(
                     raise error
                 yield result
         except ray.exceptions.RayError as error:
-            line = " ".join(str(error).split())[:300]
-            raise EncodecCliError(f"Ray has given up: {line}") from error
+            raise EncodecCliError(f"Ray has given up: {_reason(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,8 @@ def _cluster(ray: Any, wish: RayWish) -> Iterator[None]:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(**common)
         else:
+            # Else Ray keeps a token in the home folder, for which clusters begun there later ask.
+            os.environ.setdefault("RAY_AUTH_TOKEN", uuid4().hex)
             cpus = max(usable_cores(), (wish.workers or 1) * (wish.threads or 1))
             ray.init(
                 num_cpus=cpus + _SPARE_CPUS,
@@ -207,8 +210,7 @@ def _cluster(ray: Any, wish: RayWish) -> Iterator[None]:
                 **common,
             )
     except Exception as error:  # Ray raises of many kinds, plain ones among them
-        line = " ".join(str(error).split())[:200]
-        raise UsageError(f"Ray cannot be reached or started: {line}") from error
+        raise UsageError(f"Ray cannot be reached or started: {_reason(error)}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -220,6 +222,13 @@ def _cluster(ray: Any, wish: RayWish) -> Iterator[None]:
     finally:
         with redirect_stdout(sys.stderr):
             ray.shutdown()
+
+
+def _reason(error: Exception) -> str:
+    """What Ray says is wrong, on one line; of the tracebacks in its messages the last line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    has_traceback = any("Traceback (most recent call last)" in line for line in lines)
+    return " ".join(lines[-1:] if has_traceback else lines)[:_MOST_REASON]
 
 
 class _OwnThread:

@@ -8,9 +8,11 @@ own shards. So shards are the same whoever makes them, and nobody has to be told
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from encodec_cli.corpus import BadCorpusItem, Corpus, CorpusItem, read
+from encodec_cli.io.files import reason_taken
 from encodec_cli.io.shares import Share
 from encodec_cli.pipeline.lengths import Lengths
 from encodec_cli.pipeline.shard_jobs import CodesOptions, Item, ShardJob, is_stored
@@ -85,6 +87,8 @@ class Plan:
         most_bytes: of codes that close a shard; the item that reaches it is in.
         most_items: that close it as well, if there is such a number.
         skip_existing: leave out items whose files are there; shards always are.
+        taken: files that were there before the run, which are not to be overwritten, though
+            `target` overwrites what a lost process has made. Items of these fail.
     """
 
     corpus: Corpus
@@ -94,6 +98,7 @@ class Plan:
     most_bytes: float
     most_items: int | None = None
     skip_existing: bool = False
+    taken: frozenset[Path] = frozenset()
 
     def jobs(self, share: Share | None = None) -> Iterator[ShardJob | Skipped]:
         """What is missing, as jobs in the order of the corpus, as it is read.
@@ -152,12 +157,21 @@ class Plan:
             missing = [sized for sized in group if sized[0].key not in stock.keys]
             return missing, Skipped(len(group) - len(missing))
         target = self.target
+        if isinstance(target, FileTarget) and self.taken:
+            return [self._refused(target, sized) for sized in group], Skipped(0)
         if not self.skip_existing or not isinstance(target, FileTarget):
             return group, Skipped(0)
         paths = {item.key: target.path(item.key) for item, _ in group}
         there = {key: path for key, path in paths.items() if path.is_file()}
         missing = [sized for sized in group if sized[0].key not in there]
         return missing, Skipped(len(there), tuple(map(str, there.values())))
+
+    def _refused(self, target: FileTarget, sized: _Sized) -> _Sized:
+        item, size = sized
+        path = target.path(item.key)
+        if path not in self.taken:
+            return sized
+        return BadCorpusItem(key=item.key, source=str(path), reason=reason_taken()), size
 
     def _job(self, number: int, items: list[_Sized]) -> ShardJob:
         return ShardJob(number, tuple(item for item, _ in items), self.target, self.options)

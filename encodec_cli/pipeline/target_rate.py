@@ -33,7 +33,7 @@ from encodec_cli.stream.headers import header_for
 if TYPE_CHECKING:
     from encodec_cli.pipeline.encode import EncodeOptions
 
-__all__ = ["Coded", "RatePlan", "check_source", "plan_rate", "rate_notes", "target_coder"]
+__all__ = ["Coded", "RatePlan", "check_source", "plan_rate", "target_coder"]
 
 _MET = 0.02
 """Share of a target that a rate may be off."""
@@ -100,6 +100,25 @@ class RatePlan:
         own = expected[:, codebooks - 1]
         fewer = float(expected[:, codebooks - 2].sum()) if codebooks > 1 else 0.0
         return cls(codebooks, own, budget, coder, bool(enough.any()), fewer)
+
+    def notes(self, report: EncodeReport) -> tuple[str, ...]:
+        """What to say of a file that has not the rate it was to have, or has it at a high price."""
+        target, kbps = report.target_kbps or 0.0, report.kbps
+        if abs(kbps - target) <= _MET * target:
+            gap = float(self.expected.sum()) - self.fewer
+            if self.codebooks == 1 or self.budget - self.fewer > _DEAR * gap:
+                return ()
+            # They were too few, which the greedy codes may hide.
+            fewer = target * min(1.0, self.fewer / self.budget / _RESERVE_OWN)
+            few = self.codebooks - 1
+            books = "1 codebook takes" if few == 1 else f"{few} codebooks take"
+            return (
+                f"{books} about {fewer:.2f} kb/s without a target, and are likely to sound better",
+            )
+        why = "it cannot take less"
+        if kbps < target:
+            why = f"it takes no more with {report.codebooks} codebooks"
+        return (f"has {kbps:.2f} kb/s, not {target:g}: {why}",)
 
 
 def plan_rate(
@@ -173,22 +192,3 @@ def check_source(source: Place) -> None:
             f"{parameter('target_kbps')}: the recording is read twice, which a pipe cannot be; "
             "save it as a file first"
         )
-
-
-def rate_notes(report: EncodeReport, plan: RatePlan) -> tuple[str, ...]:
-    """What to say of a file that has not the rate it was to have, or has it at a high price."""
-    target, kbps = report.target_kbps or 0.0, report.kbps
-    if abs(kbps - target) <= _MET * target:
-        gap = float(plan.expected.sum()) - plan.fewer
-        if plan.codebooks == 1 or plan.budget - plan.fewer > _DEAR * gap:
-            return ()
-        # They were too few, which the greedy codes may hide.
-        fewer = target * min(1.0, plan.fewer / plan.budget / _RESERVE_OWN)
-        books = (
-            "1 codebook takes" if plan.codebooks == 2 else f"{plan.codebooks - 1} codebooks take"
-        )
-        return (f"{books} about {fewer:.2f} kb/s without a target, and are likely to sound better",)
-    why = "it cannot take less"
-    if kbps < target:
-        why = f"it takes no more with {report.codebooks} codebooks"
-    return (f"has {kbps:.2f} kb/s, not {target:g}: {why}",)

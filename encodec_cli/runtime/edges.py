@@ -60,10 +60,6 @@ class Windows:
         self._kept = self._most_right + 1 if self._most_right else 0
         self._enough = max(self._left, self._most_right)
 
-    def outputs(self, rows: int) -> int:
-        """How many can be made of so many padded rows."""
-        return max(0, (rows - self._reach) // self._stride + 1)
-
     def fill(self, x: Numbers, held: Held, last: bool, scratch: Scratch) -> Window:
         """The window that the rows `x` `[n, C]` complete, then zeros; moves `held` on.
 
@@ -77,7 +73,7 @@ class Windows:
         end = left + before + x.shape[0]
         found = 0
         if held.started or (begins and held.samples):
-            found = self.outputs(end + right - held.passed)
+            found = max(0, (end + right - held.passed - self._reach) // self._stride + 1)
         size = max(end + right, held.passed + self._rows_for(found))
         buffer = scratch.take("window", size, self._channels, x.dtype)
         if held.rows is not None:

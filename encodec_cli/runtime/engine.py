@@ -3,10 +3,7 @@
 import copy
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Generic, TypeVar
 
 from encodec_cli.config.codec import CodecConfig
 from encodec_cli.config.plan import decoder_plan, encoder_plan
@@ -41,7 +38,6 @@ class NumpyEngine:
                 [weights(f"quantizer.vq.layers.{k}._codebook.embed") for k in range(books)]
             )
         )
-
         self._overlap = False
 
     streams = 1
@@ -63,17 +59,9 @@ class NumpyEngine:
         """For streams in blocks of so many frames; None: each block is a signal of its own."""
         return self._stepper(self._decoder(), block_frames)
 
-    def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
-        """Codes `[n_q, T]` of latents `[T, D]`, from a search with so many sequences kept."""
-        return self._quantizer().encode(latents, n_q, beams)
-
     def quantizer(self) -> Quantizer:
-        """What `quantize` searches."""
+        """The quantizer."""
         return self._quantizer()
-
-    def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
-        """Latents `[T, D]` of codes `[K, T]`, all of them within their codebooks."""
-        return self._quantizer().decode(codes)
 
     def _stepper(self, network: Network, block_frames: int | None) -> Stepper:
         if block_frames is None:

@@ -132,6 +132,7 @@ class Upsampling:
     ) -> None:
         self._plan = plan
         self._overlap = -(-plan.kernel // plan.stride) - 1
+        self._trim = plan.trim_left
         weight = get(f"{module}.convtr.convtr.weight")  # [C, C', k]
         spare = (self._overlap + 1) * plan.stride - plan.kernel
         if spare:
@@ -168,6 +169,6 @@ class Upsampling:
         found = out.reshape(-1, plan.outputs)[: rows * plan.stride + after]
         if self._normalize is not None:
             self._normalize(found)
-        start = max(0, plan.trim_left - before * plan.stride)
-        end = rows * plan.stride + (plan.trim_left if after else 0)
+        start = max(0, self._trim - before * plan.stride)
+        end = rows * plan.stride + (self._trim if after else 0)
         return found[start : max(start, end)]

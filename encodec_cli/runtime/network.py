@@ -58,51 +58,47 @@ def _can_run(layer: Layer) -> bool:
 
 
 class Network:
-    """The network of a plan; the weights that `get` gives are copied into another layout."""
+    """The network of a plan; the weights that `get` gives are copied into another layout.
+
+    Attributes:
+        outputs: numbers C' in a row of what comes out.
+        half: sections that do about half the work.
+    """
 
     def __init__(self, plan: NetworkPlan, get: Get) -> None:
         self.outputs = plan.outputs
         sections, last = sections_of(plan)
         self._sections = [_section(section, get) for section in sections]
-        self._final = None if last is None else activation_for(last)
-        self._begun = _begun(plan, sections)
+        if last is not None:
+            self._sections.append(_Final(activation_for(last)))
+        self.half = _half(plan, sections)
 
     def new_state(self) -> NetworkState:
         """The state of a stream that has not begun."""
         return NetworkState([section.new_state() for section in self._sections])
 
-    def step(self, inputs: list[Rows], states: list[NetworkState], last: list[bool]) -> list[Rows]:
-        """Outputs `[m, C']` that the next rows `[n, C]` of each stream complete; any n >= 0."""
-        return self.finish_step(self.begin_step(inputs, states, last), states, last)
-
-    def begin_step(
-        self, inputs: list[Rows], states: list[NetworkState], last: list[bool]
+    def step(
+        self,
+        inputs: list[Rows],
+        states: list[NetworkState],
+        last: list[bool],
+        sections: slice = slice(None),
     ) -> list[Rows]:
-        """What the first sections make of the next rows, for `finish_step`."""
-        return self._run(range(self._begun), inputs, states, last)
+        """Outputs `[m, C']` that the next rows `[n, C]` of each stream complete; any n >= 0.
 
-    def finish_step(
-        self, rows: list[Rows], states: list[NetworkState], last: list[bool]
-    ) -> list[Rows]:
-        """The outputs of a step that was begun, when those of all steps before are there."""
-        rows = self._run(range(self._begun, len(self._sections)), rows, states, last)
-        if self._final is not None:
-            for x in rows:
-                self._final(x, x)
-        return rows
-
-    def _run(
-        self, sections: range, rows: list[Rows], states: list[NetworkState], last: list[bool]
-    ) -> list[Rows]:
+        A step may be done in parts: those that begin with no `sections` before them take rows, the
+        others what the sections before gave, once those of all steps before are done.
+        """
+        rows = inputs
         # Weights of any size are allowed; what overflows is as infinite as it is in torch.
         with np.errstate(over="ignore", invalid="ignore"):
-            for i in sections:
+            for i in range(len(self._sections))[sections]:
                 rows = self._sections[i].step(rows, [state.sections[i] for state in states], last)
         return rows
 
 
-def _begun(plan: NetworkPlan, sections: list[Section]) -> int:
-    """How many sections are the beginning of a step: of about half its work.
+def _half(plan: NetworkPlan, sections: list[Section]) -> int:
+    """How many sections do about half the work of a step.
 
     After an encoder comes the search. It takes longer than one without an LSTM, which as a whole is
     then the end of a step, beside the search for the block before.
@@ -113,7 +109,7 @@ def _begun(plan: NetworkPlan, sections: list[Section]) -> int:
     return min(range(len(sections)), key=lambda i: abs(done[-1] - 2 * done[i]))
 
 
-def _section(section: Section, get: Get) -> "_Apart | _Together":
+def _section(section: Section, get: Get) -> "_Apart | _Together | _Final":
     first = section.layers[0]
     if isinstance(first.layer, LSTM):
         return _Together(RecurrentLayer(first.layer, get, first.module))
@@ -150,7 +146,7 @@ class _Apart:
         return [layer.new_state() for layer in self._layers]
 
     def step(self, inputs: list[Rows], states: list[list[Any]], last: list[bool]) -> list[Rows]:
-        return [self._run(*each) for each in zip(inputs, states, last, strict=True)]
+        return list(map(self._run, inputs, states, last))
 
     def _run(self, x: Rows, states: list[Any], last: bool) -> Rows:
         made = []
@@ -174,3 +170,18 @@ class _Together:
 
     def step(self, inputs: list[Rows], states: list[LSTMState], last: list[bool]) -> list[Rows]:
         return self._layer.step(inputs, states)
+
+
+class _Final:
+    """The activation behind all layers."""
+
+    def __init__(self, activate: Activate) -> None:
+        self._activate = activate
+
+    def new_state(self) -> None:
+        return None
+
+    def step(self, inputs: list[Rows], states: list[None], last: list[bool]) -> list[Rows]:
+        for x in inputs:
+            self._activate(x, x)
+        return inputs

@@ -43,8 +43,9 @@ class OverlappedNetwork:
         return [self._step(*each) for each in zip(inputs, states, last, strict=True)]
 
     def _step(self, rows: Rows, state: OverlappedState, last: bool) -> Rows:
-        begun = self._network.begin_step([rows], [state.network], [last])
-        finish = state.thread.submit(self._network.finish_step, begun, [state.network], [last])
+        step, half = self._network.step, self._network.half
+        begun = step([rows], [state.network], [last], slice(half))
+        finish = state.thread.submit(step, begun, [state.network], [last], slice(half, None))
         steps = [state.unfinished] if state.unfinished is not None else []
         state.unfinished = finish
         if last:

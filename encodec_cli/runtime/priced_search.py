@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from encodec_cli.runtime.search import LARGEST, Prices, Quantizer
+from encodec_cli.runtime.protocol import EngineQuantizer
+from encodec_cli.runtime.search import LARGEST, Prices
 
 __all__ = ["FramePrices", "PricedCodes", "encode_priced"]
 
@@ -42,7 +43,7 @@ class PricedCodes(Protocol):
 
 
 def encode_priced(
-    quantizer: Quantizer,
+    quantizer: EngineQuantizer,
     chunks: Sequence[_Floats],
     n_q: int,
     beams: int,
@@ -69,7 +70,7 @@ def encode_priced(
     return found
 
 
-def _worths(quantizer: Quantizer, latents: _Floats, n_q: int) -> _Floats:
+def _worths(quantizer: EngineQuantizer, latents: _Floats, n_q: int) -> _Floats:
     """What a codebook after `n_q` takes off half a frame's squared error, for each nat, `[T]`.
 
     It is a share of the error that greedy codes leave: that of a series of codebooks whose squares

@@ -69,7 +69,7 @@ class Products:
         if self._copied:
             self._copy(rows, out, scratch)
         else:
-            frames = rows[: self.rows_for(outputs)].reshape(-1, width)
+            frames = rows[: (count + self._spare) * self._step].reshape(-1, width)
             if self._sum is not None and count >= _MANY_FRAMES:
                 self._in_pairs(frames, self._sum, out, scratch)
             else:

@@ -1,13 +1,14 @@
 """What streams run on: the networks and the quantizer of one model, as arrays in and out."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from encodec_cli.runtime.search import Quantizer
+from encodec_cli.runtime.search import Prices
 
-__all__ = ["Engine", "Rows", "Stepper"]
+__all__ = ["Engine", "EngineQuantizer", "Rows", "Stepper"]
 
 Rows = NDArray[np.floating[Any]]
 """Samples or latents of one stream, `[n, C]` float32: time first, contiguous."""
@@ -31,6 +32,25 @@ class Stepper(Protocol):
         """
 
 
+class EngineQuantizer(Protocol):
+    """The quantizer of one model; threads may share it."""
+
+    @property
+    def books(self) -> Sequence[Rows]:
+        """What each code adds to the latents, `[bins, D]` for each codebook, coarse first."""
+
+    def encode(
+        self, latents: Rows, n_q: int, beams: int, prices: Prices | None = None
+    ) -> NDArray[np.uint16]:
+        """Codes `[n_q, T]` of latents `[T, D]`, from a search with so many sequences kept.
+
+        With `prices` it weighs more than errors, on the processor.
+        """
+
+    def decode(self, codes: NDArray[np.integer[Any]]) -> Rows:
+        """Latents `[T, D]` of codes `[K, T]`, all of them within their codebooks."""
+
+
 class Engine(Protocol):
     """The networks and the quantizer of one model."""
 
@@ -51,11 +71,5 @@ class Engine(Protocol):
     def decoder(self, block_frames: int | None) -> Stepper:
         """For streams in blocks of so many frames; None: each block is a signal of its own."""
 
-    def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
-        """Codes `[n_q, T]` of latents `[T, D]`, from a search with so many sequences kept."""
-
-    def quantizer(self) -> Quantizer:
-        """The quantizer in numpy, for searches that weigh more than errors."""
-
-    def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
-        """Latents `[T, D]` of codes `[K, T]`, all of them within their codebooks."""
+    def quantizer(self) -> EngineQuantizer:
+        """The quantizer."""

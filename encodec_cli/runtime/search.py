@@ -51,6 +51,7 @@ class Quantizer:
 
     def __init__(self, codebooks: Sequence[_Floats]) -> None:
         self.books = [np.asarray(book, dtype=np.float32) for book in codebooks]
+        self._most_bins = max(map(len, self.books))
         self._tables: dict[int, _Table] = {}
         self._scratch = Scratch()
 
@@ -66,10 +67,13 @@ class Quantizer:
         that are equally near. The same frames always give the same codes. Many frames are done in
         portions, so memory is bounded; with `prices` all at once, so give few.
         """
-        tables = [self._table(k) for k in range(n_q)]
+        for k in range(n_q):  # should two threads make a table at once, they make the same
+            if k not in self._tables:
+                self._tables[k] = _Table(self.books[k])
+        tables = [self._tables[k] for k in range(n_q)]
         if prices is not None:
             return _search(latents, tables, beams, self._scratch, prices).astype(np.uint16)
-        portion = max(1, _MOST_SCORES // (beams * max(len(table.rows) for table in tables)))
+        portion = max(1, _MOST_SCORES // (beams * self._most_bins))
         codes = np.empty((n_q, len(latents)), dtype=np.uint16)
         for start in range(0, len(latents), portion):
             part = slice(start, start + portion)
@@ -82,12 +86,6 @@ class Quantizer:
         for book, indices in zip(self.books[1:], codes[1:], strict=False):
             out += book[indices]
         return out
-
-    def _table(self, k: int) -> "_Table":
-        table = self._tables.get(k)
-        if table is None:  # should two threads make it at once, they make the same
-            table = self._tables[k] = _Table(self.books[k])
-        return table
 
 
 class _Table:
@@ -179,7 +177,7 @@ def _least(
     minima = scratch.take("minima", 1, groups * count, np.float32)
     np.minimum.reduce(grouped, axis=0, out=minima[0])
     by_frame = scratch.take("by frame", frames, groups * kept, np.float32)
-    by_frame.reshape(frames, groups, kept)[:] = _swap(minima.reshape(groups, frames, kept))
+    by_frame.reshape(frames, groups, kept)[:] = minima.reshape(groups, frames, kept).swapaxes(0, 1)
     group, beam = np.divmod(_smallest(by_frame, min(keep, groups * kept)), kept)
 
     chosen = group.shape[1]
@@ -187,14 +185,12 @@ def _least(
     inside = scratch.take("inside", members, frames * chosen, np.float32)
     np.take(grouped, column.reshape(-1), axis=1, out=inside, mode="clip")
     candidates = scratch.take("candidates", frames, members * chosen, np.float32)
-    candidates.reshape(frames, members, chosen)[:] = _swap(inside.reshape(members, frames, chosen))
+    candidates.reshape(frames, members, chosen)[:] = inside.reshape(
+        members, frames, chosen
+    ).swapaxes(0, 1)
     member, which = np.divmod(_smallest(candidates, keep), chosen)
     which += np.arange(frames)[:, None] * chosen
     return beam.reshape(-1)[which], member * groups + group.reshape(-1)[which]
-
-
-def _swap(x: _Floats) -> _Floats:
-    return x.transpose(1, 0, 2)
 
 
 def _smallest(scores: _Floats, count: int) -> _Indices:

@@ -12,7 +12,7 @@ computes; the others read, resample and write.
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Generic, TypeVar, cast
@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.model.codec import Codec
-from encodec_cli.runtime.protocol import Engine, Rows, Stepper
-from encodec_cli.runtime.search import Quantizer
+from encodec_cli.runtime.protocol import Engine, EngineQuantizer, Rows, Stepper
+from encodec_cli.runtime.search import Prices
 
 __all__ = ["Outcome", "Scheduler", "run_together"]
 
@@ -236,22 +236,36 @@ class _SharedEngine:
     def decoder(self, block_frames: int | None) -> Stepper:
         return _SharedStepper(self._engine.decoder(block_frames), self._scheduler)
 
-    def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
+    def quantizer(self) -> "_SharedQuantizer":
+        return _SharedQuantizer(self._engine.quantizer(), self._scheduler)
+
+
+class _SharedQuantizer:
+    def __init__(self, quantizer: EngineQuantizer, scheduler: Scheduler[Any]) -> None:
+        self._quantizer = quantizer
+        self._scheduler = scheduler
+
+    @property
+    def books(self) -> Sequence[Rows]:
+        return self._quantizer.books
+
+    def encode(
+        self, latents: Rows, n_q: int, beams: int, prices: Prices | None = None
+    ) -> NDArray[np.uint16]:
         def together(items: list[Rows]) -> list[NDArray[np.uint16]]:
-            codes = self._engine.quantize(np.concatenate(items), n_q, beams)
+            codes = self._quantizer.encode(np.concatenate(items), n_q, beams)
             return _split(codes, [len(item) for item in items], axis=1)
 
+        if prices is not None:
+            return self._quantizer.encode(latents, n_q, beams, prices)
         codes: NDArray[np.uint16] = self._scheduler.call(
             ("quantize", n_q, beams), together, latents
         )
         return codes
 
-    def quantizer(self) -> Quantizer:
-        return self._engine.quantizer()
-
-    def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
+    def decode(self, codes: NDArray[np.integer[Any]]) -> Rows:
         def together(items: list[NDArray[np.integer[Any]]]) -> list[Rows]:
-            latents = self._engine.dequantize(np.concatenate(items, axis=1))
+            latents = self._quantizer.decode(np.concatenate(items, axis=1))
             return _split(latents, [item.shape[1] for item in items], axis=0)
 
         latents: Rows = self._scheduler.call(("dequantize", codes.shape[0]), together, codes)

@@ -10,26 +10,27 @@ __all__ = ["Buffer"]
 
 
 class Buffer:
-    """Rows `[n, C]`, first in, first out; `len` is how many there are."""
+    """Rows `[n, C]`, first in, first out.
+
+    Attributes:
+        rows: how many there are.
+    """
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
         self._pieces: deque[Rows] = deque()
-        self._rows = 0
-
-    def __len__(self) -> int:
-        return self._rows
+        self.rows = 0
 
     def append(self, rows: Rows) -> None:
         """Add `[n, C]` behind what there is. The array must not change afterwards."""
         if rows.shape[0]:
             self._pieces.append(rows)
-            self._rows += rows.shape[0]
+            self.rows += rows.shape[0]
 
     def take(self, rows: int, keep: int = 0) -> Rows:
         """The first `rows` rows, at most all there are; the last `keep` of them stay in front."""
-        wanted, taken = min(rows, self._rows), []
-        self._rows -= wanted
+        wanted, taken = min(rows, self.rows), []
+        self.rows -= wanted
         while wanted > 0:
             piece = self._pieces.popleft()
             if piece.shape[0] > wanted:
@@ -41,5 +42,5 @@ class Buffer:
         block = taken[0] if len(taken) == 1 else np.concatenate(taken)
         if keep > 0:
             self._pieces.appendleft(block[-keep:])
-            self._rows += keep
+            self.rows += keep
         return block

@@ -10,6 +10,7 @@ put together by overlap-add.
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import UsageError
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.runtime.protocol import Rows
@@ -38,6 +39,8 @@ class _WholeDecoder:
     def __init__(self, codec: Codec, block_frames: int) -> None:
         config = codec.config
         self._codec = codec
+        self._quantizer = codec.engine.quantizer()
+        self._channels = config.channels
         self._block_frames = block_frames
         self._latents = Buffer(config.seanet.dimension)
         self._network = codec.engine.decoder(block_frames)
@@ -45,7 +48,8 @@ class _WholeDecoder:
         self._gain = None if config.level_db is None else GainRestorer(config)
 
     def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
-        latents = _latents(self._codec, codes)
+        _check(codes, self._codec.config)
+        latents = self._quantizer.decode(codes)
         if self._gain is not None:
             self._gain.expect(len(latents), scale)
         return self._push(latents)
@@ -56,12 +60,12 @@ class _WholeDecoder:
         return self._push(np.zeros((frames, self._codec.config.seanet.dimension), np.float32))
 
     def finish(self) -> Samples:
-        return _samples(self._step(self._latents.take(len(self._latents)), last=True))
+        return _samples(self._step(self._latents.take(self._latents.rows), last=True))
 
     def _push(self, latents: Rows) -> Samples:
         self._latents.append(latents)
-        pieces = [np.zeros((0, self._codec.channels), np.float32)]
-        while len(self._latents) >= self._block_frames:
+        pieces = [np.zeros((0, self._channels), np.float32)]
+        while self._latents.rows >= self._block_frames:
             pieces.append(self._step(self._latents.take(self._block_frames), last=False))
         return _samples(np.concatenate(pieces) if len(pieces) != 2 else pieces[1])
 
@@ -81,13 +85,15 @@ class _SegmentDecoder:
         assert codec.config.stride_samples is not None
         self._codec = codec
         self._stride = codec.config.stride_samples
+        self._quantizer = codec.engine.quantizer()
         self._network = codec.engine.decoder(None)
         self._weights: Rows | None = None  # [n, 1]
         self._sum: Rows = np.zeros((0, codec.channels), np.float32)
         self._weight_sum: Rows = np.zeros((0, 1), np.float32)
 
     def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
-        latents = _latents(self._codec, codes)
+        _check(codes, self._codec.config)
+        latents = self._quantizer.decode(codes)
         [rows] = self._network.step([latents], [self._network.new_state()], [True])
         rows = rows.astype(np.float32)
         return self._add(rows if scale is None else rows * np.float32(scale))
@@ -117,20 +123,18 @@ class _SegmentDecoder:
         return _samples(ready)
 
 
-def _latents(codec: Codec, codes: NDArray[np.uint16]) -> Rows:
-    """Latents `[T, D]` of codes `[K, T]`.
+def _check(codes: NDArray[np.uint16], config: CodecConfig) -> None:
+    """Refuse codes `[K, T]` that a model has not.
 
     Raises:
         UsageError: more codebooks than the model has, or a code beyond its codebook.
     """
-    config = codec.config
     config.check_codebooks(codes.shape[0])
     if codes.size and int(codes.max()) >= config.quantizer.bins:
         raise UsageError(
             f"code {int(codes.max())}: {config.name} has codes 0 to {config.quantizer.bins - 1}; "
             "were these made by another model?"
         )
-    return codec.engine.dequantize(codes)
 
 
 def _samples(rows: Rows) -> Samples:

@@ -19,19 +19,25 @@ import numpy as np
 from encodec_cli.config.codec import MOST_BEAMS
 from encodec_cli.config.timing import carries_scale, encoder_lookahead, end_padding
 from encodec_cli.container.codes import CodeChunk
-from encodec_cli.errors import UsageError
+from encodec_cli.errors import UsageError, parameter
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.runtime.priced_search import PricedCodes, encode_priced
-from encodec_cli.runtime.protocol import Rows
+from encodec_cli.runtime.protocol import Rows, Stepper
 from encodec_cli.stream.buffer import Buffer
 from encodec_cli.stream.gain import Leveller
 from encodec_cli.stream.protocols import Samples, check_samples
+from encodec_cli.stream.refining import encoder_of
 
 __all__ = ["ChunkEncoder", "ChunkLatents", "stream_encoder"]
 
 
 def stream_encoder(
-    model: Model, n_q: int, *, chunk_frames: int | None = None, search: int | None = None
+    model: Model,
+    n_q: int,
+    *,
+    chunk_frames: int | None = None,
+    search: int | None = None,
+    refine: bool = False,
 ) -> "ChunkEncoder":
     """A new stream of `n_q` codebooks.
 
@@ -40,10 +46,12 @@ def stream_encoder(
     on it at near-ties only. Segment models make one chunk per segment.
 
     `search` is how many partial code sequences the encoder keeps: 1 is greedy, None what the
-    model's config says.
+    model's config says. With `refine` latents are corrected once by what they decode to (see
+    `refining`), and come later by what the decoder looks ahead.
 
     Raises:
-        UsageError: the model has not that many codebooks; `search` out of range.
+        UsageError: the model has not that many codebooks; `search` out of range; segments, which
+            are not refined.
     """
     codec = codec_of(model)
     config = codec.config
@@ -53,8 +61,12 @@ def stream_encoder(
     if not 1 <= search <= MOST_BEAMS:
         raise UsageError(f"search {search}: the encoder keeps 1 to {MOST_BEAMS} sequences")
     if config.segment_samples is not None:
+        if refine:
+            raise UsageError(f"{parameter('refine')}: {config.name} codes segments")
         return ChunkEncoder(codec, _SegmentLatents(codec), n_q, search)
-    latents = _WholeLatents(codec, chunk_frames or config.chunk_frames)
+    chunk_frames = chunk_frames or config.chunk_frames
+    network = encoder_of(codec, chunk_frames, n_q, refine=refine)
+    latents = _WholeLatents(codec, chunk_frames, network)
     return ChunkEncoder(codec, latents, n_q, search)
 
 
@@ -67,10 +79,10 @@ class ChunkLatents:
 
 
 class _LatentStream(Protocol):
-    """The first half of an encoder, from samples `[n, C]` to the latents of chunks."""
+    """The first half of an encoder, from samples to the latents of chunks."""
 
-    def push(self, rows: Rows) -> Iterator[ChunkLatents]:
-        """The chunks that the next samples complete."""
+    def push(self, samples: Samples) -> Iterator[ChunkLatents]:
+        """The chunks that the next samples `[C, n]` complete."""
 
     def finish(self) -> Iterator[ChunkLatents]:
         """The chunks still to come."""
@@ -80,26 +92,31 @@ class ChunkEncoder:
     """A `StreamEncoder` in two halves, which `latents` and `quantize` let two threads share."""
 
     def __init__(self, codec: Codec, stream: _LatentStream, n_q: int, search: int) -> None:
-        self._codec = codec
+        self._channels = codec.channels
+        self._quantizer = codec.engine.quantizer()
         self._stream = stream
         self._n_q = n_q
         self._search = search
 
     def push(self, samples: Samples) -> list[CodeChunk]:
         """See `StreamEncoder.push`."""
-        return [self.quantize(chunk) for chunk in self._pushed(samples)]
+        check_samples(samples, self._channels)
+        return [self.quantize(chunk) for chunk in self._stream.push(samples)]
 
     def finish(self) -> list[CodeChunk]:
         """See `StreamEncoder.finish`."""
         return [self.quantize(chunk) for chunk in self._stream.finish()]
 
     def latents(self, blocks: Iterable[Samples]) -> Iterator[ChunkLatents]:
-        """All chunks of a stream whose samples `[C, n]` come as `blocks`, before the search."""
-        return chain(chain.from_iterable(map(self._pushed, blocks)), self._finished())
+        """All chunks of a stream before the search.
+
+        Its samples `[C, n]` come as `blocks`, such as `prepare_blocks` gives; they are not checked.
+        """
+        return chain(chain.from_iterable(map(self._stream.push, blocks)), self._stream.finish())
 
     def quantize(self, chunk: ChunkLatents) -> CodeChunk:
         """The codes of a chunk."""
-        codes = self._codec.engine.quantize(chunk.latents, self._n_q, self._search)
+        codes = self._quantizer.encode(chunk.latents, self._n_q, self._search)
         return CodeChunk(codes, chunk.scale)
 
     def quantize_priced(
@@ -111,22 +128,15 @@ class ChunkEncoder:
         """
         if not strength:
             return [self.quantize(chunk) for chunk in chunks]
-        quantizer, latents = self._codec.engine.quantizer(), [chunk.latents for chunk in chunks]
-        found = encode_priced(quantizer, latents, self._n_q, self._search, costs, strength)
+        latents = [chunk.latents for chunk in chunks]
+        found = encode_priced(self._quantizer, latents, self._n_q, self._search, costs, strength)
         return [CodeChunk(codes, chunk.scale) for codes, chunk in zip(found, chunks, strict=True)]
-
-    def _pushed(self, samples: Samples) -> Iterator[ChunkLatents]:
-        check_samples(samples, self._codec.channels)
-        return self._stream.push(np.array(samples.T, dtype=np.float32, order="C"))
-
-    def _finished(self) -> Iterator[ChunkLatents]:
-        yield from self._stream.finish()
 
 
 class _WholeLatents:
     """Blocks of one signal, the network's state going along."""
 
-    def __init__(self, codec: Codec, chunk_frames: int) -> None:
+    def __init__(self, codec: Codec, chunk_frames: int, network: Stepper) -> None:
         config = codec.config
         self._chunk_frames = chunk_frames
         self._block = chunk_frames * config.hop_length
@@ -137,30 +147,31 @@ class _WholeLatents:
         self._unlevelled = Buffer(config.channels)
         self._samples = Buffer(config.channels)
         self._latents = Buffer(config.seanet.dimension)
-        self._network = codec.engine.encoder(chunk_frames)
+        self._network = network
         self._state = self._network.new_state()
         self._channels = config.channels
         self._began = False
 
-    def push(self, rows: Rows) -> Iterator[ChunkLatents]:
+    def push(self, samples: Samples) -> Iterator[ChunkLatents]:
+        rows = _rows(samples)
         self._began |= len(rows) > 0
         if self._leveller is None:
             yield from self._code(rows)
             return
         self._unlevelled.append(rows)
-        while len(self._unlevelled) >= self._block:
+        while self._unlevelled.rows >= self._block:
             yield from self._code(self._leveller.level(self._unlevelled.take(self._block)))
 
     def finish(self) -> Iterator[ChunkLatents]:
-        if self._leveller is not None and len(self._unlevelled):
+        if self._leveller is not None and self._unlevelled.rows:
             yield from self._code(self._leveller.level(self._unlevelled.take(self._block)))
         if self._began:
             yield from self._code(np.zeros((self._padding, self._channels), np.float32))
-        yield from self._step(self._samples.take(len(self._samples)), last=True)
+        yield from self._step(self._samples.take(self._samples.rows), last=True)
 
     def _code(self, rows: Rows) -> Iterator[ChunkLatents]:
         self._samples.append(rows)
-        while len(self._samples) >= self._wanted:
+        while self._samples.rows >= self._wanted:
             block = self._samples.take(self._wanted)
             self._wanted = self._block
             yield from self._step(block, last=False)
@@ -169,7 +180,7 @@ class _WholeLatents:
         [latents] = self._network.step([rows], [self._state], [last])
         self._latents.append(latents)
         size = self._chunk_frames
-        while len(self._latents) >= size or (last and len(self._latents)):
+        while self._latents.rows >= size or (last and self._latents.rows):
             scale = None if self._leveller is None else self._leveller.next_scale()
             yield ChunkLatents(self._latents.take(size), scale)
 
@@ -186,18 +197,18 @@ class _SegmentLatents:
         self._samples = Buffer(config.channels)
         self._network = codec.engine.encoder(None)
 
-    def push(self, rows: Rows) -> Iterator[ChunkLatents]:
-        self._samples.append(rows)
-        while len(self._samples) >= self._segment:
+    def push(self, samples: Samples) -> Iterator[ChunkLatents]:
+        self._samples.append(_rows(samples))
+        while self._samples.rows >= self._segment:
             yield self._encode()
 
     def finish(self) -> Iterator[ChunkLatents]:
         # Every multiple of the stride below the end starts a segment, however short.
-        while len(self._samples):
+        while self._samples.rows:
             yield self._encode()
 
     def _encode(self) -> ChunkLatents:
-        overlap = max(0, min(self._segment, len(self._samples)) - self._stride)
+        overlap = max(0, min(self._segment, self._samples.rows) - self._stride)
         rows = self._samples.take(self._segment, keep=overlap)
         scale = None
         if self._normalize:
@@ -207,3 +218,8 @@ class _SegmentLatents:
             rows = rows / np.float32(scale)
         [latents] = self._network.step([rows], [self._network.new_state()], [True])
         return ChunkLatents(latents, scale)
+
+
+def _rows(samples: Samples) -> Rows:
+    """A copy `[n, C]` of samples `[C, n]`, for the caller may change those."""
+    return np.array(samples.T, dtype=np.float32, order="C")

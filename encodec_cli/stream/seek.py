@@ -14,6 +14,7 @@ the two before are decoded for the overlap, whose weights are those of a full se
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -73,7 +74,7 @@ class DecodedFrom:
             past, pieces = _take(pieces, target - begin)
             decoder, position = self._warmed_up(past, begin)
         end = _finish(decoder, header.end_padding)
-        for block in chain((_push(decoder, piece) for piece in pieces), end):
+        for block in chain(map(partial(_push, decoder), pieces), end):
             drop = min(max(0, self._first - position), block.shape[1])
             position += block.shape[1]
             if drop < block.shape[1]:

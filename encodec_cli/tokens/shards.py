@@ -193,6 +193,10 @@ class FileTarget:
         """The file of an item."""
         return self.folder / f"{key}{SINGLE_FORMATS[self.to].suffix}"
 
+    def files(self) -> frozenset[Path]:
+        """Those of items that are there, of this run or others."""
+        return frozenset(self.folder.rglob(f"*{SINGLE_FORMATS[self.to].suffix}"))
+
     def names(self, number: int) -> tuple[str, ...]:
         """None: each item has its file."""
         return ()

@@ -1,8 +1,8 @@
 """Encoding by trying: latents are fitted to the recording through the decoder, then coded.
 
-    samples --encoder--> latents --a few gradient steps--> latents --search--> codes
-                                    ^                 |
-                                    '-- losses <-- decoder
+    samples --encoder, refined--> latents --a few gradient steps--> latents --search--> codes
+                                             ^                 |
+                                             '-- losses <-- decoder
 
 One pass of an encoder cannot foresee what a decoder makes of its latents; gradients tell. The
 decoder, the codebooks and the format stay as they are. Each block is fitted after those before it
@@ -19,15 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from encodec_cli.config.timing import decoder_history, decoder_lookahead
 from encodec_cli.errors import UsageError
 from encodec_cli.model.codec import Codec
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.runtime.protocol import Engine, Rows, Stepper
-from encodec_cli.runtime.search import Quantizer
+from encodec_cli.runtime.protocol import Engine, EngineQuantizer, Rows, Stepper
+from encodec_cli.stream.refining import encoder_of
 from encodec_cli.train.losses import level_loss, spectral_loss, waveform_loss
 from encodec_cli.train.perception import intelligibility_loss, loudness_loss
 
@@ -48,7 +47,7 @@ _SILENCE = 1e-3
 def fitting_codec(codec: Codec, model: CompressionModel, n_q: int, steps: int) -> Codec:
     """`codec`, whose encoders fit latents for `n_q` codebooks by `steps` gradient steps.
 
-    `model` has the same weights as modules.
+    `model` has the same weights as modules. The steps start from refined latents.
 
     Raises:
         UsageError: a model that codes segments by themselves.
@@ -57,7 +56,7 @@ def fitting_codec(codec: Codec, model: CompressionModel, n_q: int, steps: int) -
         raise UsageError(f"--fit: model {codec.config.name} codes segments, which cannot be fitted")
     model.requires_grad_(False)
     fitter = _Fitter(model, codec.engine, n_q, steps)
-    return replace(codec, engine=_FittingEngine(codec.engine, fitter))
+    return replace(codec, engine=_FittingEngine(codec, fitter))
 
 
 @dataclass
@@ -74,8 +73,9 @@ class _StreamState:
 class _FittingEngine:
     """An engine whose encoders fit what they give."""
 
-    def __init__(self, engine: Engine, fitter: "_Fitter") -> None:
-        self._engine = engine
+    def __init__(self, codec: Codec, fitter: "_Fitter") -> None:
+        self._codec = codec
+        self._engine = codec.engine
         self._fitter = fitter
 
     @property
@@ -90,19 +90,16 @@ class _FittingEngine:
         return self
 
     def encoder(self, block_frames: int | None) -> Stepper:
-        return _FittingStepper(self._engine.encoder(block_frames), self._fitter)
+        assert block_frames is not None  # segments are refused
+        n_q = self._fitter.n_q
+        encoder = encoder_of(self._codec, block_frames, n_q, refine=True)
+        return _FittingStepper(encoder, self._fitter)
 
     def decoder(self, block_frames: int | None) -> Stepper:
         return self._engine.decoder(block_frames)
 
-    def quantize(self, latents: Rows, n_q: int, beams: int = 1) -> NDArray[np.uint16]:
-        return self._engine.quantize(latents, n_q, beams)
-
-    def quantizer(self) -> Quantizer:
+    def quantizer(self) -> EngineQuantizer:
         return self._engine.quantizer()
-
-    def dequantize(self, codes: NDArray[np.integer[Any]]) -> Rows:
-        return self._engine.dequantize(codes)
 
 
 class _FittingStepper:
@@ -127,7 +124,7 @@ class _Fitter:
     def __init__(self, model: CompressionModel, engine: Engine, n_q: int, steps: int) -> None:
         self._model = model
         self._engine = engine
-        self._n_q = n_q
+        self.n_q = n_q
         self._steps = steps
         config = model.config
         self._hop = config.hop_length
@@ -162,6 +159,7 @@ class _Fitter:
         """Of a block that `past` latents come before; `target` has the samples of both."""
         start = self._tensor(latents)
         z = start.clone().requires_grad_()
+        start_near = self._tensor(self._near(latents))
         deviation = float(start.std().clamp(min=1e-6))
         before = self._tensor(past)
         # What the decoder gives of the block now, and of the one before only now.
@@ -170,18 +168,26 @@ class _Fitter:
         wanted = torch.from_numpy(target[first:stop].T.copy()).to(self._device)
         level = wanted.square().mean().sqrt().clamp(min=_SILENCE)
         wanted = wanted / level
+
+        def distance(latents: Tensor) -> Tensor:
+            y = self._model.decoder(torch.cat((before, latents), dim=2))[0]
+            return self._distance(y[:, first:stop] / level, wanted)
+
         optimizer = torch.optim.Adam([z])
+        near = start_near
         with torch.enable_grad():
             for step in range(self._steps):
                 optimizer.param_groups[0]["lr"] = _RATE * deviation * (1 - step / self._steps)
-                if step % _NEAR_EVERY == 0:
+                if step and step % _NEAR_EVERY == 0:
                     near = self._tensor(self._near(self._rows(z)))
-                y = self._model.decoder(torch.cat((before, z), dim=2))[0]
-                loss = self._distance(y[:, first:stop] / level, wanted)
-                loss = loss + _PULL * (z - near).square().mean() / deviation**2
+                loss = distance(z) + _PULL * (z - near).square().mean() / deviation**2
                 (z.grad,) = torch.autograd.grad(loss, [z])
                 optimizer.step()
-        return self._rows(z)
+        fitted = self._rows(z)
+        with torch.no_grad():
+            # Steps may lead to latents whose codes are worse; then the encoder's are kept.
+            better = distance(self._tensor(self._near(fitted))) < distance(start_near)
+        return fitted if better else latents
 
     def _distance(self, y: Tensor, wanted: Tensor) -> Tensor:
         """Of `[C, N]`, at about unit level."""
@@ -196,8 +202,8 @@ class _Fitter:
 
     def _near(self, latents: Rows) -> Rows:
         """What the codes of latents `[T, D]` stand for."""
-        codes = self._engine.quantize(latents, self._n_q, _BEAMS)
-        return self._engine.dequantize(codes)
+        quantizer = self._engine.quantizer()
+        return quantizer.decode(quantizer.encode(latents, self.n_q, _BEAMS))
 
     def _tensor(self, rows: Rows) -> Tensor:
         """`[T, D]` as `[1, D, T]`."""

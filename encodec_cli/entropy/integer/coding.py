@@ -44,7 +44,7 @@ def decode_runs(
     """Chunks `[K, T]` of runs of so many frames; some codes, whatever the bytes."""
     found: list[Codes] = [np.zeros((0, 0), np.uint16)] * len(runs)
     # Longest first: those that go on are always the first of their lanes.
-    order = sorted(range(len(runs)), key=lambda i: -frames[i])
+    order = sorted(range(len(runs)), key=frames.__getitem__, reverse=True)
     for first in range(0, len(order), _LANES):
         lanes = order[first : first + _LANES]
         if len(lanes) < _FEW:
@@ -62,11 +62,12 @@ def decode_runs(
 def _together(chunks: Sequence[Codes]) -> Iterator[list[Codes]]:
     """Neighbours, as many as are encoded at a time."""
     some: list[Codes] = []
+    longest = 0
     for chunk in chunks:
-        longest = max(c.shape[1] for c in (*some, chunk))
+        longest = max(longest, chunk.shape[1])
         if some and longest * (len(some) + 1) > _FRAMES:
             yield some
-            some = []
+            some, longest = [], chunk.shape[1]
         some.append(chunk)
     if some:
         yield some
@@ -162,7 +163,8 @@ def _decode(
     tag, channels = network.sizes.tag(codebooks), network.sizes.channels
     codes = np.zeros((len(runs), codebooks, int(frames.max(initial=0))), np.uint16)
     decoders, state = RangeDecoders(runs), ContextState(network.context, tag, len(runs))
-    known, sums = network.known(len(runs)), network.no_sums(len(runs))
+    known, start = network.known(len(runs)), network.no_sums(1)
+    sums = np.tile(start, (len(runs), 1))
     scratch = Scratch(len(runs), network.sizes)
     books = network.books(codebooks)
     for frame in range(codes.shape[2]):
@@ -172,7 +174,7 @@ def _decode(
         if frame:
             network.inputs(sums, out=inputs)
         known[:, :channels] = state.step(inputs)
-        sums[:] = network.no_sums(1)
+        sums[:] = start
         for k, book in enumerate(books):
             network.inputs(sums, out=inputs)
             frequencies = book.frequencies(known, scratch)

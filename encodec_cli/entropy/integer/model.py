@@ -60,6 +60,10 @@ class CodeModel:
     ) -> None:
         check_arrays(arrays, sizes, where)
         self.sizes = sizes
+        self.bins = sizes.bins
+        """Codes of a codebook."""
+        self.codebooks = sizes.codebooks
+        """The most codebooks K of a chunk."""
         self.model_sha256 = model_sha256
         """Which audio model the codes are of."""
         self.metadata = dict(metadata or {})
@@ -90,16 +94,6 @@ class CodeModel:
         sizes = sizes_from_json(metadata.get("sizes", ""), str(path))
         return cls(arrays, sizes, metadata.get("model", ""), metadata=metadata, where=str(path))
 
-    @property
-    def bins(self) -> int:
-        """Codes of a codebook."""
-        return self.sizes.bins
-
-    @property
-    def codebooks(self) -> int:
-        """The most codebooks K of a chunk."""
-        return self.sizes.codebooks
-
     def encode_chunks(self, chunks: Sequence[NDArray[np.uint16]]) -> list[bytes]:
         """The run of each chunk `[K, T]`, T >= 0, which `decode_chunks` needs whole.
 
@@ -128,13 +122,12 @@ class CodeModel:
         Raises:
             ContainerError: K that the model has not, or a negative T.
         """
-        for _, codebooks, length in runs:
-            self._check_codebooks(codebooks)
-            if length < 0:
-                raise ContainerError(f"a chunk of {length} frames")
-        chunks = [np.zeros((k, 0), np.uint16) for _, k, _ in runs]
+        chunks = [np.zeros((0, 0), np.uint16)] * len(runs)
         for k, some in _alike([k for _, k, _ in runs]).items():
+            self._check_codebooks(k)
             data, frames = [runs[i][0] for i in some], [runs[i][2] for i in some]
+            if min(frames) < 0:
+                raise ContainerError(f"a chunk of {min(frames)} frames")
             found = decode_runs(self._network, data, k, frames)
             for i, codes in zip(some, found, strict=True):
                 chunks[i] = codes

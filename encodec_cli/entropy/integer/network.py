@@ -22,7 +22,6 @@ __all__ = [
     "Floats",
     "IntegerNetwork",
     "Layer",
-    "Limits",
     "Scratch",
     "Shift",
     "with_one",
@@ -33,75 +32,67 @@ Floats = NDArray[np.float32]
 _NATS = -np.log(FREQUENCIES).astype(np.float32)
 
 
-class Limits:
-    """What `count` activations in a row are kept within; rows, for numpy is slower with numbers."""
-
-    def __init__(self, count: int) -> None:
-        self.zero = np.zeros(count, np.float32)
-        self.most = np.full(count, ACTIVATION_LIMIT, np.float32)
-        self._least = -self.most
-
-    def __call__(self, x: Floats, out: Floats) -> Floats:
-        """`x` from minus the limit to the limit."""
-        np.maximum(x, self._least, out=out)
-        return np.minimum(out, self.most, out=out)
-
-
 class Shift:
-    """Sums in a row shifted to the right, rounded, within the limits."""
+    """Sums in a row shifted to the right, rounded, within the limits.
+
+    Numbers stand in rows, for numpy is slower with single ones.
+    """
 
     def __init__(self, shift: np.integer[Any], count: int) -> None:
-        self.scale = np.full(count, 0.5 ** int(shift), np.float32)
+        self._scale = np.full(count, 0.5 ** int(shift), np.float32)
         self.half = np.full(count, 0.5 if shift else 0, np.float32)
-        self._limits = Limits(count)
+        self._most = np.full(count, ACTIVATION_LIMIT, np.float32)
+        self._least = -self._most
 
     def __call__(self, x: Floats, out: Floats) -> Floats:
-        np.multiply(x, self.scale, out=out)
+        np.multiply(x, self._scale, out=out)
         np.add(out, self.half, out=out)
-        return self._limits(np.floor(out, out=out), out=out)
+        return self.rounded(out, out=out)
+
+    def rounded(self, x: Floats, out: Floats) -> Floats:
+        """Sums that are shifted already, and have the half that rounds them."""
+        np.floor(x, out=out)
+        np.maximum(out, self._least, out=out)
+        return np.minimum(out, self._most, out=out)
 
 
 class Layer:
-    """`product` of `weights` for rows `[M, I + 1]` whose last number is 1, before the limits.
+    """`product` of `weights` for rows `[M, I + 1]` whose last number is 1.
 
     A single row may come as `[I + 1]`, which takes less time.
 
-    With `one` there is an output more, always 1, for the layer after it.
+    With `least` the outputs are kept from there to the limit, and there is one more, always 1, for
+    the layer after it.
     """
 
-    def __init__(self, arrays: Arrays, name: str, *at: int, one: bool = True) -> None:
+    def __init__(self, arrays: Arrays, name: str, *at: int, least: float | None = None) -> None:
         shift = arrays[f"{name}.shift"][at].astype(np.int64)
         bias = arrays[f"{name}.bias"][at] if f"{name}.bias" in arrays else np.zeros(1, np.int32)
         half = (1 << shift) >> 1
         rows = np.column_stack((arrays[f"{name}.weight"][at], bias.astype(np.int64) + half))
         rows = rows * np.ldexp(1.0, -shift)[:, None]
-        if one:
+        if least is not None:
             rows = np.pad(rows, ((0, 1), (0, 0)))
             rows[-1, -1] = 1
         self._matrix = np.ascontiguousarray(rows.T, np.float32)
-        self._limits = Limits(len(rows))
+        self._least = None if least is None else np.full(len(rows), least, np.float32)
+        self._most = np.full(len(rows), ACTIVATION_LIMIT, np.float32)
 
     def __call__(self, x: Floats, out: Floats | None = None) -> Floats:
         y: Floats = np.matmul(x, self._matrix, out=out)
-        return np.floor(y, out=y)
-
-    def rectified(self, x: Floats, out: Floats | None = None) -> Floats:
-        """From 0 to the limit."""
-        y = self(x, out)
-        np.maximum(y, self._limits.zero, out=y)
-        return np.minimum(y, self._limits.most, out=y)
-
-    def limited(self, x: Floats, out: Floats | None = None) -> Floats:
-        """From minus the limit to the limit."""
-        y = self(x, out)
-        return self._limits(y, out=y)
+        np.floor(y, out=y)
+        if self._least is not None:
+            np.maximum(y, self._least, out=y)
+            np.minimum(y, self._most, out=y)
+        return y
 
 
 class Book:
     """What gives the frequencies of one codebook's codes."""
 
     def __init__(self, arrays: Arrays, book: int) -> None:
-        self._mix, self._out = Layer(arrays, "mix", book), Layer(arrays, "out", book)
+        self._mix = Layer(arrays, "mix", book, least=0)
+        self._out = Layer(arrays, "out", book, least=-ACTIVATION_LIMIT)
         shift = int(arrays["logits.shift"][book])
         rows = np.column_stack((arrays["logits.weight"][book], arrays["logits.bias"][book]))
         # Negative: the largest logit becomes the least, and differences from it are positive.
@@ -117,8 +108,8 @@ class Book:
         """
         rows = slice(len(known)) if known.ndim > 1 else 0
         below, rounded, index = scratch.below[rows], scratch.rounded[rows], scratch.index[rows]
-        hidden = self._mix.rectified(known, out=scratch.hidden[rows])
-        np.matmul(self._out.limited(hidden, out=scratch.outputs[rows]), self._rows, out=below)
+        hidden = self._mix(known, out=scratch.hidden[rows])
+        np.matmul(self._out(hidden, out=scratch.outputs[rows]), self._rows, out=below)
         np.subtract(below, below.min(axis=-1, keepdims=True), out=below)
         # By way of int32, which processors convert to several at a time.
         np.copyto(rounded, below, casting="unsafe")
@@ -127,7 +118,7 @@ class Book:
 
     def nats(self, known: Floats) -> Floats:
         """What each code takes, `[bins, M]`: minus the logarithm of its share of all."""
-        below: Floats = self._rows.T @ self._out.limited(self._mix.rectified(known)).T
+        below: Floats = self._rows.T @ self._out(self._mix(known)).T
         below -= below.min(axis=0)
         index = below.astype(np.intp)
         totals = FREQUENCIES.take(index, mode="clip").sum(axis=0, dtype=np.float32)
@@ -157,10 +148,10 @@ class ContextNetwork:
         self.sizes = sizes
         blocks = range(len(sizes.dilations))
         self.tags = arrays["tags"].astype(np.float32)
-        self.input = Layer(arrays, "input", one=False)
+        self.input = Layer(arrays, "input")
         self.shifts = [Shift(arrays["blocks.shift"][i], sizes.channels) for i in blocks]
-        self.first = [Layer(arrays, "first", i) for i in blocks]
-        self.second = [Layer(arrays, "second", i, one=False) for i in blocks]
+        self.first = [Layer(arrays, "first", i, least=0) for i in blocks]
+        self.second = [Layer(arrays, "second", i) for i in blocks]
         self.shift = Shift(arrays["context.shift"][0], sizes.channels)
 
     def __call__(self, inputs: Floats, tag: int) -> Floats:
@@ -177,7 +168,7 @@ class ContextNetwork:
             u = self.shifts[i](x, out=rows[..., channels:-1])
             rows[:, :dilation, :channels] = 0
             rows[:, dilation:, :channels] = u[:, :-dilation]
-            x += self.second[i](self.first[i].rectified(both)).reshape(x.shape)
+            x += self.second[i](self.first[i](both)).reshape(x.shape)
         return self.shift(x, out=x)
 
 
@@ -190,8 +181,9 @@ class IntegerNetwork:
         self._arrays = arrays
         self._books: list[Book] = []
         self._making = threading.Lock()
-        self._start = Shift(arrays["inputs.shift"][0], sizes.inputs).half
-        self._limits = Limits(sizes.inputs)
+        self._shift = Shift(arrays["inputs.shift"][0], sizes.inputs)
+        self.inputs = self._shift.rounded
+        """Sums of tables as products take them."""
 
     def books(self, codebooks: int) -> list[Book]:
         """The first `codebooks`, each made when it is first asked for."""
@@ -202,11 +194,7 @@ class IntegerNetwork:
 
     def no_sums(self, *shape: int) -> Floats:
         """Sums `[..., I]` of no tables, with the half that rounds them."""
-        return np.tile(self._start, (*shape, 1))
-
-    def inputs(self, sums: Floats, out: Floats) -> Floats:
-        """Sums of tables as products take them."""
-        return self._limits(np.floor(sums, out=out), out=out)
+        return np.tile(self._shift.half, (*shape, 1))
 
     def known(self, rows: int) -> Floats:
         """Rows `[M, C + I + 1]` for `Book.frequencies`, to be filled."""

@@ -72,7 +72,7 @@ def _carried(digits: list[int]) -> bytes:
 
 def _units(runs: Sequence[bytes]) -> int:
     """Digits that the longest of the runs takes, with zeros to go on with."""
-    return max((len(run) for run in runs), default=0) // 2 + 6
+    return max(map(len, runs), default=0) // 2 + 6
 
 
 def _padded(run: bytes, units: int) -> bytes:

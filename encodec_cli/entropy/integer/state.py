@@ -46,7 +46,7 @@ class ContextState:
             self._network.shifts[i](x, out=present)
             past[:] = place
             place[:] = present
-            self._network.first[i].rectified(both, out=hidden)
+            self._network.first[i](both, out=hidden)
             x += self._network.second[i](hidden, out=more)
         self._frame += 1
         return self._network.shift(x, out=x)

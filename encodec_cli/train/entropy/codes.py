@@ -103,12 +103,12 @@ def _code(
 def _code_one(codec: Codec, path: Path) -> list[dict[int, NDArray[np.uint16]]]:
     """Codes of each chunk, by K; one encoder serves all K, as latents do not depend on it."""
     depths, beams = trained_codebooks(codec), codec.config.search
-    encoder = stream_encoder(codec, depths[-1])
+    encoder, quantizer = stream_encoder(codec, depths[-1]), codec.engine.quantizer()
     with open_audio(path) as reader:
         block = _READ_SECONDS * reader.sample_rate
         blocks = prepare_blocks(reader, codec.sample_rate, codec.channels, block)
         return [
-            {k: codec.engine.quantize(chunk.latents, k, beams) for k in depths}
+            {k: quantizer.encode(chunk.latents, k, beams) for k in depths}
             for chunk in encoder.latents(blocks)
         ]
 

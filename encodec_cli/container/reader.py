@@ -1,6 +1,6 @@
-"""`.ecdc` files of any version, chunk by chunk.
+"""Reading `.ecdc` files of any version, chunk by chunk.
 
-file ---- EcdcReader ----> CodeChunk, CodeChunk, DamagedChunk, ... ---- EcdcWriter ----> file
+file ---- EcdcReader ----> CodeChunk, CodeChunk, DamagedChunk, ...
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,23 +10,21 @@ from typing import BinaryIO
 from encodec_cli.container import v1_records, v2_header
 from encodec_cli.container.chunked_reader import ChunkedReader
 from encodec_cli.container.coders import check_coder, require_coder
-from encodec_cli.container.codes import CodeChunk
 from encodec_cli.container.header import Header
-from encodec_cli.container.payload import ChunkCoder, StoredChunk, payloads_for
+from encodec_cli.container.payload import ChunkCoder, StoredChunk
 from encodec_cli.container.sniff import read_prefix
-from encodec_cli.container.types import Chunk, ChunkIndex, Reader, Writer
-from encodec_cli.container.v0 import V0Reader, V0Writer
+from encodec_cli.container.types import Chunk, ChunkIndex, Reader
+from encodec_cli.container.v0 import V0Reader
 from encodec_cli.container.v0_cpp import CppReader
 from encodec_cli.container.v0_head import Legacy, read_v0_head
 from encodec_cli.container.v0_lm import V0LmReader
 from encodec_cli.container.v1_records import V1Framing
 from encodec_cli.container.v2_framing import V2Framing
-from encodec_cli.container.wire import ByteSource, write_all
-from encodec_cli.container.writer import LANES, ChunkedWriter
+from encodec_cli.container.wire import ByteSource
 from encodec_cli.entropy import CodeModel
 from encodec_cli.errors import ContainerError, parameter
 
-__all__ = ["EcdcReader", "EcdcWriter"]
+__all__ = ["EcdcReader"]
 
 
 class EcdcReader:
@@ -168,7 +166,7 @@ class EcdcReader:
         return None if self.header.code_model is None else self._find_coder(self.header)
 
     def __iter__(self) -> Iterator[Chunk]:
-        return self
+        return self._reader
 
     def __next__(self) -> Chunk:
         return next(self._reader)
@@ -177,107 +175,3 @@ class EcdcReader:
         if self.coder is None:
             self.coder = require_coder(header, self._code_models)
         return check_coder(header, self.coder)
-
-
-class EcdcWriter:
-    """Writes an `.ecdc` file or pipe chunk by chunk; `finish` must be called.
-
-    Every chunk has `header.chunk_frames` frames; only the last one may have fewer (of a segment
-    model, the last two). Formats 1 and 2 pass every chunk on at once. Format 0 has to hold the
-    codes back until `finish` unless `header.num_samples` is given.
-    """
-
-    def __init__(
-        self,
-        file: BinaryIO,
-        header: Header,
-        *,
-        lm: CodeModel | None = None,
-        coder: ChunkCoder | None = None,
-        live: bool = True,
-    ) -> None:
-        """Start a file in the binary `file`, which stays open afterwards.
-
-        Args:
-            file: where to write.
-            header: what to say in front.
-            lm: the language model, for headers that say `lm`.
-            coder: the code model, for headers that name one; unless given, it is looked for among
-                those of the package.
-            live: pass every chunk on at once. Otherwise up to 32 are held where a code model is
-                used, which is faster for many together; the bytes are the same.
-
-        Raises:
-            ContainerError: the header's tags exceed 64 KiB, or it needs a language model, or a
-                code model that is not there.
-        """
-        self._header = header
-        self._finished = False
-        self._writer: Writer
-        if header.version == 0:
-            self._writer = V0Writer(file, header, lm)
-            return
-        if header.code_model is not None:
-            coder = check_coder(header, coder or require_coder(header))
-        payloads = payloads_for(header, coder)
-        build = v1_records.build_header if header.version == 1 else v2_header.build_header
-        framing = V1Framing if header.version == 1 else V2Framing
-        write_all(file, build(header))
-        file.flush()
-        self._writer = ChunkedWriter(
-            file, header, framing(header, payloads), payloads, lanes=1 if live else LANES
-        )
-
-    def write(self, chunk: CodeChunk) -> None:
-        """Append a chunk.
-
-        Raises:
-            ContainerError: a chunk that does not fit the header or may not stand here, a code
-                out of range, or a finished file. Nothing is written then.
-        """
-        self._check_open()
-        self._writer.write(chunk)
-
-    def cost(self, chunks: Sequence[CodeChunk]) -> int:
-        """Bytes that the file would grow by with these chunks, their places in the index included.
-
-        Raises:
-            ContainerError: format 0; see `write`.
-        """
-        if not isinstance(self._writer, ChunkedWriter):
-            raise ContainerError("format 0 has no chunks, whose bytes could be counted")
-        return self._writer.cost(chunks)
-
-    def finish(self, num_samples: int, source_num_samples: int | None = None) -> None:
-        """Complete the file.
-
-        Args:
-            num_samples: per channel at the model's rate, at least 1. It fixes the number of
-                frames, see `Header`.
-            source_num_samples: per channel at the source's rate; format 0 has no place for it.
-
-        Raises:
-            ContainerError: the chunks do not add up to `num_samples`, the header said otherwise,
-                or the file is finished already.
-        """
-        self._check_open()
-        if num_samples < 1:
-            raise ContainerError("there is no audio to store: 0 samples")
-        header = self._header
-        if header.num_samples not in (None, num_samples):
-            raise ContainerError(
-                f"the header says {header.num_samples} samples, but there are {num_samples}"
-            )
-        if header.source_num_samples is not None:
-            if source_num_samples not in (None, header.source_num_samples):
-                raise ContainerError(
-                    f"the header says {header.source_num_samples} source samples, "
-                    f"but there are {source_num_samples}"
-                )
-            source_num_samples = header.source_num_samples
-        self._writer.finish(num_samples, source_num_samples)
-        self._finished = True
-
-    def _check_open(self) -> None:
-        if self._finished:
-            raise ContainerError("the file is finished; start a new one")
