@@ -48,6 +48,11 @@ def share_line(share: float) -> str:
     """How much of what was learnt the weights keep; see `blend`."""
     if share == 1:
         return "the recordings held out score best with all that was learnt"
+    if share == 0:
+        return (
+            "nothing of what was learnt helps the recordings held out: the weights are those this "
+            "began with; more recordings, or more kinds of them, may help"
+        )
     return (
         f"the recordings held out score best with {100 * share:.0f} % of the way from the weights "
         "this began with to those it learnt; the rest suits the recordings learnt from alone"
