@@ -30,6 +30,7 @@ from encodec_cli.config.codec import load_codec_config
 from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
 from encodec_cli.io.text import shown
 from encodec_cli.model.module import CompressionModel
+from encodec_cli.train.blend import best_share, blended, mel_distance
 from encodec_cli.train.cache import read_manifest
 from encodec_cli.train.config import TrainConfig
 from encodec_cli.train.data import Corpus
@@ -38,7 +39,13 @@ from encodec_cli.train.init import initialize
 from encodec_cli.train.level import match_level
 from encodec_cli.train.named_files import networks_config
 from encodec_cli.train.step import TrainingStep
-from encodec_cli.train.telling import loss_words, progress_line, validation_lines, verdict
+from encodec_cli.train.telling import (
+    loss_words,
+    progress_line,
+    share_line,
+    validation_lines,
+    verdict,
+)
 from encodec_cli.train.validate import validate
 
 __all__ = ["Trainer", "train"]
@@ -98,6 +105,8 @@ def train(
             for record in trainer.run(corpus):
                 found, before = record.get("validation", {}), trainer.quality_before
                 said = list(validation_lines(found, trainer.step, before))
+                if "share_learnt" in record:
+                    said.append(share_line(record["share_learnt"]))
                 if "audio_per_second" in record:
                     words = loss_words(record)
                     progress.update(task, completed=trainer.step, description=words[:100])
@@ -135,6 +144,10 @@ class Trainer:
                 self.identity = identities[0]
         self.model.to(device)
         self.average = {k: v.clone() for k, v in _floats(self.model).items()}
+        self.start: dict[str, Tensor] = {}
+        """What it began with, if it goes back towards that in the end."""
+        if config.blend:
+            self.start = {k: v.clone() for k, v in self.average.items()}
         self.take = TrainingStep(self.model, config, device)
         self._watch = DivergenceWatch(device, partial(_advice, config))
         self.step = 0
@@ -202,6 +215,8 @@ class Trainer:
                 self._watch.check_weights(self._numbers(), self.step)
             if self.step == c.steps and self._quantizer_inited() and not c.encoder_only:
                 yield self._log({"gain_db": self._match_level(corpus)})
+            if self.step == c.steps and self.start:
+                yield self._log({"share_learnt": self._blend()})
             if self.step % c.validate_every == 0 or self.step == c.steps:
                 at_end = self.step == c.steps and self._quantizer_inited()
                 self.quality = self._validate(at_each_rate=at_end)
@@ -257,6 +272,18 @@ class Trainer:
         gain_db = match_level(model, batches, max(1, model.config.quantizer.n_q // 2))
         self.average = _floats(model)
         return gain_db
+
+    def _blend(self) -> float:
+        """Go back towards the start as far as is best; returns how much of the way stays."""
+        end = self.average
+
+        def distance(share: float) -> float:
+            self.average = blended(self.start, end, share)
+            return mel_distance(self._validate(at_each_rate=True))
+
+        share = best_share(distance)
+        self.average = blended(self.start, end, share)
+        return share
 
     def averaged_model(self) -> CompressionModel:
         """A copy of the model with the averaged weights, in evaluation mode, on the CPU."""
@@ -336,6 +363,7 @@ class Trainer:
             "identity": self.identity,
             "model": self.model.state_dict(),
             "average": self.average,
+            "start": self.start,
             **self.take.state_dict(),
         }
         temporary = self.folder / "state.pt.partial"
@@ -366,6 +394,8 @@ class Trainer:
             state = torch.load(path, map_location=self.device, weights_only=True)
             self.model.load_state_dict(state["model"])
             self.average = {k: v.to(self.device) for k, v in state["average"].items()}
+            if self.start and state.get("start"):  # whatever lies at `warm_start` by now
+                self.start = {k: v.to(self.device) for k, v in state["start"].items()}
             self.take.load_state_dict(state)
             self.step = int(state["step"])
             self.seconds_trained = float(state["seconds_trained"])
