@@ -22,7 +22,7 @@ from encodec_cli.cli.console import warn
 from encodec_cli.cli.process import Stopped, StopSignals, open_descriptors
 from encodec_cli.cli.wording import in_options
 from encodec_cli.errors import EncodecCliError
-from encodec_cli.io.files import drop_unwritable
+from encodec_cli.io.files import FULL, drop_unwritable
 
 __all__ = ["main"]
 
@@ -65,7 +65,8 @@ def _run() -> object:
     except BrokenPipeError:  # whoever read our output has left
         drop_unwritable()
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
+        place = "stdout: " if error.errno in FULL else ""
+        place = f"{error.filename}: " if error.filename else place
         warn(f"{place}{error.strerror or error}", label="error", style="bold red")
         drop_unwritable()
     return 1

@@ -1,11 +1,21 @@
 """`--device` with several names: a process for each, and the files that one process makes."""
 
 import json
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_samples import run, write_audio
+from cli_samples import (
+    command,
+    environment,
+    make_model,
+    mono_config,
+    run,
+    write_audio,
+    write_model,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -130,3 +140,27 @@ def test_what_needs_this_process_is_refused(talks: Path, mono: Path, tmp_path: P
     run("encode", "-", "-", *one[1:]).refused(2, "--device cpu,cpu: needs files, no pipes")
     decoded = ("evaluate", "--reference", talks, "--decoded", talks, *BOTH)
     run(*decoded).refused(2, "--device cpu,cpu", "leave out --reference")
+
+
+# Codes do not depend on the company a file keeps
+
+
+def test_the_engine_is_not_chosen_by_how_much_many_files_hold(talks: Path, tmp_path: Path) -> None:
+    """With an LSTM torch is worth its start from minutes of audio on; a part may have less."""
+    plain = mono_config()
+    seanet = replace(plain.seanet, lstm=1)
+    config = replace(plain, seanet=seanet, decoder=replace(plain.decoder, lstm=1))
+    model = write_model(tmp_path / "lstm.safetensors", make_model(config))
+
+    def engine(*arguments: str | Path) -> str:
+        line = command(*arguments, "-m", model, "--device", "cpu", "--verbose")
+        done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=True)
+        [said] = [line for line in done.stderr.splitlines() if "runs on" in line]
+        return said.partition("runs on ")[2].partition(",")[0]
+
+    of_one = engine("encode", talks / "0.wav", tmp_path / "0.ecdc")
+    of_two = engine("encode", talks / "0.wav", talks / "1.wav", "-o", tmp_path / "two")
+    assert of_one == "numpy"
+    assert of_two != "numpy"
+    of_tokens = engine("tokens", talks / "0.wav", "--to", "npz", "-o", tmp_path / "tokens")
+    assert of_tokens == of_two

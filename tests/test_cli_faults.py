@@ -162,7 +162,10 @@ def test_other_streams_may_be_closed(closed: str, wav: Path, mono: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "line", mostly_slow(["info CODED", "info CODED --json", "verify CODED", "models list"])
+    "line",
+    mostly_slow(
+        ["info CODED", "info CODED --json", "verify CODED", "peel CODED - --n-q 1", "models list"]
+    ),
 )
 def test_a_full_standard_output_is_an_error(line: str, coded: Path) -> None:
     if not Path("/dev/full").exists():
@@ -171,6 +174,7 @@ def test_a_full_standard_output_is_an_error(line: str, coded: Path) -> None:
     said = shell(f"{' '.join(command())} {line} > /dev/full")
     assert said.returncode == 1
     assert b"No space left" in said.stderr
+    assert coded.name.encode() not in said.stderr, "it is not the input that is full"
     assert b"Traceback" not in said.stderr
 
 

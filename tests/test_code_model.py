@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import mostly_slow
 from code_model_reference import reference_frequencies
 from code_model_samples import SMALL, USUAL, random_arrays, random_codes, random_model
 from safetensors.numpy import save
@@ -93,9 +94,10 @@ def test_golden_bytes() -> None:
 # ---- damage
 
 
-def test_damaged_runs_give_codes() -> None:
+@pytest.mark.parametrize("seed", mostly_slow(range(3, 7)))
+def test_damaged_runs_give_codes(seed: int) -> None:
     model = random_model()
-    random = np.random.RandomState(3)
+    random = np.random.RandomState(seed)
     [run] = model.encode_chunks([random_codes(SMALL, 3, 40)])
     damaged = [b"", b"\xff" * 500, run[:7], run + b"\x01" * 9]
     for _ in range(60):

@@ -3,15 +3,17 @@
 import errno
 import fcntl
 import os
+import shutil
 import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from encodec_cli.errors import EncodecCliError, OutputError
+from encodec_cli.io import files
 from encodec_cli.io.files import (
     atomic_output,
     check_inside,
@@ -19,6 +21,8 @@ from encodec_cli.io.files import (
     open_input,
     standard_output,
 )
+from encodec_cli.io.folders import search_folder
+from encodec_cli.io.recordings import AUDIO_SUFFIXES
 from encodec_cli.io.temporary import (
     create_locked,
     remove_leftovers,
@@ -398,3 +402,38 @@ def test_a_signal_at_any_step_leaves_nothing(
         write()
     assert struck
     assert not list(tmp_path.glob(".*"))
+
+
+def test_why_nothing_can_be_written_is_said_where_nothing_can_be_removed_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only file system refuses to remove even what is not there."""
+
+    def refuse(*arguments: object, **options: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files, "create_locked", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with (
+        pytest.raises(OutputError, match=r"x\.bin: cannot write there: Read-only file system"),
+        atomic_output(tmp_path / "x.bin"),
+    ):
+        pass
+
+
+def test_a_folder_that_goes_away_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    output = atomic_output(folder / "x.bin")
+    output.__enter__().write(b"bytes")
+    shutil.rmtree(folder)
+    with pytest.raises(OutputError, match=r"gone/x\.bin: cannot write there: No such file"):
+        output.__exit__(None, None, None)
+
+
+def test_a_link_to_itself_costs_itself_alone(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "x.wav").touch()
+    found = search_folder(tmp_path, AUDIO_SUFFIXES, recursive=True)
+    assert found.files == [tmp_path / "loop.wav", tmp_path / "x.wav"]

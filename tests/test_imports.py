@@ -77,7 +77,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "av": ("audio/",),
     "soxr": ("audio/",),
     "typer": ("cli/",),
-    "rich": ("cli/", "train/loop.py", "train/entropy/run.py"),
+    "rich": ("cli/", "train/run.py", "train/entropy/run.py"),
     "yaml": ("checkpoints/", "config/", "train/"),
     "torchaudio": ("dsp/torchaudio_import.py",),
     "matplotlib": ("report/",),

@@ -389,6 +389,8 @@ def test_encoder_only_leaves_what_codes_mean_alone(recipe: Path, tmp_path: Path)
 
 
 def test_one_side_alone_needs_a_model_to_start_from(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match="blend: needs decoder_only or encoder_only"):
+        configured(recipe, blend=True)
     with pytest.raises(ConfigError, match="encoder_only: needs warm_start"):
         configured(recipe, encoder_only=True)
     with pytest.raises(ConfigError, match="decoder_only, encoder_only: give one of them"):

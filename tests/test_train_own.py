@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 from cli_samples import REPOSITORY, run
 from test_train_loop import configured, finish, make, recipe  # noqa: F401
@@ -17,8 +18,10 @@ from encodec_cli.checkpoints.card import file_sha256
 from encodec_cli.config.schema import faults_in
 from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.train import validate as validate_module
+from encodec_cli.train.blend import best_share, blended, mel_distance
 from encodec_cli.train.cache import read_manifest
 from encodec_cli.train.config import TrainConfig, load_train_config
+from encodec_cli.train.data import Corpus
 from encodec_cli.train.own_data import prepare_run
 from encodec_cli.train.starter import STARTER
 from encodec_cli.train.telling import validation_lines, verdict
@@ -257,3 +260,40 @@ def test_the_middle_of_long_recordings_is_judged(
     (tmp_path / "m.csv").write_text("file,kind\nlong.wav,music\nshort.wav,music\n")
     validate_module.validate(tiny_model(), tmp_path / "m.csv")
     assert heard == [10_000, 3000]
+
+
+def test_the_share_with_the_least_distance_is_kept() -> None:
+    assert best_share(lambda share: abs(share - 0.6)) == 0.5
+    assert best_share(lambda share: share) == 0.0
+    assert best_share(lambda share: 1.0) == 1.0
+    start, end = {"a": torch.zeros(2)}, {"a": torch.ones(2)}
+    assert blended(start, end, 0.25)["a"].tolist() == [0.25, 0.25]
+    assert torch.equal(blended(start, end, 0.0)["a"], start["a"])
+    found = {"1 kb/s": {"speech": {"mel": 1.0}, "used": 0.5}, "2 kb/s": {"speech": {"mel": 3.0}}}
+    assert mel_distance(found) == 2.0
+
+
+@pytest.mark.slow
+def test_a_run_that_only_does_harm_ends_where_it_began(recipe: Path) -> None:  # noqa: F811
+    source = finish(make(configured(recipe), recipe))
+    config = configured(
+        recipe,
+        output=str(recipe.parent / "tuned"),
+        warm_start=(str(source.checkpoint),),
+        decoder_only=True,
+        blend=True,
+        quantizer_start=0,
+        learning_rate=0.5,
+        steps=3,
+        warmup=0,
+        decay=0,
+    )
+    trainer = make(config, recipe)
+    began = trainer.averaged_model().state_dict()
+    trainer.save()
+    again = make(config, recipe)
+    records = list(again.run(Corpus(again.config.data, 8000)))
+    assert {"share_learnt": 0.0} in records
+    assert all(torch.equal(v, began[k]) for k, v in again.averaged_model().state_dict().items())
+    assert again.quality == again.quality_before
+    assert list(verdict(again.quality_before, again.quality)) == []

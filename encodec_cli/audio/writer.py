@@ -1,6 +1,5 @@
 """Writing audio to a file, complete or not at all, or to standard output as it comes."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from encodec_cli.audio.metadata import INFO_NAMES
 from encodec_cli.audio.samples import FloatBlock, first_non_finite, quantize
 from encodec_cli.audio.wav_sink import WavSink
 from encodec_cli.errors import AudioError, OutputError
-from encodec_cli.io.files import atomic_output
+from encodec_cli.io.files import atomic_output, standard_output
 
 __all__ = ["AudioWriter", "open_audio_writer"]
 
@@ -109,9 +108,11 @@ def open_audio_writer(
     chosen = choose_format(target, audio_format, encoding)
     clamps = chosen.encoding != "float"
     if target == "-":
-        sink = WavSink(_stdout(), sample_rate, channels, chosen.encoding or "pcm16", streaming=True)
-        yield AudioWriter(sink, "stdout", sample_rate, channels, clamps=clamps)
-        sink.close()
+        with standard_output() as stream:
+            encoding = chosen.encoding or "pcm16"
+            sink = WavSink(stream, sample_rate, channels, encoding, streaming=True)
+            yield AudioWriter(sink, "stdout", sample_rate, channels, clamps=clamps)
+            sink.close()
         return
     _check_layout(str(target), sample_rate, channels, chosen)
     with atomic_output(target, force=force, like=like) as file:
@@ -129,14 +130,6 @@ def _check_layout(name: str, sample_rate: int, channels: int, chosen: OutputForm
             f"{name}: {chosen.container} does not take {sample_rate} Hz with {channels} channels, "
             f"but up to {most_hz} Hz and {most_channels} channels; use WAV"
         )
-
-
-def _stdout() -> BinaryIO:
-    if sys.stdout is None or sys.stdout.closed:
-        raise OutputError("stdout: is closed; pipe or redirect it, or name a file")
-    if sys.stdout.isatty():
-        raise OutputError("stdout: is a terminal; pipe or redirect it, or name a file")
-    return sys.stdout.buffer
 
 
 def _open_sink(

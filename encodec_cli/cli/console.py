@@ -27,6 +27,7 @@ from rich.text import Text
 
 from encodec_cli.cli.progress import FileProgress, RunProgress
 from encodec_cli.errors import OutputError
+from encodec_cli.io.files import drop_unwritable
 from encodec_cli.io.text import printable
 
 __all__ = [
@@ -136,13 +137,20 @@ def print_json(value: Any) -> None:
     """One line of JSON in ASCII on stdout.
 
     Raises:
-        OutputError: standard output is closed.
+        OutputError: standard output is closed, or on a full disk.
     """
     if sys.stdout is None:
         raise _closed()
     # ASCII: names may hold what terminals obey, and what the stream cannot encode.
-    sys.stdout.write(json.dumps(_finite(value), allow_nan=False) + "\n")
-    sys.stdout.flush()
+    line = json.dumps(_finite(value), allow_nan=False) + "\n"
+    try:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_unwritable()
+        raise OutputError(f"stdout: cannot write: {error.strerror}") from error
 
 
 def _closed() -> OutputError:

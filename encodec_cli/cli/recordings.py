@@ -5,8 +5,10 @@ from functools import cache
 from pathlib import Path
 
 from encodec_cli.cli.batch import AUDIO_SUFFIXES, files_in
+from encodec_cli.cli.console import warn
 from encodec_cli.errors import ConfigError, UsageError
 from encodec_cli.io.files import open_input
+from encodec_cli.io.folders import search_folder
 from encodec_cli.io.manifest import read_manifest_rows
 
 __all__ = ["decoded_files", "find_recordings", "kind_of", "refuse_stream"]
@@ -40,14 +42,17 @@ def find_recordings(inputs: list[str], *, recursive: bool) -> dict[Path, str | N
             rows = read_manifest_rows(path, ("file", "kind"))
             found |= {path.parent / row["file"]: row["kind"] for row in rows}
         elif path.is_dir():
-            for file in files_in(path, AUDIO_SUFFIXES, recursive=recursive):
+            searched = search_folder(path, AUDIO_SUFFIXES, recursive=recursive)
+            for other, reason in searched.not_taken.items():
+                warn(f"{other}: not taken: {reason}")
+            for file in searched.files:
                 folders = file.relative_to(path).parts[:-1]
                 group = folders[0] if folders else _kind_by_name(file)
                 found[file] = kinds_in(file.parent).get(file.name, group)
         else:
             found[path] = kinds_in(path.parent).get(path.name, _kind_by_name(path))
     if not found:
-        raise UsageError(f"no {', '.join(sorted(AUDIO_SUFFIXES))} files found")
+        raise UsageError(f"{', '.join(inputs)}: no audio files found")
     if len(found) == 1:
         with open_input(*found):
             pass

@@ -18,7 +18,7 @@ from encodec_cli.cli.summary import Tally
 from encodec_cli.cli.wording import in_options
 from encodec_cli.errors import EncodecCliError, OutputError
 from encodec_cli.io.claims import Claim, claimed
-from encodec_cli.io.files import check_writable, make_folder
+from encodec_cli.io.files import FULL, check_writable, make_folder
 from encodec_cli.io.text import printable
 
 if TYPE_CHECKING:
@@ -273,7 +273,9 @@ def settle(
     except BrokenPipeError:
         raise
     except OSError as error:
-        warn(f"{source}: {error.strerror or error}", label="error", style="bold red")
+        # Files that cannot be written have errors of their own; what is left is standard output.
+        place = "stdout" if error.errno in FULL else source
+        warn(f"{place}: {error.strerror or error}", label="error", style="bold red")
         exit_code = 1
     if tally is not None:
         tally.failed += 1

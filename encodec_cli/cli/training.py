@@ -67,7 +67,7 @@ def train(
         return
 
     from encodec_cli.train.config import load_train_config
-    from encodec_cli.train.loop import train as run
+    from encodec_cli.train.run import train as run
 
     if data is not None and output is not None:
         config = _prepared(data, output, steps)

@@ -21,6 +21,7 @@ from encodec_cli.errors import EncodecCliError, OutputError, parameter
 from encodec_cli.io.temporary import create_locked, remove_leftovers_once, temporary_name
 
 __all__ = [
+    "FULL",
     "atomic_output",
     "check_inside",
     "check_writable",
@@ -30,6 +31,11 @@ __all__ = [
     "reason_taken",
     "standard_output",
 ]
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Numbers of system errors that only writing has: no more room."""
+_OF_WRITING = FULL | {errno.EIO, errno.EACCES, errno.EROFS}
 
 
 def check_writable(path: Path, *, force: bool) -> None:
@@ -103,20 +109,32 @@ def atomic_output(
                 os.fchmod(lock, permissions)
         if not force:  # somebody else may have made it while we worked
             _refuse_taken(path)
-        temporary.replace(target)
+        _rename(temporary, target, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES):
+        if error.errno in _OF_WRITING:
             raise OutputError(f"{path}: cannot write: {error.strerror}") from error
         raise
     finally:
         try:
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
         except BaseException:  # a signal just then; there is no second one while it is handled
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
             raise
         finally:
             if lock >= 0:
                 os.close(lock)
+
+
+def _rename(temporary: Path, target: Path, path: Path) -> None:
+    try:
+        temporary.replace(target)
+    except OSError as error:  # the folder is gone, or has become another
+        raise OutputError(f"{path}: cannot write there: {error.strerror}") from error
+
+
+def _remove(temporary: Path) -> None:
+    with suppress(OSError):  # what cannot be removed must not hide why the writer failed
+        temporary.unlink()
 
 
 def _permissions(path: Path) -> int | None:
@@ -196,7 +214,7 @@ def standard_output() -> Iterator[BinaryIO]:
     """Yield standard output for bytes.
 
     Raises:
-        OutputError: standard output is a terminal, or closed.
+        OutputError: standard output is a terminal, closed, or on a full disk.
     """
     if sys.stdout is None or sys.stdout.closed:
         raise OutputError("stdout: is closed; pipe or redirect it, or name a file")
@@ -205,8 +223,10 @@ def standard_output() -> Iterator[BinaryIO]:
     try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    except OSError:
+    except OSError as error:
         drop_unwritable()
+        if error.errno in _OF_WRITING:
+            raise OutputError(f"stdout: cannot write: {error.strerror}") from error
         raise
 
 

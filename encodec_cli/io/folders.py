@@ -81,7 +81,7 @@ def _entries(folder: Path) -> Iterator[tuple[Path, str | None]]:
     """All that is not a folder; and folders that cannot be looked into, with the reason."""
     try:
         with os.scandir(folder) as found:
-            entries = sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in found)
+            entries = sorted((each.name, _is_folder(each), each.is_symlink()) for each in found)
     except OSError as error:
         yield folder, f"cannot be looked into: {error.strerror}"
         return
@@ -93,3 +93,10 @@ def _entries(folder: Path) -> Iterator[tuple[Path, str | None]]:
             yield path, "is a link to a folder; name that folder as an input"
         elif name not in _BINS and name[:7] != ".Trash-":
             yield from _entries(path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, for one
+        return False

@@ -174,7 +174,9 @@ def _as_array(x: "NDArray[Any] | Tensor") -> NDArray[Any]:
         x = tensor.float().numpy() if tensor.is_floating_point() else tensor.numpy()
     if not isinstance(x, np.ndarray):
         raise UsageError(f"a {type(x).__name__}: give an array or a tensor")
-    return x
+    if isinstance(x, np.ma.MaskedArray):
+        raise UsageError("a MaskedArray: give what it holds, with filled(0)")
+    return np.asarray(x)
 
 
 def _in_linear_range(samples: NDArray[Any]) -> Samples:

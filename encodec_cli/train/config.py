@@ -183,9 +183,10 @@ class TrainConfig:
     steps. `warm_start` names models (ours) whose weights the run begins with, their mean if
     there are several (model soups, Wortsman et al. 2022); no optimizer state is needed. With
     `decoder_only` encoder and codebooks stay, and so do the codes. With `encoder_only` decoder and
-    codebooks stay: it learns to choose other codes, and files decode as before. With `search`
-    either learns from the codes that `encode --search` finds; each bandwidth gets the same share of
-    every batch. `precision` "auto" is bf16 where the device computes in it, else fp32.
+    codebooks stay: it learns to choose other codes, and files decode as before. With `blend` see
+    `train.blend`. With `search` either learns from the codes that `encode --search` finds; each
+    bandwidth gets the same share of every batch. `precision` "auto" is bf16 where the device
+    computes in it, else fp32.
     """
 
     model: Annotated[
@@ -219,6 +220,11 @@ class TrainConfig:
     encoder_only: Annotated[
         bool,
         "keep decoder and codebooks, and so what codes mean; needs `warm_start`",
+    ] = False
+    blend: Annotated[
+        bool,
+        "with `decoder_only` or `encoder_only`: in the end go back towards the weights it began "
+        "with, as far as the recordings of `validation` score best",
     ] = False
     search: Annotated[
         int,
@@ -262,6 +268,10 @@ class TrainConfig:
             )
         if self.encoder_only and not self.warm_start:
             raise ConfigError("encoder_only: needs warm_start, a model that is to be encoded for")
+        if self.blend and not (self.decoder_only or self.encoder_only):
+            raise ConfigError(
+                "blend: needs decoder_only or encoder_only; codebooks cannot lie between others"
+            )
         if self.search > 1 and not (self.decoder_only or self.encoder_only):
             raise ConfigError(
                 f"search: {self.search}: needs decoder_only or encoder_only; codebooks that change "

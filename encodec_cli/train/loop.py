@@ -1,4 +1,4 @@
-"""Training, from top to bottom:  encodec-cli train configs/train_ecli_24khz.yaml
+"""The loop of a training run.
 
 A run is a folder: `state.pt` (everything needed to go on, written every few minutes and at the
 end), `log.jsonl` (one line per report or validation), `model.safetensors` (averaged weights, ready
@@ -8,107 +8,40 @@ because each step draws its randomness from (seed, step) alone, a killed run tak
 one left alone.
 """
 
-import json
 import pickle
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from encodec_cli.checkpoints.card import file_sha256, find_model, read_card
 from encodec_cli.checkpoints.lasting import keep_weights
-from encodec_cli.checkpoints.modules import build_and_load, read_checkpoint, save_model
+from encodec_cli.checkpoints.modules import save_model
 from encodec_cli.config.codec import load_codec_config
-from encodec_cli.errors import CheckpointError, ConfigError, TrainingError
-from encodec_cli.io.text import shown
+from encodec_cli.errors import CheckpointError, TrainingError
 from encodec_cli.model.module import CompressionModel
-from encodec_cli.train.cache import read_manifest
+from encodec_cli.train.blend import best_share, blended, mel_distance
 from encodec_cli.train.config import TrainConfig
+from encodec_cli.train.course import changes, course_of
 from encodec_cli.train.data import Corpus
 from encodec_cli.train.divergence import DivergenceWatch
 from encodec_cli.train.init import initialize
 from encodec_cli.train.level import match_level
+from encodec_cli.train.log import log, shorten_log
 from encodec_cli.train.named_files import networks_config
 from encodec_cli.train.step import TrainingStep
-from encodec_cli.train.telling import loss_words, progress_line, validation_lines, verdict
 from encodec_cli.train.validate import validate
+from encodec_cli.train.warm_start import warm_start
 
-__all__ = ["Trainer", "train"]
+__all__ = ["Trainer"]
 
 _REPORT_EVERY = 50
-# May change from one start to the next: how long, where to, and what is said about it.
-_FREE = (
-    *("steps", "decay", "output", "name", "licence", "training_data", "validate_every"),
-    *("save_every_seconds", "data.validation", "data.cache", "precision"),
-)
-
-
-def train(
-    config: TrainConfig, recipe: Path, *, device: str = "cpu", console: Console | None = None
-) -> Path:
-    """Run or resume a recipe to its last step; returns the checkpoint written.
-
-    Raises:
-        ConfigError: recipe, model config or manifest do not fit.
-        TrainingError: a loss is not finite; `state.pt` is of a step before.
-        CheckpointError: `state.pt` or `warm_start` does not fit the model.
-    """
-    console = console or Console(stderr=True)
-    read_manifest(Path(config.data.validation))  # fail now rather than at the first validation
-    trainer = Trainer(config, recipe, torch.device(device))
-    for line in trainer.notes:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-    )
-    bar = Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bar as progress:
-        reading = progress.add_task("reading recordings", total=None)
-
-        def on_file(done: int, total: int) -> None:
-            progress.update(reading, completed=done, total=total)
-
-        corpus = Corpus(config.data, trainer.model.sample_rate, on_file, device)
-        progress.remove_task(reading)
-        if trainer.step < config.steps:
-            line = (
-                f"{config.output}: steps {trainer.step} to {config.steps}; saved every "
-                f"{config.save_every_seconds:g} s, and the same command goes on from there"
-            )
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-        task = progress.add_task("training", total=config.steps, completed=trainer.step)
-        # All steps have the same shapes: worth choosing the fastest kernels for.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
-            for record in trainer.run(corpus):
-                found, before = record.get("validation", {}), trainer.quality_before
-                said = list(validation_lines(found, trainer.step, before))
-                if "audio_per_second" in record:
-                    words = loss_words(record)
-                    progress.update(task, completed=trainer.step, description=words[:100])
-                    if not console.is_terminal:
-                        step_seconds = config.batch * config.data.crop_seconds
-                        said = [progress_line(record, trainer.step, config.steps, step_seconds)]
-                for line in said:
-                    console.print(line, markup=False, highlight=False, soft_wrap=True)
-    for line in (*verdict(trainer.quality_before, trainer.quality), f"wrote {trainer.checkpoint}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return trainer.checkpoint
 
 
 class Trainer:
@@ -130,11 +63,15 @@ class Trainer:
         self.identity: str | None = None
         """The SHA-256 that names the codes, where they stay those of another model."""
         if config.warm_start:
-            identities = _warm_start(self.model, [find_model(p) for p in config.warm_start])
+            identities = warm_start(self.model, [find_model(p) for p in config.warm_start])
             if (config.decoder_only or config.encoder_only) and len(identities) == 1:
                 self.identity = identities[0]
         self.model.to(device)
         self.average = {k: v.clone() for k, v in _floats(self.model).items()}
+        self.start: dict[str, Tensor] = {}
+        """What it began with, if it goes back towards that in the end."""
+        if config.blend:
+            self.start = {k: v.clone() for k, v in self.average.items()}
         self.take = TrainingStep(self.model, config, device)
         self._watch = DivergenceWatch(device, partial(_advice, config))
         self.step = 0
@@ -148,7 +85,7 @@ class Trainer:
         state = self.folder / "state.pt"
         if state.exists():
             self._load(state)
-            self._shorten_log()
+            shorten_log(self.folder, self.step)
         self._keep_weights()
 
     def run(self, corpus: Corpus) -> Iterator[dict[str, Any]]:
@@ -202,6 +139,8 @@ class Trainer:
                 self._watch.check_weights(self._numbers(), self.step)
             if self.step == c.steps and self._quantizer_inited() and not c.encoder_only:
                 yield self._log({"gain_db": self._match_level(corpus)})
+            if self.step == c.steps and self.start:
+                yield self._log({"share_learnt": self._blend()})
             if self.step % c.validate_every == 0 or self.step == c.steps:
                 at_end = self.step == c.steps and self._quantizer_inited()
                 self.quality = self._validate(at_each_rate=at_end)
@@ -258,6 +197,18 @@ class Trainer:
         self.average = _floats(model)
         return gain_db
 
+    def _blend(self) -> float:
+        """Go back towards the start as far as is best; returns how much of the way stays."""
+        end = self.average
+
+        def distance(share: float) -> float:
+            self.average = blended(self.start, end, share)
+            return mel_distance(self._validate(at_each_rate=True))
+
+        share = best_share(distance)
+        self.average = blended(self.start, end, share)
+        return share
+
     def averaged_model(self) -> CompressionModel:
         """A copy of the model with the averaged weights, in evaluation mode, on the CPU."""
         model = CompressionModel(self.model.config)
@@ -276,22 +227,9 @@ class Trainer:
         }
 
     def _log(self, record: dict[str, Any]) -> dict[str, Any]:
-        line = {"step": self.step, "audio_seconds": round(self.seconds_trained), **record}
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        seconds = round(self.seconds_trained)
+        log(self.folder, {"step": self.step, "audio_seconds": seconds, **record})
         return record
-
-    def _shorten_log(self) -> None:
-        """Drop what was logged after the last save: those steps are taken, and logged, again."""
-        path = self.folder / "log.jsonl"
-        if not path.exists():
-            return
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and _logged_step(line) <= self.step]
-        if len(kept) < len(lines):
-            temporary = self.folder / "log.jsonl.partial"
-            temporary.write_text("".join(kept), encoding="utf-8")
-            temporary.replace(path)
 
     def _keep_weights(self) -> None:
         """Give the weights that going on will replace a name of their own: files may need them."""
@@ -309,17 +247,6 @@ class Trainer:
         except CheckpointError:
             return None
 
-    def _note_changes(self, before: Any) -> None:
-        """Say which keys have changed that a run's course depends on."""
-        if not isinstance(before, dict):
-            return
-        for key, now in _course(self.config).items():
-            if key in before and before[key] != now:
-                self.notes.append(
-                    f"warning: {key} was {shown(before[key])} until step {self.step}, now it is "
-                    f"{shown(now)}; this is not the run that either would have made alone"
-                )
-
     def save(self) -> None:
         """Write `state.pt` and `model.safetensors`, each complete or not at all.
 
@@ -332,10 +259,11 @@ class Trainer:
             "seconds_trained": self.seconds_trained,
             "quality": self.quality,
             "quality_before": self.quality_before,
-            "course": _course(self.config),
+            "course": course_of(self.config),
             "identity": self.identity,
             "model": self.model.state_dict(),
             "average": self.average,
+            "start": self.start,
             **self.take.state_dict(),
         }
         temporary = self.folder / "state.pt.partial"
@@ -366,13 +294,15 @@ class Trainer:
             state = torch.load(path, map_location=self.device, weights_only=True)
             self.model.load_state_dict(state["model"])
             self.average = {k: v.to(self.device) for k, v in state["average"].items()}
+            if self.start and state.get("start"):  # whatever lies at `warm_start` by now
+                self.start = {k: v.to(self.device) for k, v in state["start"].items()}
             self.take.load_state_dict(state)
             self.step = int(state["step"])
             self.seconds_trained = float(state["seconds_trained"])
             self.quality = dict(state.get("quality", {}))
             self.quality_before = dict(state.get("quality_before", {}))
             self.identity = state.get("identity")
-            self._note_changes(state.get("course"))
+            self.notes += changes(state.get("course"), self.config, self.step)
         except (
             *(RuntimeError, KeyError, ValueError, TypeError, AttributeError),
             *(OSError, EOFError, pickle.UnpicklingError),
@@ -381,15 +311,6 @@ class Trainer:
             raise CheckpointError(
                 f"{path}: does not fit this recipe; name another output folder ({line})"
             ) from error
-
-
-def _course(config: TrainConfig) -> dict[str, Any]:
-    """The keys that decide each step, flat, in plain values."""
-    flat: dict[str, Any] = {}
-    for name, value in json.loads(json.dumps(asdict(config))).items():
-        inner = value if isinstance(value, dict) else {"": value}
-        flat |= {f"{name}.{key}".rstrip("."): v for key, v in inner.items()}
-    return {key: value for key, value in flat.items() if key not in _FREE}
 
 
 def _advice(config: TrainConfig, losses: Sequence[str]) -> str:
@@ -404,33 +325,6 @@ def _advice(config: TrainConfig, losses: Sequence[str]) -> str:
     return f"lower learning_rate ({config.learning_rate:g}) or raise warmup ({config.warmup})"
 
 
-def _logged_step(line: str) -> int:
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return 0  # not a line of ours; keep it
-
-
 def _floats(model: nn.Module) -> dict[str, Tensor]:
     """What is averaged: parameters and codebooks."""
     return {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
-
-
-def _warm_start(model: CompressionModel, paths: list[Path]) -> list[str]:
-    """Give `model` the mean of the weights of checkpoints; returns what names their codes."""
-    sums: dict[str, Tensor] = {}
-    identities = []
-    for path in paths:
-        card, state = read_checkpoint(path)
-        identities.append(card.identity or file_sha256(path))
-        source = build_and_load(card.config, state, str(path))
-        if source.config.to_dict() | {"name": ""} != model.config.to_dict() | {"name": ""}:
-            raise ConfigError(f"warm_start: {path}: was made with another model config")
-        for name, value in source.state_dict().items():
-            sums[name] = sums.get(name, torch.zeros_like(value)) + value
-    model.load_state_dict({name: value / len(paths) for name, value in sums.items()})
-    for book in model.quantizer.codebooks:
-        # Checkpoints do not say how much each code is used: enough that none counts as dead.
-        book.cluster_size.fill_(max(1.0, 2 * book.threshold_ema_dead_code))
-        book.embed_avg.copy_(book.embed * book.cluster_size[:, None])
-    return identities

@@ -9,11 +9,12 @@ _TEMPLATE = """\
 # A recipe for encodec-cli train. docs/recipe.md lists every key; those left out have defaults.
 # It goes on from the bundled model, with its networks, and the decoder alone learns: so codes keep
 # their meaning, files their size, and a few clips are enough. To train from nothing, leave out
-# warm_start and decoder_only and take the other numbers from docs/training.md.
+# warm_start, decoder_only and blend and take the other numbers from docs/training.md.
 
 model: ecli_24khz              # networks: a bundled model's name, or a YAML file beside this one
 warm_start: [ecli_24khz]       # weights to begin with, by name or path
-decoder_only: true             # leave it out to let encoder and codebooks learn as well
+decoder_only: true             # leave out both to let encoder and codebooks learn as well
+blend: true                    # in the end as near to the start as the held out ones score best
 output: {output}
 licence: unstated              # of the weights, for the model file
 training_data: unstated        # what they were made of, for the model file

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
-__all__ = ["loss_words", "progress_line", "validation_lines", "verdict"]
+__all__ = ["loss_words", "progress_line", "share_line", "validation_lines", "verdict"]
 
 _RATE = "audio_per_second"
 
@@ -42,6 +42,21 @@ def validation_lines(
                 yield f"{where}: {kind}: {', '.join(words)}"
         if "used" in found:
             yield f"{where}: {100 * found['used']:.0f} % of the codes are in use"
+
+
+def share_line(share: float) -> str:
+    """How much of what was learnt the weights keep; see `blend`."""
+    if share == 1:
+        return "the recordings held out score best with all that was learnt"
+    if share == 0:
+        return (
+            "nothing of what was learnt helps the recordings held out: the weights are those this "
+            "began with; more recordings, or more kinds of them, may help"
+        )
+    return (
+        f"the recordings held out score best with {100 * share:.0f} % of the way from the weights "
+        "this began with to those it learnt; the rest suits the recordings learnt from alone"
+    )
 
 
 def verdict(before: Mapping[str, Any], quality: Mapping[str, Any]) -> Iterator[str]:
