@@ -23,6 +23,7 @@ import hashlib
 import io
 import json
 import random
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -37,7 +38,7 @@ from corpus_pieces import Heard, Piece, pieces, write_flac, write_opus
 from encodec_cli.errors import AudioError, EncodecCliError
 from encodec_cli.io.files import atomic_output
 
-__all__ = ["Made", "Settings", "main", "make_package"]
+__all__ = ["Known", "Made", "Settings", "main", "make_package"]
 
 TABLE = Path(__file__).resolve().parent / "corpus_packages.yaml"
 COLUMNS = [
@@ -118,6 +119,8 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         if made is not None:
             done[package.name] = made
+        elif _record(package, options.out).exists():
+            print(f"{package.name}: made with other settings, not listed now", file=sys.stderr)
     _write_manifests(options.out, list(done.values()))
     if options.portion_mb:
         _write_portions(options.out, options.portion_mb * (1 << 20))
@@ -158,6 +161,7 @@ def make_package(
     Raises:
         OutputError: a file cannot be written.
     """
+    _remove(package, out)
     began, count = time.process_time(), len(known.heard)
     made = Made(version, package.licence, settings, package.held_out)
     dropped: Counter[str] = Counter()
@@ -174,8 +178,8 @@ def make_package(
                 # Of a recording held out only the part that a clip may take is kept in memory.
                 by_recording.setdefault(path, []).append((kind, _head(piece, settings)))
             else:
-                file = f"{kind}/{package.name}/{len(made.rows):05}"
-                name = _write(piece, out, file, settings.opus_kbps)
+                stem = f"{kind}/{package.name}/{len(made.rows):05}"
+                name = _write(piece, out, stem, settings.opus_kbps)
                 made.rows.append(_row(package, version, piece, kind, name, path.relative_to(tree)))
     rng = random.Random(f"{settings.seed} {package.name}")
     chosen = rng.sample(sorted(by_recording), min(settings.clips, len(by_recording)))
@@ -185,10 +189,23 @@ def make_package(
         made.rows.append(_row(package, version, piece, kind, name, path.relative_to(tree)))
     made.dropped, made.prints = dict(dropped), known.heard.since(count)
     made.cpu_seconds = round(time.process_time() - began, 1)
-    (out / "packages").mkdir(parents=True, exist_ok=True)
-    with atomic_output(out / "packages" / f"{package.name}.json", force=True) as file_out:
-        file_out.write(json.dumps(asdict(made), indent=1).encode())
+    _record(package, out).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_output(_record(package, out)) as file:
+        file.write(json.dumps(asdict(made), indent=1).encode())
     return made
+
+
+def _remove(package: Package, out: Path) -> None:
+    """Remove what a run with other settings, or one that was stopped, left of `package`."""
+    _record(package, out).unlink(missing_ok=True)
+    for kind in package.kinds:
+        shutil.rmtree(out / kind / package.name, ignore_errors=True)
+    for clip in (out / "dev").glob(f"{package.name}_*.flac"):
+        clip.unlink()
+
+
+def _record(package: Package, out: Path) -> Path:
+    return out / "packages" / f"{package.name}.json"
 
 
 def _good_pieces(path: Path, heard: Heard, dropped: Counter[str]) -> list[Piece]:
@@ -234,7 +251,7 @@ def _row(package: Package, version: str, piece: Piece, kind: str, file: str, ins
 
 def _read_made(package: Package, out: Path, settings: Settings) -> Made | None:
     """What an earlier run made of `package` with the same settings."""
-    path = out / "packages" / f"{package.name}.json"
+    path = _record(package, out)
     if not path.exists():
         return None
     record = json.loads(path.read_text(encoding="utf-8"))

@@ -145,6 +145,21 @@ def test_a_second_run_makes_only_what_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_other_settings_leave_no_files_of_the_ones_before(tmp_path: Path) -> None:
+    build(tmp_path / "debs", "first", {"a.wav": noise(1, 2)})
+    build(tmp_path / "debs", "second", {"b.wav": noise(2, 2)})
+    listed = table(tmp_path, first={}, second={})
+    assert run(tmp_path, listed).returncode == 0
+    done = run(tmp_path, listed, "--flac", "--packages", "first")
+    assert "second: made with other settings, not listed now" in done.stderr
+    left = sorted(path.name for path in (tmp_path / "out/sound/first").iterdir())
+    assert left == ["00000.flac"]
+    assert [row["file"] for row in rows(tmp_path / "out/manifest.csv")] == [
+        "sound/first/00000.flac"
+    ]
+
+
+@pytest.mark.slow
 def test_a_package_whose_licence_is_another_is_refused_and_the_others_are_made(
     tmp_path: Path,
 ) -> None:
