@@ -18,66 +18,27 @@ Exit code 1 if a package failed; the others are complete.
 """
 
 import argparse
-import csv
 import hashlib
-import io
 import json
 import random
 import shutil
 import sys
-import tarfile
 import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from corpus_lists import COLUMNS, Made, Row, Settings, summary, write_manifests, write_portions
 from corpus_packages import Package, check_licence, fetch, read_table, recordings, unpack
 from corpus_pieces import Heard, Piece, pieces, write_flac, write_opus
 
 from encodec_cli.errors import AudioError, EncodecCliError
 from encodec_cli.io.files import atomic_output
 
-__all__ = ["Known", "Made", "Settings", "main", "make_package"]
+__all__ = ["Known", "main", "make_package"]
 
 TABLE = Path(__file__).resolve().parent / "corpus_packages.yaml"
-COLUMNS = [
-    *("file", "kind", "seconds", "source_rate", "channels", "speaker_or_language", "licence"),
-    *("source_repository", "commit", "path"),
-]
-Row = dict[str, str]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What changes the files that are made.
-
-    Attributes:
-        opus_kbps: of the pieces; None for FLAC.
-        clips: most clips of a package that is held out, each of another recording.
-        clip_seconds: their length.
-        seed: draws them.
-    """
-
-    opus_kbps: float | None = 64.0
-    clips: int = 20
-    clip_seconds: float = 30.0
-    seed: int = 0
-
-
-@dataclass
-class Made:
-    """What was made of a package; `dropped` counts pieces by reason, `seconds` is CPU time."""
-
-    version: str
-    licence: str
-    settings: Settings
-    held_out: bool
-    rows: list[Row] = field(default_factory=list)
-    dropped: dict[str, int] = field(default_factory=dict)
-    hashes: list[str] = field(default_factory=list)
-    prints: list[tuple[float, str]] = field(default_factory=list)
-    cpu_seconds: float = 0.0
 
 
 @dataclass
@@ -121,10 +82,10 @@ def main(arguments: list[str] | None = None) -> int:
             done[package.name] = made
         elif _record(package, options.out).exists():
             print(f"{package.name}: made with other settings, not listed now", file=sys.stderr)
-    _write_manifests(options.out, list(done.values()))
+    write_manifests(options.out, list(done.values()))
     if options.portion_mb:
-        _write_portions(options.out, options.portion_mb * (1 << 20))
-    print(_summary(done))
+        write_portions(options.out, options.portion_mb * (1 << 20))
+    print(summary(done))
     return int(failed)
 
 
@@ -259,61 +220,6 @@ def _read_made(package: Package, out: Path, settings: Settings) -> Made | None:
     made = Made(**record)
     same = (settings, package.licence, package.held_out)
     return made if (made.settings, made.licence, made.held_out) == same else None
-
-
-def _write_manifests(out: Path, done: list[Made]) -> None:
-    for folder, held_out in ((out, False), (out / "dev", True)):
-        folder.mkdir(parents=True, exist_ok=True)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS)
-        writer.writeheader()
-        writer.writerows(row for made in done if made.held_out == held_out for row in made.rows)
-        with atomic_output(folder / "manifest.csv", force=True) as file:
-            file.write(text.getvalue().encode())
-
-
-def _write_portions(out: Path, most_bytes: int) -> None:
-    """All pieces and the manifest in tar files of at most `most_bytes`."""
-    files = [out / "manifest.csv"]
-    with (out / "manifest.csv").open(encoding="utf-8", newline="") as manifest:
-        files += [out / row["file"] for row in csv.DictReader(manifest)]
-    portions: list[list[Path]] = [[]]
-    size = 0
-    for path in files:
-        # A header of 512 bytes, the file in whole blocks, and room for the end of the archive.
-        takes = 512 + -(-path.stat().st_size // 512) * 512
-        if size + takes > most_bytes - 10_240 and portions[-1]:
-            portions.append([])
-            size = 0
-        portions[-1].append(path)
-        size += takes
-    folder = out / "portions"
-    folder.mkdir(exist_ok=True)
-    for old in folder.glob("portion-*.tar"):
-        old.unlink()
-    for number, paths in enumerate(portions):
-        with (
-            atomic_output(folder / f"portion-{number:02}.tar", force=True) as file,
-            tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-        ):
-            for path in paths:
-                tar.add(path, path.relative_to(out).as_posix())
-
-
-def _summary(done: dict[str, Made]) -> str:
-    """A table of packages in Markdown."""
-    lines = ["| package | kind | files | minutes | dropped | CPU s | licence |"]
-    lines.append("|---|---|---|---|---|---|---|")
-    for name, made in done.items():
-        for kind in sorted({row["kind"] for row in made.rows}):
-            seconds = [float(row["seconds"]) for row in made.rows if row["kind"] == kind]
-            dropped = ", ".join(f"{n} {why}" for why, n in sorted(made.dropped.items())) or "none"
-            label = f"{kind}, held out" if made.held_out else kind
-            lines.append(
-                f"| {name} | {label} | {len(seconds)} | {sum(seconds) / 60:.1f} | {dropped} | "
-                f"{made.cpu_seconds:g} | {made.licence} |"
-            )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
