@@ -181,7 +181,7 @@ def _good_pieces(path: Path, heard: Heard, dropped: Counter[str]) -> list[Piece]
                 dropped[fault] += 1
     except AudioError as error:
         dropped["unreadable"] += 1
-        print(f"left out: {error}", file=sys.stderr)
+        print(f"left out from there on: {error}", file=sys.stderr)
     return good
 
 
