@@ -60,6 +60,7 @@ def choose_source(file: BinaryIO, name: str, wav: WavHeader | None) -> SampleSou
     head = read_at(file, start, 64)
     if head.startswith(b"OggS"):
         links = read_links(file, name)
+        _check_beginnings(links, name)
         if not is_plain(links, size):
             return open_chain(file, name, links)
         return SndfileSource(file, name, forgets=not _uses_silk(links[0]))
@@ -80,6 +81,15 @@ def choose_source(file: BinaryIO, name: str, wav: WavHeader | None) -> SampleSou
         if _begins(file, name, form, start, junk=0, run=3):
             return open_frames(file, name, form, start, size)
     return open_free_format(file, name, start) or _search(file, name, start)
+
+
+def _check_beginnings(links: list[OggLink], name: str) -> None:
+    """Refuse links that begin before zero: decoders play what is before it, and lose their end."""
+    if any(link.sound is not None and link.sound.begins_before_zero for link in links):
+        raise AudioError(
+            f"{name}: its Ogg pages begin before zero, as some editors leave them, which decoders "
+            "here would play with a wrong end; write it anew with another program (oggdec) first"
+        )
 
 
 def _uses_silk(link: OggLink) -> bool:

@@ -43,6 +43,8 @@ class OggStream:
         first_granule: of the first page on which sound ends; 0 if there is none.
         last_granule: the last granule position it has.
         first_samples: how many samples, at most, end on the pages up to that one.
+        begins_before_zero: whether one of its pages has a position below zero, as editors leave it
+            that cut off a beginning.
         uses_silk: whether it has packets of SILK, which is what Opus does with speech at low
             rates: their comfort noise depends on all that came before.
     """
@@ -52,6 +54,7 @@ class OggStream:
     first_granule: int = 0
     last_granule: int = 0
     first_samples: int = 0
+    begins_before_zero: bool = False
     uses_silk: bool = False
 
     @property
@@ -109,6 +112,7 @@ class OggStream:
             self.first_granule = max(0, granule)
         if granule != -1:
             self.last_granule = granule
+            self.begins_before_zero |= granule < 0
 
 
 @dataclass
