@@ -62,7 +62,7 @@ def stream_encoder(
         raise UsageError(f"search {search}: the encoder keeps 1 to {MOST_BEAMS} sequences")
     if config.segment_samples is not None:
         if refine:
-            raise UsageError(f"{parameter('refine')}: {config.name} codes segments")
+            raise UsageError(f"{parameter('refine')}: {config.name} codes segments; leave it out")
         return ChunkEncoder(codec, _SegmentLatents(codec), n_q, search)
     chunk_frames = chunk_frames or config.chunk_frames
     network = encoder_of(codec, chunk_frames, n_q, refine=refine)
