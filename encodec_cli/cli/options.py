@@ -189,7 +189,7 @@ Refine = Annotated[
     bool,
     typer.Option(
         "--refine",
-        help="Correct what is coded once by how it decodes: better from 6 kb/s on, 1.7 times as "
+        help="Correct what is coded once by how it decodes: better from 6 kb/s on, 1.6 times as "
         "long.",
         rich_help_panel=CODING,
     ),
