@@ -148,18 +148,22 @@ class _Fitter:
         own = np.pad(own, ((0, count - len(own)), (0, 0)))
         target = np.concatenate((state.past_samples, own))
         if float(np.sqrt(np.square(own).mean())) > _SILENCE:
-            latents = self._fitted(latents, state.past_latents, target, end)
+            latents, coded = self._fitted(latents, state.past_latents, target, end)
+        else:
+            coded = self._near(latents)
         keep = self._history
-        coded = self._near(latents)
         state.past_latents = np.concatenate((state.past_latents, coded))[-keep:] if keep else coded
         state.past_samples = target[-len(state.past_latents) * self._hop :]
         return latents
 
-    def _fitted(self, latents: Rows, past: Rows, target: Rows, end: bool) -> Rows:
-        """Of a block that `past` latents come before; `target` has the samples of both."""
+    def _fitted(self, latents: Rows, past: Rows, target: Rows, end: bool) -> tuple[Rows, Rows]:
+        """Of a block that `past` latents come before, and what their codes stand for.
+
+        `target` has the samples of both.
+        """
         start = self._tensor(latents)
         z = start.clone().requires_grad_()
-        start_near = self._tensor(self._near(latents))
+        start_coded = self._near(latents)
         deviation = float(start.std().clamp(min=1e-6))
         before = self._tensor(past)
         # What the decoder gives of the block now, and of the one before only now.
@@ -174,7 +178,7 @@ class _Fitter:
             return self._distance(y[:, first:stop] / level, wanted)
 
         optimizer = torch.optim.Adam([z])
-        near = start_near
+        near = start_near = self._tensor(start_coded)
         with torch.enable_grad():
             for step in range(self._steps):
                 optimizer.param_groups[0]["lr"] = _RATE * deviation * (1 - step / self._steps)
@@ -184,10 +188,11 @@ class _Fitter:
                 (z.grad,) = torch.autograd.grad(loss, [z])
                 optimizer.step()
         fitted = self._rows(z)
+        coded = self._near(fitted)
         with torch.no_grad():
             # Steps may lead to latents whose codes are worse; then the encoder's are kept.
-            better = distance(self._tensor(self._near(fitted))) < distance(start_near)
-        return fitted if better else latents
+            better = distance(self._tensor(coded)) < distance(start_near)
+        return (fitted, coded) if better else (latents, start_coded)
 
     def _distance(self, y: Tensor, wanted: Tensor) -> Tensor:
         """Of `[C, N]`, at about unit level."""
