@@ -139,11 +139,12 @@ class Trainer:
                 self._watch.check_weights(self._numbers(), self.step)
             if self.step == c.steps and self._quantizer_inited() and not c.encoder_only:
                 yield self._log({"gain_db": self._match_level(corpus)})
-            if self.step == c.steps and self.start:
-                yield self._log({"share_learnt": self._blend()})
             if self.step % c.validate_every == 0 or self.step == c.steps:
-                at_end = self.step == c.steps and self._quantizer_inited()
-                self.quality = self._validate(at_each_rate=at_end)
+                if self.step == c.steps and self.start:
+                    yield self._log({"share_learnt": self._blend()})
+                else:
+                    at_end = self.step == c.steps and self._quantizer_inited()
+                    self.quality = self._validate(at_each_rate=at_end)
                 yield self._log({"validation": self.quality})
                 reported = time.monotonic()
             if time.monotonic() - saved > c.save_every_seconds or self.step == c.steps:
@@ -198,15 +199,20 @@ class Trainer:
         return gain_db
 
     def _blend(self) -> float:
-        """Go back towards the start as far as is best; returns how much of the way stays."""
+        """Go back towards the start as far as is best, which is the last validation.
+
+        Returns how much of the way stays.
+        """
         end = self.average
+        found: dict[float, dict[str, Any]] = {}
 
         def distance(share: float) -> float:
             self.average = blended(self.start, end, share)
-            return mel_distance(self._validate(at_each_rate=True))
+            found[share] = self._validate(at_each_rate=True)
+            return mel_distance(found[share])
 
         share = best_share(distance)
-        self.average = blended(self.start, end, share)
+        self.average, self.quality = blended(self.start, end, share), found[share]
         return share
 
     def averaged_model(self) -> CompressionModel:
