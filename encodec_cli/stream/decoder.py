@@ -14,8 +14,8 @@ from encodec_cli.config.codec import CodecConfig
 from encodec_cli.errors import UsageError
 from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.runtime.protocol import Rows
-from encodec_cli.stream.buffer import Buffer
 from encodec_cli.stream.gain import GainRestorer
+from encodec_cli.stream.grid import Grid
 from encodec_cli.stream.protocols import Samples, StreamDecoder
 
 __all__ = ["stream_decoder"]
@@ -40,11 +40,9 @@ class _WholeDecoder:
         config = codec.config
         self._codec = codec
         self._quantizer = codec.engine.quantizer()
-        self._channels = config.channels
-        self._block_frames = block_frames
-        self._latents = Buffer(config.seanet.dimension)
-        self._network = codec.engine.decoder(block_frames)
-        self._state = self._network.new_state()
+        network, dimension = codec.engine.decoder(block_frames), config.seanet.dimension
+        self._grid = Grid(network, block_frames, dimension, config.channels)
+        self._nothing = np.zeros((0, dimension), np.float32)
         self._gain = None if config.level_db is None else GainRestorer(config)
 
     def push(self, codes: NDArray[np.uint16], scale: float | None = None) -> Samples:
@@ -60,18 +58,11 @@ class _WholeDecoder:
         return self._push(np.zeros((frames, self._codec.config.seanet.dimension), np.float32))
 
     def finish(self) -> Samples:
-        return _samples(self._step(self._latents.take(self._latents.rows), last=True))
+        return self._push(self._nothing, last=True)
 
-    def _push(self, latents: Rows) -> Samples:
-        self._latents.append(latents)
-        pieces = [np.zeros((0, self._channels), np.float32)]
-        while self._latents.rows >= self._block_frames:
-            pieces.append(self._step(self._latents.take(self._block_frames), last=False))
-        return _samples(np.concatenate(pieces) if len(pieces) != 2 else pieces[1])
-
-    def _step(self, latents: Rows, *, last: bool) -> Rows:
-        [rows] = self._network.step([latents], [self._state], [last])
-        return rows if self._gain is None else self._gain.restore(rows)
+    def _push(self, latents: Rows, *, last: bool = False) -> Samples:
+        rows = self._grid.push(latents, last=last)
+        return _samples(rows if self._gain is None else self._gain.restore(rows))
 
 
 class _SegmentDecoder:

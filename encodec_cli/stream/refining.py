@@ -24,6 +24,7 @@ import numpy as np
 from encodec_cli.model.codec import Codec
 from encodec_cli.runtime.protocol import Rows, Stepper
 from encodec_cli.stream.buffer import Buffer
+from encodec_cli.stream.grid import Grid
 
 __all__ = ["encoder_of"]
 
@@ -49,8 +50,8 @@ class _State:
     """Of one stream."""
 
     encoder: Any
-    decoder: "_Grid"
-    hearing: "_Grid"
+    decoder: Grid
+    hearing: Grid
     latents: Buffer
     """Not yet corrected."""
     samples: int
@@ -66,12 +67,12 @@ class _RefiningStepper:
         self._gain = np.float32(_gain(n_q))
 
     def new_state(self) -> _State:
-        dimension = self._config.seanet.dimension
+        dimension, channels = self._config.seanet.dimension, self._config.channels
         samples = self._frames * self._config.hop_length
         return _State(
             encoder=self._encoder.new_state(),
-            decoder=_Grid(self._decoder, self._frames, dimension),
-            hearing=_Grid(self._encoder, samples, self._config.channels),
+            decoder=Grid(self._decoder, self._frames, dimension, channels),
+            hearing=Grid(self._encoder, samples, channels, dimension),
             latents=Buffer(dimension),
             samples=0,
         )
@@ -91,31 +92,3 @@ class _RefiningStepper:
         heard = state.hearing.push(decoded, last=last)
         meant = state.latents.take(len(heard))
         return meant + self._gain * (meant - heard)
-
-
-class _Grid:
-    """One stream through a network, in blocks of so many rows, however the rows come.
-
-    Products of other sizes round otherwise: so codes do not depend on threads, which make rows
-    come later.
-    """
-
-    def __init__(self, network: Stepper, rows: int, width: int) -> None:
-        self._network = network
-        self._state = network.new_state()
-        self._rows = rows
-        self._waiting = Buffer(width)
-
-    def push(self, rows: Rows, *, last: bool) -> Rows:
-        """The outputs that the next rows complete."""
-        self._waiting.append(rows)
-        outputs = []
-        while self._waiting.rows >= self._rows:
-            outputs.append(self._step(self._rows, last=False))
-        if last or not outputs:
-            outputs.append(self._step(self._waiting.rows if last else 0, last=last))
-        return np.concatenate(outputs)
-
-    def _step(self, rows: int, *, last: bool) -> Rows:
-        [found] = self._network.step([self._waiting.take(rows)], [self._state], [last])
-        return found
