@@ -31,6 +31,21 @@ def test_gradients_are_those_of_torch(seed: int) -> None:
             assert_backwards_as_torch(pair, length)
 
 
+@pytest.mark.parametrize("seed", range(16))
+def test_gradients_of_late_outputs_are_those_of_torch(seed: int) -> None:
+    """What they do not depend on is left out, whatever padding and norms there are."""
+    rng = random.Random(100 + seed)
+    for pair in pairs(rng, lstm=rng.choice([0, 0, 1])):
+        x = pair.noise(rng.randint(2, 90) * pair.rows + rng.randint(0, 3))
+        every, back_to_all = pair.numpy.traced(x)
+        for first in (1, rng.randint(1, len(every)) - 1, len(every) - 1):
+            found, back = pair.numpy.traced(x, first)
+            np.testing.assert_allclose(found, every[first:], rtol=0, atol=1e-9)
+            gradient = np.random.randn(*found.shape)
+            late = np.concatenate((np.zeros_like(every[:first]), gradient))
+            np.testing.assert_allclose(back(gradient), back_to_all(late), rtol=0, atol=1e-8)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_gradients_through_a_norm_over_time(seed: int) -> None:
     changes = {"causal": False, "norm": "time_group_norm", "norm_params": {"eps": 1e-3}}

@@ -135,11 +135,13 @@ class Residual:
         return through
 
     def traced(self, x: Numbers, scratch: Scratch) -> tuple[Numbers, Back]:
-        through, backs = x, []
+        through = x
+        backs: list[Back] = []
         for conv in self._branch:
-            through, back = conv.traced(through, scratch)
-            backs.append(back)
-        around, back_around = x, _unchanged
+            through, through_conv = conv.traced(through, scratch)
+            backs.append(through_conv)
+        around = x
+        back_around: Back = _unchanged
         if self._shortcut is not None:
             around, back_around = self._shortcut.traced(x, scratch)
 
@@ -246,12 +248,12 @@ class Upsampling:
         return out.reshape(-1, plan.outputs)[: rows * plan.stride + after], after
 
 
-def _normalized(x: Numbers, normalize: Normalize | None) -> tuple[Numbers, Back]:
-    return (x, _unchanged) if normalize is None else normalize.traced(x)
-
-
 def _unchanged(gradient: Numbers) -> Numbers:
     return gradient
+
+
+def _normalized(x: Numbers, normalize: Normalize | None) -> tuple[Numbers, Back]:
+    return (x, _unchanged) if normalize is None else normalize.traced(x)
 
 
 def _through(activation: Activation | None, gradient: Numbers, x: Numbers) -> Numbers:

@@ -7,8 +7,8 @@ stream by itself.
 """
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from encodec_cli.config.layers import (
 )
 from encodec_cli.config.plan import NetworkPlan
 from encodec_cli.runtime.activation import activation_for, derivative_for, has_activation
+from encodec_cli.runtime.gradient import Traced, traced
 from encodec_cli.runtime.layers import Conv, Get, Residual, RowLayer, Upsampling
 from encodec_cli.runtime.lstm import LSTMState, RecurrentLayer
 from encodec_cli.runtime.norm import Back, has_norm
@@ -72,6 +73,10 @@ class Network:
         self._sections = [_section(section, get) for section in sections]
         if last is not None:
             self._sections.append(_Final(last))
+        self._layers: list[Layer] = [
+            *(placed.layer for section in sections for placed in section.layers),
+            *([] if last is None else [last]),
+        ]
         self.half = _half(plan, sections)
 
     def new_state(self) -> NetworkState:
@@ -97,29 +102,15 @@ class Network:
                 rows = self._sections[i].step(rows, [state.sections[i] for state in states], last)
         return rows
 
-    def traced(self, inputs: Rows) -> tuple[Rows, Back]:
-        """Outputs `[m, C']` of a whole signal `[n, C]`, n >= 1, and the way back of gradients.
+    def traced(self, inputs: Rows, first: int = 0) -> tuple[Rows, Back]:
+        """Outputs `[m, C']` of a whole signal `[n, C]` from row `first` on, and the way back.
 
-        That takes the gradient of a number by the outputs, which it may overwrite, and gives that
-        by the inputs. The inputs must not change before.
+        n >= 1, and there is such a row. The way back takes the gradient of a number by these
+        outputs, which it may overwrite, and gives that by the inputs, which must not change before.
         """
-        backs, rows = [], inputs
+        runs = [run for section in self._sections for run in section.runs()]
         with np.errstate(over="ignore", invalid="ignore"):
-            for section in self._sections:
-                rows, back = section.traced(rows)
-                backs.append(back)
-        return rows, _one_by_one(backs)
-
-
-def _one_by_one(backs: Sequence[Back]) -> Back:
-    """The way back through all of what came one after the other."""
-
-    def back(gradient: Rows) -> Rows:
-        for each in reversed(backs):
-            gradient = each(gradient)
-        return gradient
-
-    return back
+            return traced(self._layers, runs, inputs, first)
 
 
 def _half(plan: NetworkPlan, sections: list[Section]) -> int:
@@ -183,12 +174,8 @@ class _Apart:
             made.append(rows.copy())
         return made[0] if len(made) == 1 else np.concatenate(made)
 
-    def traced(self, x: Rows) -> tuple[Rows, Back]:
-        backs = []
-        for layer in self._layers:
-            x, back = layer.traced(x, self._scratch)
-            backs.append(back)
-        return x, _one_by_one(backs)
+    def runs(self) -> list[Traced]:
+        return [partial(layer.traced, scratch=self._scratch) for layer in self._layers]
 
 
 class _Together:
@@ -203,8 +190,8 @@ class _Together:
     def step(self, inputs: list[Rows], states: list[LSTMState], last: list[bool]) -> list[Rows]:
         return self._layer.step(inputs, states)
 
-    def traced(self, x: Rows) -> tuple[Rows, Back]:
-        return self._layer.traced(x)
+    def runs(self) -> list[Traced]:
+        return [self._layer.traced]
 
 
 class _Final:
@@ -221,7 +208,10 @@ class _Final:
             self._activate(x, x)
         return inputs
 
-    def traced(self, x: Rows) -> tuple[Rows, Back]:
+    def runs(self) -> list[Traced]:
+        return [self._traced]
+
+    def _traced(self, x: Rows) -> tuple[Rows, Back]:
         out = np.empty_like(x)
         self._activate(out, x)
 

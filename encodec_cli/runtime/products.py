@@ -75,7 +75,9 @@ class Products:
         else:
             frames = rows[: (count + self._spare) * self._step].reshape(-1, width)
             if self._sum is not None and count >= _MANY_FRAMES:
-                _in_pairs(frames, (*self._taps, self._sum), self._bias, out, scratch)
+                _in_pairs(
+                    frames, (self._taps[0], self._taps[1], self._sum), self._bias, out, scratch
+                )
             else:
                 self._tap_by_tap(frames, out, scratch)
         return out.reshape(-1, self._outputs)[:outputs]
