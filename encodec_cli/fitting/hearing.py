@@ -98,8 +98,8 @@ class Loudness:
     """Disturbance of loudness per half Bark, of powers `[frames, bins]`.
 
     Zwicker's law turns powers into loudness. Differences that the louder sound masks do not count.
-    What the codec added counts more, because it is heard as a sound of its own. Source: ITU-T
-    P.862, section 10.2.
+    What the codec added counts more, because it is heard as a sound of its own; how much more, the
+    gradient takes as given. Source: ITU-T P.862, section 10.2.
     """
 
     def __init__(self, wanted: _Floats, sample_rate: int) -> None:

@@ -117,12 +117,15 @@ class FittingStepper:
         # What the decoder gives of the block now, and of the one before only now.
         first = max(0, len(past) * self._hop - self._ahead)
         stop = len(target) - (0 if end else self._ahead)
+        if stop <= first:
+            return latents
         distance = Distance(target[first:stop], self._config.sample_rate)
         step = _STEP * float(latents.std())
         for i in range(self._steps):
             decoded, back = self._decoder.traced(np.concatenate((past, latents)), first)
             gradient = np.zeros_like(decoded)
             _, gradient[: stop - first] = distance(decoded[: stop - first])
-            towards = np.sign(back(gradient)[len(past) :])
+            # What overflows in a decoder of any weights leads nowhere.
+            towards = np.sign(np.nan_to_num(back(gradient)[len(past) :]))
             latents = latents - np.float32(step * (1 - i / self._steps)) * towards
         return latents
