@@ -65,7 +65,7 @@ def test_short_signals_have_gradients(samples: int, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("model", [Intelligibility, Loudness])
 def test_models_of_hearing_have_gradients(model: Any, speech: Floats) -> None:
-    spectrum = Spectrum(768)
+    spectrum = Spectrum(512)
 
     def powers(x: Floats) -> Floats:
         found: Floats = np.abs(spectrum.of(x[:, 0])) ** 2
@@ -77,7 +77,7 @@ def test_models_of_hearing_have_gradients(model: Any, speech: Floats) -> None:
 
 def test_spectra_lead_back_to_samples(speech: Floats) -> None:
     """<S x, g> = <x, S' g>, with real and imaginary parts as numbers of their own."""
-    spectrum, x = Spectrum(768), speech[:10_001, 0]
+    spectrum, x = Spectrum(512), speech[:10_001, 0]
     spectra = spectrum.of(x)
     rng = np.random.default_rng(4)
     gradient = rng.standard_normal(spectra.shape) + 1j * rng.standard_normal(spectra.shape)
@@ -87,7 +87,7 @@ def test_spectra_lead_back_to_samples(speech: Floats) -> None:
 
 def test_white_noise_has_a_mean_power_of_one() -> None:
     noise = np.random.default_rng(5).standard_normal(400_000)
-    powers = np.abs(Spectrum(768).of(noise)) ** 2
+    powers = np.abs(Spectrum(512).of(noise)) ** 2
     assert powers[5:-5, 5:-5].mean() == pytest.approx(1, abs=0.01)
 
 
@@ -108,7 +108,7 @@ def test_neither_level_nor_sign_of_both_matters(speech: Floats) -> None:
 
 def test_loudness_counts_masked_noise_less(speech: Floats) -> None:
     """Noise that follows the speech disturbs less than as much of it in the pauses as well."""
-    spectrum = Spectrum(768)
+    spectrum = Spectrum(512)
     noise = np.random.default_rng(6).standard_normal(len(speech))
     loudness = Loudness(np.abs(spectrum.of(speech[:, 0])) ** 2, RATE)
     found = []
@@ -120,7 +120,7 @@ def test_loudness_counts_masked_noise_less(speech: Floats) -> None:
 
 
 def test_loudness_counts_what_was_added_more_than_what_is_missing(speech: Floats) -> None:
-    powers = np.abs(Spectrum(768).of(speech[:, 0])) ** 2
+    powers = np.abs(Spectrum(512).of(speech[:, 0])) ** 2
     loudness = Loudness(powers, RATE)
     more, by_more = loudness(4 * powers)
     less, by_less = loudness(powers / 4)
@@ -130,7 +130,7 @@ def test_loudness_counts_what_was_added_more_than_what_is_missing(speech: Floats
 
 
 def test_intelligibility_counts_how_envelopes_move_and_no_levels(speech: Floats) -> None:
-    powers = np.abs(Spectrum(768).of(speech[:, 0])) ** 2
+    powers = np.abs(Spectrum(512).of(speech[:, 0])) ** 2
     intelligibility = Intelligibility(powers, RATE)
     assert intelligibility(powers)[0] == pytest.approx(0, abs=1e-3)
     assert intelligibility(0.3 * powers)[0] == pytest.approx(0, abs=1e-3)

@@ -3,9 +3,9 @@
     0.5 waveform + 4 spectra + 2 intelligibility + 0.1 loudness
 
     waveform         squared error over the power of the recording
-    spectra          of windows of 32 and 85 ms: log power in bands of hearing, and compressed
+    spectra          of windows of 11, 21 and 85 ms: log power in bands of hearing, and compressed
                      spectra with their phases, see `_Spectral`
-    intelligibility  1 - ESTOI, on the spectra of 32 ms
+    intelligibility  1 - ESTOI, on the spectra of 21 ms
     loudness         disturbance after PESQ, on the same
 
 The weights are those of training. What was tried is in docs/experiments.md.
@@ -26,8 +26,8 @@ _Floats = NDArray[np.floating[Any]]
 _Complex = NDArray[np.complexfloating[Any, Any]]
 
 _WAVEFORM, _SPECTRA, _INTELLIGIBILITY, _LOUDNESS = 0.5, 4.0, 2.0, 0.1
-_SHORT_SECONDS = 0.032
-_LONG_SECONDS = 2048 / 24000
+_WINDOWS = ((512 / 24000, 0.5), (256 / 24000, 1.0), (2048 / 24000, 0.25))
+"""Seconds, and the width of bands in Bark; the models of hearing listen to the first."""
 _COMPLEX = 0.5
 """Weight of compressed spectra beside that of log powers."""
 _FLOOR = 1e-4
@@ -61,9 +61,8 @@ class _OfChannel:
     def __init__(self, wanted: _Floats, sample_rate: int) -> None:
         self._wanted = wanted
         self._power = max(_FLOOR, float(np.square(wanted).mean()))
-        self._short = _Spectral(wanted, sample_rate, _SHORT_SECONDS, 0.5)
-        self._long = _Spectral(wanted, sample_rate, _LONG_SECONDS, 0.25)
-        powers = _powers(self._short.wanted)
+        self._spectra = [_Spectral(wanted, sample_rate, *window) for window in _WINDOWS]
+        powers = _powers(self._spectra[0].wanted)
         self._hearing = (
             (_INTELLIGIBILITY, Intelligibility(powers, sample_rate)),
             (_LOUDNESS, Loudness(powers, sample_rate)),
@@ -74,12 +73,12 @@ class _OfChannel:
         share = _WAVEFORM / (self._power * error.size)
         total = share * float(np.vdot(error, error))
         gradient = error * np.float32(2 * share)
-        for spectral in (self._short, self._long):
+        for i, spectral in enumerate(self._spectra):
             spectra = spectral.spectrum.of(samples)
             powers = _powers(spectra)
             value, by_spectra, by_powers = spectral(spectra, powers)
             total += value
-            if spectral is self._short:
+            if i == 0:
                 for weight, model in self._hearing:
                     value, more = model(powers)
                     total += weight * value
@@ -117,14 +116,15 @@ class _Spectral:
         floored = powers + np.float32(_FLOOR)
         in_bands = floored @ self._bands
         difference = np.log10(in_bands) - self._logs
-        share = _SPECTRA / 2 / difference.size / 2  # of two windows; a bel of power is half a one
+        weight = _SPECTRA / len(_WINDOWS)
+        share = weight / 2 / difference.size  # a bel of power is half a one of magnitude
         total = share * float(np.abs(difference).sum())
         by_bands = np.sign(difference) / in_bands * np.float32(share / np.log(10))
         by_powers = by_bands @ self._bands.T
 
         factor = _compressing(floored)
         error = spectra * factor - self._compressed
-        share = _SPECTRA / 2 * _COMPLEX / 2 / error.size
+        share = weight * _COMPLEX / 2 / error.size
         total += share * float(np.vdot(error, error).real)
         error *= np.float32(2 * share)
         along = error.real * spectra.real + error.imag * spectra.imag

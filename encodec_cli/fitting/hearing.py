@@ -19,8 +19,8 @@ _Floats = NDArray[np.floating[Any]]
 _BANDS = 15
 _LOWEST_HZ = 150.0
 _SEGMENT_SECONDS = 0.384
-_EVERY = 4
-"""Segments that begin so many frames apart: neighbours are nearly the same."""
+_APART_SECONDS = 0.064
+"""From one segment to the next; those between are nearly the same."""
 _ACTIVE = 1e-4
 """Power of a frame, over that of the loudest, below which nobody speaks (-40 dB)."""
 _FAINT = 1e-9
@@ -47,10 +47,11 @@ class Intelligibility:
         self._bands = third_octave_bands(bins, sample_rate, _LOWEST_HZ)[:_BANDS].T
         frame_seconds = (bins - 1) / sample_rate
         self._length = min(frames, round(_SEGMENT_SECONDS / frame_seconds))
+        self._apart = max(1, round(_APART_SECONDS / frame_seconds))
         self._wanted = _Normalized(_Normalized(self._segments(self._envelopes(wanted)), 1).y, 2).y
         loud = wanted.sum(axis=1)
         active = (loud > _ACTIVE * loud.max()).astype(np.float32)
-        weights = sliding_window_view(active, self._length)[::_EVERY].mean(axis=1)
+        weights = sliding_window_view(active, self._length)[:: self._apart].mean(axis=1)
         self._weights = weights / max(1e-6, float(weights.sum())) / self._length
 
     def __call__(self, powers: _Floats) -> tuple[float, _Floats]:
@@ -63,9 +64,8 @@ class Intelligibility:
         by_segments = over_time.back(segments.back(-weighted))
         by_envelopes = np.zeros_like(envelopes)
         for i in range(self._length):
-            by_envelopes[i : i + _EVERY * len(by_segments) : _EVERY][: len(by_segments)] += (
-                by_segments[:, i]
-            )
+            frames = by_envelopes[i :: self._apart][: len(by_segments)]
+            frames += by_segments[:, i]
         return 1 - score, (by_envelopes / (2 * envelopes)) @ self._bands.T
 
     def _envelopes(self, powers: _Floats) -> _Floats:
@@ -75,7 +75,7 @@ class Intelligibility:
     def _segments(self, envelopes: _Floats) -> _Floats:
         """`[frames, bands]` as `[segments, length, bands]`."""
         windows = sliding_window_view(envelopes, self._length, axis=0)
-        return windows[::_EVERY].swapaxes(1, 2)
+        return windows[:: self._apart].swapaxes(1, 2)
 
 
 class _Normalized:
