@@ -30,7 +30,7 @@ from encodec_cli.stream.buffer import Buffer
 
 __all__ = ["FittingStepper"]
 
-_STEP = 0.06
+_STEP = 0.08
 """The first step of a latent, over the deviation of the block's latents."""
 _BEAMS = 2
 """Sequences in the search for what the decoder will have of a block, of which it needs little."""
