@@ -132,6 +132,15 @@ def test_both_engines_fit_models_of_any_kind(seanet: dict[str, Any]) -> None:
     assert np.mean(np.isclose(found[0], found[1], rtol=0, atol=1e-3)) > 0.98
 
 
+@pytest.mark.parametrize("factor", [1e-30, 1e18, 1e38])
+def test_weights_of_any_size_are_fitted_without_a_word(factor: float) -> None:
+    module = tiny_model()
+    for parameter in module.decoder.parameters():
+        parameter.mul_(factor)
+    codec = replace(module.codec(), engine=NumpyEngine(module.config, weights_of(module)))
+    assert encode(codec, wave(400), n_q=3, fit=2).codes.shape[0] == 3
+
+
 @pytest.mark.parametrize("chunk_frames", [1, 2, 3])
 def test_blocks_shorter_than_the_look_ahead_are_fitted_too(chunk_frames: int) -> None:
     module = tiny_model(seanet={"decoder": {"trim_right_ratio": 0.0}})

@@ -124,8 +124,9 @@ class FittingStepper:
         for i in range(self._steps):
             decoded, back = self._decoder.traced(np.concatenate((past, latents)), first)
             gradient = np.zeros_like(decoded)
-            _, gradient[: stop - first] = distance(decoded[: stop - first])
             # What overflows in a decoder of any weights leads nowhere.
-            towards = np.sign(np.nan_to_num(back(gradient)[len(past) :]))
+            with np.errstate(over="ignore", invalid="ignore"):
+                _, gradient[: stop - first] = distance(decoded[: stop - first])
+                towards = np.sign(np.nan_to_num(back(gradient)[len(past) :]))
             latents = latents - np.float32(step * (1 - i / self._steps)) * towards
         return latents
