@@ -106,9 +106,8 @@ class Products:
         if spare:
             gradient = np.pad(gradient, ((0, spare), (0, 0)))
         made = gradient.reshape(count, -1)
-        shape = (count + self._spare, self._step * self._channels)
+        frames = np.empty((count + self._spare, self._step * self._channels), gradient.dtype)
         if self._sum is not None and count >= _MANY_FRAMES:
-            frames = np.empty(shape, gradient.dtype)
             padded = scratch.take("padded", count + 3, made.shape[1], made.dtype)
             padded[0], padded[1 : count + 1], padded[count + 1 :] = 0, made, 0
             first, second = self._taps
@@ -116,18 +115,21 @@ class Products:
             _in_pairs(padded, back, nothing, frames[: count + 1], scratch)
             frames[count + 1 :] = 0
         else:
-            frames = np.zeros(shape, gradient.dtype)
             self._add_back(made, frames, scratch)
         return frames.reshape(-1, self._channels)
 
     def _add_back(self, made: Numbers, frames: Numbers, scratch: Scratch) -> None:
-        count = made.shape[0]
-        for tap, first in zip(self._taps, self._offsets, strict=True):
+        count, width = made.shape[0], frames.shape[1]
+        written = len(self._taps[0]) == width
+        if written:
+            np.matmul(made, self._taps[0].T, out=frames[:count])
+        frames[count if written else 0 :] = 0
+        for tap, first in zip(self._taps[written:], self._offsets[written:], strict=True):
             part = scratch.take("tap", count, tap.shape[0], made.dtype)
             np.matmul(made, tap.T, out=part)
             # The rows of one product may be those of several frames.
-            for offset, start in enumerate(range(0, tap.shape[0], frames.shape[1]), first):
-                piece = part[:, start : start + frames.shape[1]]
+            for offset, start in enumerate(range(0, tap.shape[0], width), first):
+                piece = part[:, start : start + width]
                 frames[offset : offset + count, : piece.shape[1]] += piece
 
 
