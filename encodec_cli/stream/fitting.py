@@ -2,14 +2,16 @@
 
     samples --encoder, refined--> latents --a few steps--> latents --search--> codes
                                             ^          |
-                           gradient, its sign         decoder
-                                            |          v
-                                            '-- distance from the samples
+                           gradient, its sign     latents, or those of their codes --> decoder
+                                            |                                             |
+                                            '-- distance from the samples <---------------'
 
 One pass of an encoder cannot foresee what a decoder makes of its latents; gradients tell. Each step
 moves every latent by the same amount, against the sign of its gradient, and each step is smaller
-than the one before. The decoder, the codebooks and the format stay as they are. Each block is
-fitted after those before it, with what the decoder will have of their codes.
+than the one before. Where codebooks are few, it is their errors that are heard, so the gradient is
+that at the codes: latents move until other codes are nearer. The decoder, the codebooks and the
+format stay as they are. Each block is fitted after those before it, with what the decoder will have
+of their codes.
 
 Source: analysis by synthesis, as in speech coders since Atal and Remde 1982 ("A new model of LPC
 excitation for producing natural-sounding speech at low bit rates"), here by gradients through the
@@ -32,8 +34,12 @@ __all__ = ["FittingStepper"]
 
 _STEP = 0.08
 """The first step of a latent, over the deviation of the block's latents."""
-_BEAMS = 2
-"""Sequences in the search for what the decoder will have of a block, of which it needs little."""
+_PAST_BEAMS = 2
+"""Sequences in the search for what the decoder will have had, of which it needs little."""
+_ALL_CODED, _NONE_CODED = 4, 12
+"""Codebooks up to which gradients are taken at the codes, and from which on at the latents."""
+_MOST_BEAMS, _MOST_SEARCHED = 8, 32
+"""Sequences in the search before a step, and those times the codebooks, at most."""
 _SILENCE = 1e-3
 """RMS of a block at the model's level, below which it is left as it is."""
 
@@ -62,6 +68,9 @@ class FittingStepper:
         self._decoder = codec.engine.traced_decoder()
         self._quantizer = codec.engine.quantizer()
         self._frames, self._n_q, self._steps = block_frames, n_q, steps
+        share = (_NONE_CODED - n_q) / (_NONE_CODED - _ALL_CODED)
+        self._share_coded = np.float32(min(1.0, max(0.0, share)))
+        self._beams = min(_MOST_BEAMS, max(1, _MOST_SEARCHED // n_q))
         self._hop = config.hop_length
         self._ahead = decoder_lookahead(config.decoder)
         self._history = decoder_history(config.decoder)
@@ -101,7 +110,7 @@ class FittingStepper:
         kept = self._history
         past = latents[-kept:] if kept else latents[:0]
         if len(past) and not end:
-            past = self._quantizer.decode(self._quantizer.encode(past, self._n_q, _BEAMS))
+            past = self._quantizer.decode(self._quantizer.encode(past, self._n_q, _PAST_BEAMS))
         both = (
             np.concatenate((state.past_latents, past)),
             np.concatenate((state.past_samples, samples)),
@@ -122,7 +131,8 @@ class FittingStepper:
         distance = Distance(target[first:stop], self._config.sample_rate)
         step = _STEP * float(latents.std())
         for i in range(self._steps):
-            decoded, back = self._decoder.traced(np.concatenate((past, latents)), first)
+            heard = self._heard(latents)
+            decoded, back = self._decoder.traced(np.concatenate((past, heard)), first)
             gradient = np.zeros_like(decoded)
             # What overflows in a decoder of any weights leads nowhere.
             with np.errstate(over="ignore", invalid="ignore"):
@@ -130,3 +140,10 @@ class FittingStepper:
                 towards = np.sign(np.nan_to_num(back(gradient)[len(past) :]))
             latents = latents - np.float32(step * (1 - i / self._steps)) * towards
         return latents
+
+    def _heard(self, latents: Rows) -> Rows:
+        """What a step decodes: `latents`, those of their codes, or some between."""
+        if not self._share_coded:
+            return latents
+        coded = self._quantizer.decode(self._quantizer.encode(latents, self._n_q, self._beams))
+        return latents + self._share_coded * (coded - latents)
