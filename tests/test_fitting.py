@@ -200,7 +200,7 @@ def test_fitting_loads_no_torch() -> None:
     assert result.stdout.strip() == "False"
 
 
-def test_what_cannot_be_fitted_is_refused(tmp_path: Path, codec: Codec) -> None:
+def test_what_cannot_be_fitted_is_refused(tmp_path: Path, codec: Codec, stereo: Path) -> None:
     source = tmp_path / "a.wav"
     soundfile.write(source, np.zeros(RATE, np.float32), RATE)
     for other, words in (
@@ -209,6 +209,9 @@ def test_what_cannot_be_fitted_is_refused(tmp_path: Path, codec: Codec) -> None:
     ):
         result = run("encode", source, tmp_path / "a.ecdc", "--fit", "2", *other)
         result.refused(2, f"--fit: {words}")
+    for option in (("--fit", "2"), ("--refine",)):
+        result = run("encode", source, tmp_path / "a.ecdc", "-m", stereo, *option)
+        result.refused(2, f"{option[0]}: tiny48 codes segments; leave it out")
     assert not (tmp_path / "a.ecdc").exists()
     with pytest.raises(UsageError, match="fit: tiny codes segments; leave it out"):
         stream_encoder(segment_model(), 1, fit=1)
