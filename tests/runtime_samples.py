@@ -74,6 +74,13 @@ class Pair:
         found: Numbers = self._module(torch.from_numpy(x).t()[None])[0].t().numpy()
         return found
 
+    def by_torch(self, x: Numbers, weights: Numbers) -> tuple[Numbers, Numbers]:
+        """The module's outputs of a whole signal, and the gradient of their weighted sum by it."""
+        inputs = torch.from_numpy(x.T.copy())[None].requires_grad_()
+        y = self._module(inputs)
+        (gradient,) = torch.autograd.grad((y[0].t() * torch.from_numpy(weights)).sum(), [inputs])
+        return y.detach()[0].t().numpy(), gradient[0].t().numpy()
+
     def cut(self, x: Numbers, sizes: int | Callable[[], int], *, after: bool = False) -> Numbers:
         """What the network makes of blocks; with `after`, an empty one comes last."""
         state, made, start, last = self.numpy.new_state(), [], 0, False

@@ -135,7 +135,6 @@ def test_what_needs_this_process_is_refused(talks: Path, mono: Path, tmp_path: P
     one = (talks / "0.wav", "-m", mono, *BOTH)
     encode = ("encode", *one, "-o", tmp_path)
     run(*encode, "--delete-input").refused(2, "--device cpu,cpu", "leave out --delete-input")
-    run(*encode, "--fit", "4").refused(2, "--fit: does not go with --device cpu,cpu")
     run(*encode, "--format", "v0", "--lm", "x").refused(2, "--device cpu,cpu", "load no --lm")
     run("encode", "-", "-", *one[1:]).refused(2, "--device cpu,cpu: needs files, no pipes")
     decoded = ("evaluate", "--reference", talks, "--decoded", talks, *BOTH)

@@ -136,6 +136,19 @@ def test_rows_say_what_a_bandwidth_became(mono: Path, recordings: Path) -> None:
     assert [row["bandwidth"] for row in rows] == [1.5, 4.5]
 
 
+def test_names_of_codecs_say_how_they_searched(mono: Path, recordings: Path) -> None:
+    file = recordings / "speech" / "a.wav"
+    for options, words in (
+        (["--search", "2"], "search 2"),
+        (["--refine"], "refined"),
+        (["--fit", "2"], "fit 2"),
+        (["--fit", "2", "--refine", "--search", "2"], "search 2 fit 2"),
+        (["--fit", "2", "--device", "cpu,cpu"], "fit 2"),
+    ):
+        rows = objects(run("evaluate", file, "-m", mono, "--json", *options))
+        assert {row["codec"].partition(" ")[2] for row in rows} == {words}
+
+
 def test_csv_says_the_same(mono: Path, recordings: Path) -> None:
     arguments = ("evaluate", recordings / "music" / "c.wav", "-m", mono, "--no-speech")
     (_, six) = objects(run(*arguments, "--json"))

@@ -25,6 +25,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "io": (),
     "entropy": ("io",),
     "dsp": (),
+    "fitting": ("dsp",),
     "config": ("io",),
     "audio": ("io",),
     "container": ("entropy", "io"),
@@ -32,7 +33,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "nn": ("config",),
     "engine": ("config", "nn", "runtime"),
     "model": ("config", "engine", "io", "nn", "runtime"),
-    "stream": ("audio", "config", "container", "io", "model", "runtime"),
+    "stream": ("audio", "config", "container", "fitting", "io", "model", "runtime"),
     "checkpoints": ("config", "container", "engine", "entropy", "io", "model", "runtime"),
     "corpus": ("io",),
     "tokens": ("checkpoints", "container", "io"),
@@ -57,7 +58,7 @@ ROOT_FILES = {"__init__.py", "__main__.py", "errors.py"}
 WITHOUT_TORCH = (
     *("__init__.py", "__main__.py", "errors.py"),
     *("audio/", "cli/", "config/", "container/", "corpus/", "diagnosis/"),
-    *("entropy/", "io/", "pipeline/"),
+    *("dsp/__init__.py", "dsp/bands.py", "entropy/", "fitting/", "io/", "pipeline/"),
     *("runtime/", "stream/", "tokens/", "model/__init__.py", "model/codec.py", "model/device.py"),
     *("checkpoints/__init__.py", "checkpoints/card.py", "checkpoints/download.py"),
     *(

@@ -18,7 +18,7 @@ from encodec_cli.container import read_ecdc
 from encodec_cli.errors import UsageError
 from encodec_cli.evaluation.distances import mel_distance
 from encodec_cli.model.codec import Codec
-from encodec_cli.stream.refining import encoder_of
+from encodec_cli.stream.refining import RefiningStepper
 
 SPEECH = REPOSITORY / "samples" / "speech.wav"
 RATE = 24_000
@@ -50,7 +50,7 @@ def test_streams_give_what_the_modules_give(
         heard = module.encoder(module.decoder(z)[..., : x.shape[-1]])
         expected = z + gain * (z - heard)
     rows = x[0].t().contiguous().numpy()
-    network = encoder_of(codec, 8, n_q, refine=True)
+    network = RefiningStepper(codec, codec.engine.encoder(8), 8, n_q)
     state = network.new_state()
     found = []
     for at in range(0, len(rows), 8 * hop):

@@ -73,12 +73,13 @@ def codings_of(
     *,
     search: int | None = None,
     refine: bool = False,
+    fit: int | None = None,
 ) -> list[Coding]:
     """`model` at each of `rates` (those it was made for if None), then the other codecs.
 
     Rates between two of the model's become the lower one, once.
 
-    `search` and `refine` are those of `stream_encoder`.
+    `search`, `refine` and `fit` are those of `stream_encoder`.
 
     Raises:
         UsageError: a rate that the model does not have, or nothing at all.
@@ -93,7 +94,9 @@ def codings_of(
         warm_up(model)
     codings: list[Coding] = [
         *(
-            partial(through_model, model, bandwidth=rate, search=search, refine=refine)
+            partial(
+                through_model, model, bandwidth=rate, search=search, refine=refine, fit=fit or 0
+            )
             for rate in rates
         ),
         *(partial(through_codec, codec, kbps=rate) for codec, rate in others),

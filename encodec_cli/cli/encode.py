@@ -20,7 +20,6 @@ from encodec_cli.cli.loading import (
     expected_seconds,
     lasting,
     load,
-    load_fitting,
     load_lm,
 )
 from encodec_cli.cli.option_values import parse_tags, rate_choice
@@ -159,12 +158,8 @@ def encode(
         raise UsageError("--latency: format 0 is written when its end is known; leave out one")
     if latency is not None and fit is not None:
         raise UsageError("--fit: takes longer than live pipes wait; leave out --latency")
-    for option, given in (
-        (where.option, not where.here),
-        ("--target-kbps", target_kbps is not None),
-    ):
-        if given and fit is not None:
-            raise UsageError(f"--fit: does not go with {option}; leave out one")
+    if target_kbps is not None and fit is not None:
+        raise UsageError("--fit: does not go with --target-kbps; leave out one")
     if tags and container is ContainerFormat.v0 and not keep_source:
         raise UsageError("--tag: format 0 has tags only with --keep-source; add it")
     makes_folders = output_dir is not None
@@ -207,7 +202,8 @@ def encode(
             else codec.config.quantizer.n_q
         ),
         search=search,
-        refine=refine and fit is None,
+        refine=refine,
+        fit=fit or 0,
         latency_ms=latency,
         version=int(container.value[1:]),
         keep_source=keep_source,
@@ -223,16 +219,6 @@ def encode(
 
         target_coder(codec, options_of_all)
     block_frames_for(codec.config, latency)
-    if fit is not None:
-        codec = load_fitting(
-            codec,
-            model,
-            options_of_all.n_q,
-            fit,
-            device=where.own_device,
-            threads=threads,
-            config=config,
-        )
     try:
         header_for(codec, options_of_all.n_q, version=options_of_all.version)
     except ContainerError as error:

@@ -53,6 +53,7 @@ class _Wish:
     others: "tuple[tuple[OtherCodec, float], ...]"
     search: int | None
     refine: bool
+    fit: int | None
     speech: bool | None
 
 
@@ -69,6 +70,7 @@ def evaluate(
     model: options.Model = DEFAULT_MODEL,
     search: options.Search = None,
     refine: options.Refine = False,
+    fit: options.Fit = None,
     against: options.Against = None,
     reference: Annotated[
         Path | None,
@@ -107,7 +109,7 @@ def evaluate(
         inputs,
         reference,
         decoded,
-        codes=bool(bandwidths or against or refine or search is not None),
+        codes=bool(bandwidths or against or refine or fit or search is not None),
     )
     rates = parse_bandwidths(bandwidths)
     others = parse_against(against)
@@ -122,7 +124,7 @@ def evaluate(
     else:
         kinds = find_recordings(inputs or [], recursive=recursive)
         loaded = load(model, where.own_device, threads, where.own_dtype(dtype))
-        codings = codings_of(loaded, rates, others, search=search, refine=refine)
+        codings = codings_of(loaded, rates, others, search=search, refine=refine, fit=fit)
         recordings = [_Recording(path, kind, codings) for path, kind in kinds.items()]
     if where.share is not None:
         recordings = [each for number, each in enumerate(recordings) if where.share.has(number)]
@@ -140,7 +142,9 @@ def evaluate(
             print_csv_row(row)
 
     if not where.here:
-        wish = _Wish(None if rates is None else tuple(rates), tuple(others), search, refine, speech)
+        wish = _Wish(
+            None if rates is None else tuple(rates), tuple(others), search, refine, fit, speech
+        )
         choose = partial(choice, model, dtype=dtype)
         exit_code = _measure_elsewhere(recordings, wish, choose, where, report)
     else:
@@ -161,7 +165,7 @@ def _check_sources(
     if reference is not None and (inputs or codes):
         raise UsageError(
             "--reference: nothing is coded; leave out IN, --bandwidths, --search, --refine, "
-            "--against"
+            "--fit, --against"
         )
 
 
@@ -255,6 +259,8 @@ def _rows(model: "Codec", job: _Job, progress: object) -> "list[Row]":
     from encodec_cli.evaluation.evaluate import judge, read_reference
 
     wish = job.wish
-    codings = codings_of(model, wish.rates, wish.others, search=wish.search, refine=wish.refine)
+    codings = codings_of(
+        model, wish.rates, wish.others, search=wish.search, refine=wish.refine, fit=wish.fit
+    )
     source = read_reference(job.path, model.sample_rate, model.channels, kind=job.kind)
     return [judge(source, coding(source), speech=wish.speech) for coding in codings]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from encodec_cli.pipeline.reports import Place
 
 __all__ = [
-    *("choice", "code_models", "expected_seconds", "lasting", "load", "load_fitting", "load_lm"),
+    *("choice", "code_models", "expected_seconds", "lasting", "load", "load_lm"),
 ]
 
 _BYTES_PER_SECOND = {".ecdc": 750, ".wav": 96_000, ".wave": 96_000, ".aif": 96_000}
@@ -89,33 +89,6 @@ def choice(
         config=config,
         lm=lm,
     )
-
-
-def load_fitting(
-    codec: "Codec",
-    name: str,
-    n_q: int,
-    steps: int,
-    *,
-    device: str,
-    threads: int | None,
-    config: Path | None,
-) -> "Codec":
-    """`codec`, which is model `name`, with encoders that fit latents for `n_q` codebooks.
-
-    Raises:
-        CheckpointError, UsageError: see `load_model`, and `fitting_codec`.
-    """
-    import torch
-
-    from encodec_cli.checkpoints.modules import load_module
-    from encodec_cli.model.device import automatic_device
-    from encodec_cli.train.fitting import fitting_codec
-
-    torch.set_num_threads(threads or usable_cores())
-    device = automatic_device() if device == "auto" else device
-    model = load_module(name, device=device, config=config)
-    return fitting_codec(codec, model, n_q, steps)
 
 
 def expected_seconds(sources: "Iterable[Place]") -> float | None:

@@ -200,8 +200,9 @@ Fit = Annotated[
         min=1,
         max=1000,
         metavar="STEPS",
-        help="Refine, then fit what is coded to the recording by gradient steps through the "
-        "decoder: 4 are better and slow, 16 better still. Needs a model that codes whole signals.",
+        help="Refine, then fit what is coded to the recording by so many steps through the "
+        "decoder: 1 takes twice as long, 4 take 4 times as long and are better. For models that "
+        "code whole signals.",
         show_default=False,
         rich_help_panel=CODING,
     ),

@@ -53,6 +53,7 @@ def report(
     model: options.Model = DEFAULT_MODEL,
     search: options.Search = None,
     refine: options.Refine = False,
+    fit: options.Fit = None,
     against: options.Against = None,
     seconds: Annotated[
         float,
@@ -88,7 +89,7 @@ def report(
 
     check_matplotlib()
     loaded = load(model, device, threads, dtype)
-    codings = codings_of(loaded, rates, others, search=search, refine=refine)
+    codings = codings_of(loaded, rates, others, search=search, refine=refine, fit=fit)
     warn_of_missing_packages(kinds.values(), speech)
     names = short_names(list(kinds))
     with Report(loaded) as page:

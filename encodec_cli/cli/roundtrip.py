@@ -50,6 +50,7 @@ def roundtrip(
     n_q: options.NQ = None,
     search: options.Search = None,
     refine: options.Refine = False,
+    fit: options.Fit = None,
     model: options.Model = DEFAULT_MODEL,
     speech: options.Speech = None,
     force: options.Force = False,
@@ -82,7 +83,7 @@ def roundtrip(
     reference = read_reference(source, loaded.sample_rate, loaded.channels, kind=kind)
     warm_up(loaded)
     bandwidth = loaded.config.bandwidth_kbps(codebooks)
-    coded = through_model(loaded, reference, bandwidth, search=search, refine=refine)
+    coded = through_model(loaded, reference, bandwidth, search=search, refine=refine, fit=fit or 0)
     if target is not None:
         _keep(coded.audio, target, loaded.sample_rate, force=force)
     warn_of_missing_packages([kind], speech)

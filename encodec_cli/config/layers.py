@@ -33,6 +33,10 @@ class Activation:
     name: str
     params: dict[str, Any] = field(default_factory=dict)
 
+    def first_input(self, output: int) -> int:
+        """The first row that an output and all after it depend on."""
+        return output
+
     def shapes(self, name: str) -> Shapes:
         """Its weights, under the module's name; only PReLU has some."""
         if self.name != "PReLU":
@@ -83,6 +87,12 @@ class Convolution:
         """Rows before those of its stride that an output sees."""
         return self.padding - self.ahead
 
+    def first_input(self, output: int) -> int:
+        """The first row, of a whole stride, that an output and all after it depend on."""
+        if self.norm == "time_group_norm":
+            return 0
+        return max(0, output * self.stride - self.back) // self.stride * self.stride
+
     def shapes(self, name: str) -> Shapes:
         """Its weights, under the module's name."""
         return {
@@ -129,6 +139,13 @@ class TransposedConvolution:
         """Rows dropped at the start of a signal, by which the others come later: look-ahead."""
         return self.kernel - self.stride - self.trim_right
 
+    def first_input(self, output: int) -> int:
+        """The first row that an output and all after it depend on."""
+        if self.norm == "time_group_norm":
+            return 0
+        # Inputs i reach the untrimmed outputs i * stride to i * stride + kernel - 1.
+        return max(0, -((self.kernel - 1 - self.trim_left - output) // self.stride))
+
     def shapes(self, name: str) -> Shapes:
         """Its weights, under the module's name."""
         return {
@@ -156,6 +173,12 @@ class ResidualBlock:
         """Rows before its own that an output sees."""
         return sum(conv.back for conv in self.convolutions)
 
+    def first_input(self, output: int) -> int:
+        """The first row that an output and all after it depend on."""
+        for conv in reversed(self.convolutions):
+            output = conv.first_input(output)
+        return output
+
     def names(self, name: str) -> list[str]:
         """Of the modules of its convolutions, under its own name."""
         return [f"{name}.block.{2 * i + 1}" for i in range(len(self.convolutions))]
@@ -174,6 +197,10 @@ class LSTM:
 
     width: int
     layers: int
+
+    def first_input(self, output: int) -> int:
+        """The first row that an output and all after it depend on."""
+        return 0
 
     def shapes(self, name: str) -> Shapes:
         """Its weights, under the module's name; 4 gates: input, forget, cell, output."""

@@ -1,1 +1,1 @@
-"""Spectra and filterbanks of tensors, for metrics, pictures and losses."""
+"""Spectra and filterbanks: of tensors, for metrics, pictures and losses; bands also of arrays."""

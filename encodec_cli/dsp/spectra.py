@@ -6,6 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from encodec_cli.dsp.bands import third_octave_bands
 from encodec_cli.dsp.torchaudio_import import import_torchaudio
 
 __all__ = [
@@ -46,11 +47,7 @@ def third_octaves(bins: int, sample_rate: int, lowest: float, device: torch.devi
 
     Up to those that end below half of `sample_rate`.
     """
-    hz = torch.linspace(0, sample_rate / 2, bins)
-    bands = math.floor(3 * math.log2(sample_rate / 2 / lowest) - 0.5) + 1
-    centres = lowest * 2 ** (torch.arange(bands) / 3)
-    low, high = centres * 2 ** (-1 / 6), centres * 2 ** (1 / 6)
-    return ((hz >= low[:, None]) & (hz < high[:, None])).float().to(device)
+    return torch.from_numpy(third_octave_bands(bins, sample_rate, lowest)).to(device)
 
 
 def stft(x: Tensor, size: int, hop: int, *, reflect: bool = False) -> Tensor:

@@ -13,6 +13,7 @@ from encodec_cli.engine.network import CompiledNetwork, can_compile
 from encodec_cli.engine.search import TorchQuantizer
 from encodec_cli.nn.quantizer import ResidualVectorQuantizer
 from encodec_cli.nn.seanet import SEANetDecoder, SEANetEncoder, SEANetState
+from encodec_cli.runtime.norm import Back
 from encodec_cli.runtime.protocol import Rows, Stepper
 from encodec_cli.runtime.search import Prices, Quantizer
 
@@ -32,6 +33,7 @@ class TorchEngine:
         self, encoder: SEANetEncoder, quantizer: ResidualVectorQuantizer, decoder: SEANetDecoder
     ) -> None:
         self._encoder, self._decoder = _Steppers(encoder), _Steppers(decoder)
+        self._traced = _TracedDecoder(decoder)
         self._weight = next(decoder.parameters())
         books = TorchQuantizer([book.embed for book in quantizer.codebooks])
         self._quantizer = _ArrayQuantizer(books, self.device)
@@ -62,8 +64,33 @@ class TorchEngine:
     def decoder(self, block_frames: int | None) -> Stepper:
         return self._decoder.choose(block_frames)
 
+    def traced_decoder(self) -> "_TracedDecoder":
+        return self._traced
+
     def quantizer(self) -> "_ArrayQuantizer":
         return self._quantizer
+
+
+class _TracedDecoder:
+    """A decoder of modules, run by themselves, with torch's gradients."""
+
+    def __init__(self, decoder: SEANetDecoder) -> None:
+        self._decoder = decoder
+
+    def traced(self, inputs: Rows, first: int) -> tuple[Rows, Back]:
+        weight = next(self._decoder.parameters())
+        latents = torch.from_numpy(inputs).to(device=weight.device, dtype=weight.dtype)
+        latents = latents.detach().requires_grad_()
+        # cuDNN has no gradient of an LSTM that is not being trained.
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+            outputs = self._decoder(latents.t()[None])[0].t()[first:]
+
+        def back(gradient: Rows) -> Rows:
+            by_outputs = torch.from_numpy(gradient).to(outputs)
+            (found,) = torch.autograd.grad(outputs, [latents], by_outputs)
+            return _array(found)
+
+        return _array(outputs.detach()), back
 
 
 class _ArrayQuantizer:

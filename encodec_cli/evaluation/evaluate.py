@@ -149,17 +149,18 @@ def evaluate_model(
     speech: bool | None = None,
     search: int | None = None,
     refine: bool = False,
+    fit: int = 0,
 ) -> Iterator[Evaluated]:
     """Rows and audio of a recording at each of `bandwidths` (kb/s; the model's own if None).
 
     `reference` has the rate and channels of `model`. ESTOI and PESQ are measured where `is_speech`
-    says so, unless `speech` decides. `search` and `refine` are those of `stream_encoder`.
+    says so, unless `speech` decides. `search`, `refine` and `fit` are those of `stream_encoder`.
 
     Raises:
         EncodecCliError: see `encode_file`, `CodecConfig.codebooks_for`.
     """
     for bandwidth in model.target_bandwidths if bandwidths is None else bandwidths:
-        coded = through_model(model, reference, bandwidth, search=search, refine=refine)
+        coded = through_model(model, reference, bandwidth, search=search, refine=refine, fit=fit)
         yield Evaluated(judge(reference, coded, speech=speech), coded.audio)
 
 
@@ -176,13 +177,14 @@ def through_model(
     *,
     search: int | None = None,
     refine: bool = False,
+    fit: int = 0,
 ) -> Coded:
     """Code the file of `reference` at `bandwidth` kb/s into an `.ecdc` file, and decode that.
 
     Rates between two of the model's become the lower one.
 
-    `search` and `refine` are those of `stream_encoder`; the name of the codec tells if they were
-    given.
+    `search`, `refine` and `fit` are those of `stream_encoder`; the name of the codec tells if
+    they were given.
 
     Raises:
         EncodecCliError: see `encode_file`, `CodecConfig.codebooks_for`.
@@ -190,11 +192,11 @@ def through_model(
     n_q = model.config.codebooks_for(bandwidth)
     with temporary_folder() as folder:
         packed, decoded = folder / "audio.ecdc", folder / "audio.wav"
-        options = EncodeOptions(n_q=n_q, search=search, refine=refine, tags=None)
+        options = EncodeOptions(n_q=n_q, search=search, refine=refine, fit=fit, tags=None)
         encoding = encode_file(model, reference.path, packed, options)
         decoding = decode_file(model, packed, decoded, DecodeOptions(encoding="float"))
         return Coded(
-            codec=_named(model.config.name, search, refine),
+            codec=_named(model.config.name, options),
             bandwidth=model.config.bandwidth_kbps(n_q),
             bytes=encoding.bytes,
             audio=read_whole(decoded, model.sample_rate, model.channels),
@@ -203,9 +205,11 @@ def through_model(
         )
 
 
-def _named(model: str, search: int | None, refine: bool) -> str:
-    searched = model if search is None else f"{model} search {search}"
-    return f"{searched} refined" if refine else searched
+def _named(model: str, options: EncodeOptions) -> str:
+    searched = model if options.search is None else f"{model} search {options.search}"
+    if options.fit:
+        return f"{searched} fit {options.fit}"
+    return f"{searched} refined" if options.refine else searched
 
 
 def already_decoded(reference: Reference, path: Path, codec: str) -> Coded:

@@ -52,8 +52,8 @@ _PARTS = 8
 class EncodeOptions:
     """How `encode_file` codes and writes.
 
-    `n_q` codebooks; `search` and `refine` are those of `stream_encoder`. `latency_ms` makes smaller
-    chunks that leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the
+    `n_q` codebooks; `search`, `refine` and `fit` are those of `stream_encoder`. `latency_ms` makes
+    smaller chunks that leave sooner, see `block_frames_for`; format 0 has none. Format 0 stores the
     source's rate, channels and length, tags, and the weights' hash, only with `keep_source`. Format
     2 makes codes smaller with a code model, unless `code_models` is None: from one of these files,
     or one of the package. `tags` are added to those of the source, or replace them, and an empty
@@ -67,6 +67,7 @@ class EncodeOptions:
     n_q: int
     search: int | None = None
     refine: bool = False
+    fit: int = 0
     latency_ms: float | None = None
     version: int = 2
     keep_source: bool = False
@@ -250,6 +251,7 @@ def encoding(
             chunk_frames=chunk_frames,
             search=options.search,
             refine=options.refine,
+            fit=options.fit,
         )
         header = header_for(
             codec,

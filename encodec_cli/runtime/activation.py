@@ -7,10 +7,13 @@ import numpy as np
 from encodec_cli.config.layers import Activation
 from encodec_cli.runtime.scratch import Numbers
 
-__all__ = ["Activate", "activation_for", "has_activation"]
+__all__ = ["Activate", "Derive", "activation_for", "derivative_for", "has_activation"]
 
 Activate = Callable[[Numbers, Numbers], None]
 """Writes the activation of its second argument to its first; both are contiguous."""
+
+Derive = Callable[[Numbers, Numbers], None]
+"""Multiplies its first argument by the derivative of the activation at its second one."""
 
 _AT_A_TIME = 16384
 
@@ -34,6 +37,41 @@ def activation_for(plan: Activation) -> Activate:
             one_pass(target[here], source[here])
 
     return activate
+
+
+def derivative_for(plan: Activation) -> Derive:
+    """The function that computes the derivative of one of which `has_activation` holds."""
+    one_pass = _derivative(plan)
+
+    def derive(gradient: Numbers, x: Numbers) -> None:
+        target, source = gradient.reshape(-1, copy=False), x.reshape(-1)
+        for start in range(0, source.size, _AT_A_TIME):
+            here = slice(start, start + _AT_A_TIME)
+            target[here] *= one_pass(source[here])
+
+    return derive
+
+
+def _derivative(plan: Activation) -> Callable[[Numbers], Numbers]:
+    match plan.name:
+        case "ReLU":
+            return lambda x: _stepped(x, 0.0)
+        case "LeakyReLU":
+            slope = float(plan.params.get("negative_slope", 0.01))
+            return lambda x: _stepped(x, slope)
+        case "ELU":
+            alpha = float(plan.params.get("alpha", 1.0))
+            return lambda x: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))).astype(x.dtype)
+        case _:
+            return lambda x: 1 - np.square(np.tanh(x))
+
+
+def _stepped(x: Numbers, slope: float) -> Numbers:
+    """1 where `x` is positive, else `slope`; numpy's choice takes twice as long as arithmetic."""
+    found: Numbers = (x > 0).astype(x.dtype)
+    found *= 1 - slope
+    found += slope
+    return found
 
 
 def _pass(plan: Activation) -> Activate | None:

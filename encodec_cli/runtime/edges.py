@@ -9,17 +9,18 @@ padding of the right edge reflects, where that reaches further back.
             [-------------- reach]             output 1, `stride` rows on
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from encodec_cli.config.layers import Convolution
 from encodec_cli.config.seanet import PadMode
 from encodec_cli.runtime.activation import Activate
 from encodec_cli.runtime.scratch import Numbers, Scratch
 
-__all__ = ["Held", "Window", "Windows", "pad_edges"]
+__all__ = ["Held", "Window", "Windows", "fold_edges", "pad_edges"]
 
 
 @dataclass
@@ -99,24 +100,43 @@ def pad_edges(buffer: Numbers, left: int, right: int, mode: PadMode) -> None:
     One too short to be reflected is first extended with zeros on the right, n >= 1.
     """
     signal = buffer[left : buffer.shape[0] - right]
-    count = signal.shape[0]
-    if not count:
+    if not signal.shape[0]:
         buffer[:] = 0
         return
+    for places, sources in _edges(signal.shape[0], left, right, mode):
+        padded = signal[np.maximum(sources, 0)]
+        padded[sources < 0] = 0
+        buffer[places] = padded
+
+
+def fold_edges(gradient: Numbers, left: int, right: int, mode: PadMode) -> Numbers:
+    """From the gradient by the rows that `pad_edges` fills or leaves, `[left + n + right, C]`,
+    to that by the signal `[n, C]`; it lies in the same memory."""
+    signal = gradient[left : gradient.shape[0] - right]
+    for places, sources in _edges(signal.shape[0], left, right, mode):
+        copied = sources >= 0
+        np.add.at(signal, sources[copied], gradient[places][copied])
+    return signal
+
+
+def _edges(
+    count: int, left: int, right: int, mode: PadMode
+) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+    """The padded rows at both ends, where there are some, and the signal's rows that they repeat.
+
+    -1 stands for zeros.
+    """
     before = (slice(0, left), np.arange(-left, 0))
     after = (slice(left + count, None), count + np.arange(right))
     for places, rows in (before, after):
         if not rows.size:
             continue
         if mode == "constant":
-            buffer[places] = 0
+            yield places, np.full(rows.size, -1)
         elif mode == "replicate":
-            buffer[places] = signal[0 if rows[0] < 0 else -1]
+            yield places, np.clip(rows, 0, count - 1)
         else:
             extended = max(count, left + 1, right + 1)
-            mirrored = np.where(rows < 0, -rows, rows)
+            mirrored = np.abs(rows)
             mirrored = np.where(mirrored < extended, mirrored, 2 * (extended - 1) - mirrored)
-            inside = mirrored < count
-            padded = signal[np.where(inside, mirrored, 0)]
-            padded[~inside] = 0
-            buffer[places] = padded
+            yield places, np.where(mirrored < count, mirrored, -1)

@@ -59,6 +59,10 @@ class NumpyEngine:
         """For streams in blocks of so many frames; None: each block is a signal of its own."""
         return self._stepper(self._decoder(), block_frames)
 
+    def traced_decoder(self) -> Network:
+        """The decoder, for whole signals and the gradients of what it makes of them."""
+        return self._decoder()
+
     def quantizer(self) -> Quantizer:
         """The quantizer."""
         return self._quantizer()

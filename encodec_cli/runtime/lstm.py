@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from encodec_cli.config.layers import LSTM
+from encodec_cli.runtime.norm import Back
 from encodec_cli.runtime.scratch import Numbers
 
 __all__ = ["LSTMState", "RecurrentLayer"]
@@ -69,6 +71,26 @@ class RecurrentLayer:
             outputs[i] = np.ascontiguousarray(y[: lengths[place], place])
         return outputs
 
+    def traced(self, x: Numbers) -> tuple[Numbers, Back]:
+        """Outputs `[n, C]` of a whole signal `[n, C]`, n >= 1, and the way back."""
+        count, width = x.shape
+        traces = []
+        y = x[:, None]
+        for weights in self._layers:
+            trace = _Trace.of(count, width, x.dtype)
+            start = np.zeros((1, width), x.dtype)
+            y = _run(weights, y, start, start.copy(), [count], trace)
+            traces.append(trace)
+
+        def back(gradient: Numbers) -> Numbers:
+            found = 0.5 * gradient
+            for weights, trace in zip(reversed(self._layers), reversed(traces), strict=True):
+                found = _run_back(weights, trace, found)
+            np.add(found, gradient, out=found)
+            return found
+
+        return 0.5 * y[:, 0] + x, back
+
 
 _TENSORS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _FEW_STREAMS = 4
@@ -99,10 +121,38 @@ class _Weights:
         )
 
 
+@dataclass(frozen=True)
+class _Trace:
+    """What the way back of one layer and stream needs.
+
+    Attributes:
+        gates: tanh of the gates `[T, 1, 4 C]`, all but the last plus 1.
+        cells: before and after each row, `[T + 1, 1, C]`.
+        passed: their tanh after each row, `[T, 1, C]`.
+    """
+
+    gates: Numbers
+    cells: Numbers
+    passed: Numbers
+
+    @classmethod
+    def of(cls, count: int, width: int, dtype: DTypeLike) -> Self:
+        shapes = (count, 1, 4 * width), (count + 1, 1, width), (count, 1, width)
+        return cls(*(np.zeros(shape, dtype) for shape in shapes))
+
+
 def _run(
-    weights: _Weights, x: Numbers, hidden: Numbers, cell: Numbers, lengths: list[int]
+    weights: _Weights,
+    x: Numbers,
+    hidden: Numbers,
+    cell: Numbers,
+    lengths: list[int],
+    trace: _Trace | None = None,
 ) -> Numbers:
-    """Twice the outputs `[T, B, C]` of one layer; moves `hidden` and `cell` `[B, C]` on."""
+    """Twice the outputs `[T, B, C]` of one layer; moves `hidden` and `cell` `[B, C]` on.
+
+    Of streams that all have T rows a `trace` keeps what the way back needs.
+    """
     steps, batch, width = x.shape
     before = x.reshape(-1, width) @ weights.inward
     before += weights.bias
@@ -125,6 +175,8 @@ def _run(
         new = gates[:, 3 * width :]
         opened = gates[:, : 3 * width]
         np.add(opened, 1.0, out=opened)
+        if trace is not None:
+            trace.gates[t] = gates
         np.multiply(cell, gates[:, width : 2 * width], out=cell)
         np.multiply(new, gates[:, :width], out=new)
         np.add(cell, new, out=cell)
@@ -132,4 +184,34 @@ def _run(
         np.tanh(cell, out=passed)
         np.multiply(passed, gates[:, 2 * width : 3 * width], out=hidden)
         out[t, :batch] = hidden
+        if trace is not None:
+            trace.cells[t + 1], trace.passed[t] = cell, passed
     return out
+
+
+def _run_back(weights: _Weights, trace: _Trace, gradient: Numbers) -> Numbers:
+    """From the gradient by twice the outputs `[T, C]` of one layer to that by its inputs."""
+    count, width = gradient.shape
+    gates, cells, passed = trace.gates[:, 0], trace.cells[:, 0], trace.passed[:, 0]
+    inward, forget, outward, new = (gates[:, i * width : (i + 1) * width] for i in range(4))
+    by_gates = np.empty_like(gates)
+    by_cell, by_hidden = np.zeros((2, width), gradient.dtype)
+    for t in range(count - 1, -1, -1):
+        by_hidden = by_hidden + gradient[t]
+        by_cell = by_cell + by_hidden * outward[t] * (1 - np.square(passed[t]))
+        half = 0.5 * by_cell
+        each = by_gates[t].reshape(4, width)
+        each[0] = half * new[t] * _of_sigmoid(inward[t])
+        each[1] = half * cells[t] * _of_sigmoid(forget[t])
+        each[2] = by_hidden * passed[t] * _of_sigmoid(outward[t])
+        each[3] = half * inward[t] * (1 - np.square(new[t]))
+        by_cell = half * forget[t]
+        by_hidden = np.dot(by_gates[t], weights.recurrent)
+    found: Numbers = by_gates @ weights.inward.T
+    return found
+
+
+def _of_sigmoid(opened: Numbers) -> Numbers:
+    """Derivative of tanh(x) + 1, where it has this value."""
+    found: Numbers = opened * (2 - opened)
+    return found

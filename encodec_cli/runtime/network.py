@@ -8,6 +8,7 @@ stream by itself.
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ from encodec_cli.config.layers import (
     TransposedConvolution,
 )
 from encodec_cli.config.plan import NetworkPlan
-from encodec_cli.runtime.activation import Activate, activation_for, has_activation
+from encodec_cli.runtime.activation import activation_for, derivative_for, has_activation
+from encodec_cli.runtime.gradient import Traced, traced
 from encodec_cli.runtime.layers import Conv, Get, Residual, RowLayer, Upsampling
 from encodec_cli.runtime.lstm import LSTMState, RecurrentLayer
-from encodec_cli.runtime.norm import has_norm
+from encodec_cli.runtime.norm import Back, has_norm
 from encodec_cli.runtime.protocol import Rows
 from encodec_cli.runtime.scratch import Scratch
 from encodec_cli.runtime.sections import Section, sections_of
@@ -70,7 +72,11 @@ class Network:
         sections, last = sections_of(plan)
         self._sections = [_section(section, get) for section in sections]
         if last is not None:
-            self._sections.append(_Final(activation_for(last)))
+            self._sections.append(_Final(last))
+        self._layers: list[Layer] = [
+            *(placed.layer for section in sections for placed in section.layers),
+            *([] if last is None else [last]),
+        ]
         self.half = _half(plan, sections)
 
     def new_state(self) -> NetworkState:
@@ -96,6 +102,16 @@ class Network:
                 rows = self._sections[i].step(rows, [state.sections[i] for state in states], last)
         return rows
 
+    def traced(self, inputs: Rows, first: int = 0) -> tuple[Rows, Back]:
+        """Outputs `[m, C']` of a whole signal `[n, C]` from row `first` on, and the way back.
+
+        n >= 1, and there is such a row. The way back takes the gradient of a number by these
+        outputs, which it may overwrite, and gives that by the inputs, which must not change before.
+        """
+        runs = [run for section in self._sections for run in section.runs()]
+        with np.errstate(over="ignore", invalid="ignore"):
+            return traced(self._layers, runs, inputs, first)
+
 
 def _half(plan: NetworkPlan, sections: list[Section]) -> int:
     """How many sections do about half the work of a step.
@@ -115,20 +131,20 @@ def _section(section: Section, get: Get) -> "_Apart | _Together | _Final":
         return _Together(RecurrentLayer(first.layer, get, first.module))
     layers = []
     for i, placed in enumerate(section.layers):
-        activation = placed.activation
-        activate = None if activation is None else activation_for(activation)
-        layers.append(_row_layer(placed.layer, get, placed.module, activate, f"out{i % 2}"))
+        layers.append(
+            _row_layer(placed.layer, get, placed.module, placed.activation, f"out{i % 2}")
+        )
     return _Apart(layers, section.piece)
 
 
 def _row_layer(
-    layer: Layer, get: Get, module: str, activate: Activate | None, out: str
+    layer: Layer, get: Get, module: str, activation: Activation | None, out: str
 ) -> RowLayer:
     match layer:
         case Convolution():
-            return Conv(layer, get, module, activate, out)
+            return Conv(layer, get, module, activation, out)
         case TransposedConvolution():
-            return Upsampling(layer, get, module, activate, out)
+            return Upsampling(layer, get, module, activation, out)
         case ResidualBlock():
             return Residual(layer, get, module, out)
         case _:
@@ -158,6 +174,9 @@ class _Apart:
             made.append(rows.copy())
         return made[0] if len(made) == 1 else np.concatenate(made)
 
+    def runs(self) -> list[Traced]:
+        return [partial(layer.traced, scratch=self._scratch) for layer in self._layers]
+
 
 class _Together:
     """An LSTM, which takes all streams at once."""
@@ -171,12 +190,15 @@ class _Together:
     def step(self, inputs: list[Rows], states: list[LSTMState], last: list[bool]) -> list[Rows]:
         return self._layer.step(inputs, states)
 
+    def runs(self) -> list[Traced]:
+        return [self._layer.traced]
+
 
 class _Final:
     """The activation behind all layers."""
 
-    def __init__(self, activate: Activate) -> None:
-        self._activate = activate
+    def __init__(self, activation: Activation) -> None:
+        self._activate, self._derive = activation_for(activation), derivative_for(activation)
 
     def new_state(self) -> None:
         return None
@@ -185,3 +207,16 @@ class _Final:
         for x in inputs:
             self._activate(x, x)
         return inputs
+
+    def runs(self) -> list[Traced]:
+        return [self._traced]
+
+    def _traced(self, x: Rows) -> tuple[Rows, Back]:
+        out = np.empty_like(x)
+        self._activate(out, x)
+
+        def back(gradient: Rows) -> Rows:
+            self._derive(gradient, x)
+            return gradient
+
+        return out, back

@@ -3,17 +3,28 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from encodec_cli.config.seanet import Norm
 from encodec_cli.runtime.scratch import Numbers
 
-__all__ = ["Normalize", "has_norm", "norm_for"]
+__all__ = ["Back", "Normalize", "has_norm", "norm_for"]
 
-Normalize = Callable[[Numbers], None]
-"""Normalises rows `[n, C]` where they are."""
+Back = Callable[[Numbers], Numbers]
+"""From the gradient by what came out `[m, C']`, which it may overwrite, to that by what came in."""
+
+
+class Normalize(Protocol):
+    """A norm with its weights."""
+
+    def __call__(self, x: Numbers) -> None:
+        """Normalises rows `[n, C]` where they are."""
+
+    def traced(self, x: Numbers) -> tuple[Numbers, Back]:
+        """Rows `[n, C]` normalised, and the way back."""
+
 
 _AT_A_TIME = 16384
 
@@ -63,6 +74,11 @@ class _OverTime:
         scale = (self.gain / math.sqrt(variance + self.eps)).astype(x.dtype)
         _affine(x, scale, self.shift - mean * scale)
 
+    def traced(self, x: Numbers) -> tuple[Numbers, Back]:
+        out = x.copy()
+        self(out)
+        return out, _way_back(x, self.gain, self.eps, None)
+
 
 @dataclass
 class _OverChannels:
@@ -78,6 +94,11 @@ class _OverChannels:
         np.divide(x, np.sqrt(power + self.eps), out=x)
         _affine(x, self.gain, self.shift)
 
+    def traced(self, x: Numbers) -> tuple[Numbers, Back]:
+        out = x.copy()
+        self(out)
+        return out, _way_back(x, self.gain, self.eps, 1)
+
 
 def _affine(x: Numbers, scale: Numbers, shift: Numbers) -> None:
     """Rows `[n, C]` times `scale` plus `shift`, while they are in the cache."""
@@ -86,3 +107,21 @@ def _affine(x: Numbers, scale: Numbers, shift: Numbers) -> None:
         here = x[start : start + rows]
         np.multiply(here, scale, out=here)
         np.add(here, shift, out=here)
+
+
+def _way_back(x: Numbers, gain: Numbers, eps: float, axis: int | None) -> Back:
+    """Of a norm over all of `x` `[n, C]`, or over each row (`axis` 1)."""
+
+    def mean(values: Numbers) -> Numbers:
+        found: Numbers = values.mean(axis=axis, keepdims=True)
+        return found
+
+    def back(gradient: Numbers) -> Numbers:
+        centred = x - mean(x)
+        deviation = np.sqrt(mean(np.square(centred)) + eps)
+        unit = centred / deviation
+        by_unit = gradient * gain
+        found: Numbers = (by_unit - mean(by_unit) - unit * mean(by_unit * unit)) / deviation
+        return found
+
+    return back

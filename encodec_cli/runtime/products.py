@@ -10,6 +10,10 @@ product, 3 instead of 4:
     y_0 = (W_0 + W_1) x_1 - W_0 (x_1 - x_0)
     y_1 = (W_0 + W_1) x_1 + W_1 (x_2 - x_1)
 
+The way back of gradients has the same products, of the same matrices transposed:
+
+    dx_t = W_0' dy_t + W_1' dy_{t-1} + ..
+
 Source: Winograd, Arithmetic Complexity of Computations, 1980 (fast FIR, F(2, 2)).
 """
 
@@ -71,7 +75,9 @@ class Products:
         else:
             frames = rows[: (count + self._spare) * self._step].reshape(-1, width)
             if self._sum is not None and count >= _MANY_FRAMES:
-                self._in_pairs(frames, self._sum, out, scratch)
+                _in_pairs(
+                    frames, (self._taps[0], self._taps[1], self._sum), self._bias, out, scratch
+                )
             else:
                 self._tap_by_tap(frames, out, scratch)
         return out.reshape(-1, self._outputs)[:outputs]
@@ -93,21 +99,65 @@ class Products:
             np.matmul(frames[offset : offset + count, : tap.shape[0]], tap, out=part if i else out)
             np.add(out, part if i else self._bias, out=out)
 
-    def _in_pairs(self, frames: Numbers, both: Numbers, out: Numbers, scratch: Scratch) -> None:
-        first, second = self._taps
-        count = out.shape[0]
-        pairs, odd = divmod(count, 2)
-        pairs += odd
-        change = scratch.take("changes", 2 * pairs, frames.shape[1], out.dtype)
-        np.subtract(frames[1 : 2 * pairs + 1], frames[: 2 * pairs], out=change)
-        middle = scratch.take("middle", pairs, out.shape[1], out.dtype)
-        part = scratch.take("tap", pairs, out.shape[1], out.dtype)
-        np.matmul(frames[1 : 2 * pairs : 2], both, out=middle)
-        np.add(middle, self._bias, out=middle)
-        np.matmul(change[0::2], first, out=part)
-        np.subtract(middle, part, out=out[0::2])
-        np.matmul(change[1 : 2 * pairs - odd : 2], second, out=part[: pairs - odd])
-        np.add(middle[: pairs - odd], part[: pairs - odd], out=out[1::2])
+    def adjoint(self, gradient: Numbers, scratch: Scratch) -> Numbers:
+        """From the gradient by outputs `[n, N]` to that by rows, `[>= those that are read, C]`."""
+        count = -(-gradient.shape[0] // self._together)
+        spare = self._together * count - gradient.shape[0]
+        if spare:
+            gradient = np.pad(gradient, ((0, spare), (0, 0)))
+        made = gradient.reshape(count, -1)
+        frames = np.empty((count + self._spare, self._step * self._channels), gradient.dtype)
+        if self._sum is not None and count >= _MANY_FRAMES:
+            padded = scratch.take("padded", count + 3, made.shape[1], made.dtype)
+            padded[0], padded[1 : count + 1], padded[count + 1 :] = 0, made, 0
+            first, second = self._taps
+            back, nothing = (second.T, first.T, self._sum.T), np.zeros(1, made.dtype)
+            _in_pairs(padded, back, nothing, frames[: count + 1], scratch)
+            frames[count + 1 :] = 0
+        else:
+            self._add_back(made, frames, scratch)
+        return frames.reshape(-1, self._channels)
+
+    def _add_back(self, made: Numbers, frames: Numbers, scratch: Scratch) -> None:
+        count, width = made.shape[0], frames.shape[1]
+        written = len(self._taps[0]) == width
+        if written:
+            np.matmul(made, self._taps[0].T, out=frames[:count])
+        frames[count if written else 0 :] = 0
+        for tap, first in zip(self._taps[written:], self._offsets[written:], strict=True):
+            part = scratch.take("tap", count, tap.shape[0], made.dtype)
+            np.matmul(made, tap.T, out=part)
+            # The rows of one product may be those of several frames.
+            for offset, start in enumerate(range(0, tap.shape[0], width), first):
+                piece = part[:, start : start + width]
+                frames[offset : offset + count, : piece.shape[1]] += piece
+
+
+def _in_pairs(
+    frames: Numbers,
+    taps: tuple[Numbers, Numbers, Numbers],
+    bias: Numbers,
+    out: Numbers,
+    scratch: Scratch,
+) -> None:
+    """Outputs of two taps, which come with their sum, two at a time.
+
+    One frame more is read than they make use of.
+    """
+    first, second, both = taps
+    count = out.shape[0]
+    pairs, odd = divmod(count, 2)
+    pairs += odd
+    change = scratch.take("changes", 2 * pairs, frames.shape[1], out.dtype)
+    np.subtract(frames[1 : 2 * pairs + 1], frames[: 2 * pairs], out=change)
+    middle = scratch.take("middle", pairs, out.shape[1], out.dtype)
+    part = scratch.take("tap", pairs, out.shape[1], out.dtype)
+    np.matmul(frames[1 : 2 * pairs : 2], both, out=middle)
+    np.add(middle, bias, out=middle)
+    np.matmul(change[0::2], first, out=part)
+    np.subtract(middle, part, out=out[0::2])
+    np.matmul(change[1 : 2 * pairs - odd : 2], second, out=part[: pairs - odd])
+    np.add(middle[: pairs - odd], part[: pairs - odd], out=out[1::2])
 
 
 def _rows_together(channels: int, outputs: int) -> int:

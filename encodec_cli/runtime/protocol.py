@@ -6,9 +6,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from encodec_cli.runtime.norm import Back
 from encodec_cli.runtime.search import Prices
 
-__all__ = ["Engine", "EngineQuantizer", "Rows", "Stepper"]
+__all__ = ["Engine", "EngineQuantizer", "Rows", "Stepper", "TracedNetwork"]
 
 Rows = NDArray[np.floating[Any]]
 """Samples or latents of one stream, `[n, C]` float32: time first, contiguous."""
@@ -29,6 +30,17 @@ class Stepper(Protocol):
         Streams that go on give a whole number of frames, which none of the streams that end
         exceeds; a stream that ends may give no rows at all. Moves each stream's state on. The
         outputs belong to the caller.
+        """
+
+
+class TracedNetwork(Protocol):
+    """A network that runs on whole signals, and back; threads may share one."""
+
+    def traced(self, inputs: Rows, first: int) -> tuple[Rows, Back]:
+        """Outputs `[m, C']` of a signal `[n, C]` from row `first` on, and the way back.
+
+        That takes the gradient of a number by these outputs, which it may overwrite, and gives that
+        by the inputs. The inputs must not change before.
         """
 
 
@@ -70,6 +82,9 @@ class Engine(Protocol):
 
     def decoder(self, block_frames: int | None) -> Stepper:
         """For streams in blocks of so many frames; None: each block is a signal of its own."""
+
+    def traced_decoder(self) -> TracedNetwork:
+        """The decoder, for whole signals and the gradients of what it makes of them."""
 
     def quantizer(self) -> EngineQuantizer:
         """The quantizer."""

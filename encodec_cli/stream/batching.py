@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encodec_cli.model.codec import Codec
-from encodec_cli.runtime.protocol import Engine, EngineQuantizer, Rows, Stepper
+from encodec_cli.runtime.norm import Back
+from encodec_cli.runtime.protocol import Engine, EngineQuantizer, Rows, Stepper, TracedNetwork
 from encodec_cli.runtime.search import Prices
 
 __all__ = ["Outcome", "Scheduler", "run_together"]
@@ -236,6 +237,9 @@ class _SharedEngine:
     def decoder(self, block_frames: int | None) -> Stepper:
         return _SharedStepper(self._engine.decoder(block_frames), self._scheduler)
 
+    def traced_decoder(self) -> TracedNetwork:
+        return _SharedTraces(self._engine.traced_decoder(), self._scheduler)
+
     def quantizer(self) -> "_SharedQuantizer":
         return _SharedQuantizer(self._engine.quantizer(), self._scheduler)
 
@@ -274,6 +278,26 @@ class _SharedQuantizer:
 
 def _split(array: NDArray[Any], lengths: list[int], axis: int) -> list[NDArray[Any]]:
     return np.split(array, np.cumsum(lengths)[:-1], axis=axis)
+
+
+class _SharedTraces:
+    """Runs that are done where all others are, one after the other."""
+
+    def __init__(self, network: TracedNetwork, scheduler: Scheduler[Any]) -> None:
+        self._network = network
+        self._scheduler = scheduler
+
+    def traced(self, inputs: Rows, first: int) -> tuple[Rows, Back]:
+        def run(items: list[Rows]) -> list[tuple[Rows, Back]]:
+            return [self._network.traced(item, first) for item in items]
+
+        outputs, back = self._scheduler.call(("trace", first), run, inputs)
+
+        def back_there(gradient: Rows) -> Rows:
+            found: Rows = self._scheduler.call(back, lambda items: [*map(back, items)], gradient)
+            return found
+
+        return outputs, back_there
 
 
 class _SharedStepper:

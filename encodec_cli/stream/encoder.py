@@ -24,11 +24,15 @@ from encodec_cli.model.codec import Codec, Model, codec_of
 from encodec_cli.runtime.priced_search import PricedCodes, encode_priced
 from encodec_cli.runtime.protocol import Rows, Stepper
 from encodec_cli.stream.buffer import Buffer
+from encodec_cli.stream.fitting import FittingStepper
 from encodec_cli.stream.gain import Leveller
 from encodec_cli.stream.protocols import Samples, check_samples
-from encodec_cli.stream.refining import encoder_of
+from encodec_cli.stream.refining import RefiningStepper
 
-__all__ = ["ChunkEncoder", "ChunkLatents", "stream_encoder"]
+__all__ = ["MOST_STEPS", "ChunkEncoder", "ChunkLatents", "stream_encoder"]
+
+MOST_STEPS = 1000
+"""Of fitting; more change nothing."""
 
 
 def stream_encoder(
@@ -38,6 +42,7 @@ def stream_encoder(
     chunk_frames: int | None = None,
     search: int | None = None,
     refine: bool = False,
+    fit: int = 0,
 ) -> "ChunkEncoder":
     """A new stream of `n_q` codebooks.
 
@@ -47,11 +52,12 @@ def stream_encoder(
 
     `search` is how many partial code sequences the encoder keeps: 1 is greedy, None what the
     model's config says. With `refine` latents are corrected once by what they decode to (see
-    `refining`), and come later by what the decoder looks ahead.
+    `refining`), and come later by what the decoder looks ahead. With `fit` above 0 they are then
+    fitted to the recording by so many steps (see `fitting`), which takes much longer.
 
     Raises:
-        UsageError: the model has not that many codebooks; `search` out of range; segments, which
-            are not refined.
+        UsageError: the model has not that many codebooks; `search` or `fit` out of range;
+            segments, which are neither refined nor fitted.
     """
     codec = codec_of(model)
     config = codec.config
@@ -60,12 +66,19 @@ def stream_encoder(
         search = config.search
     if not 1 <= search <= MOST_BEAMS:
         raise UsageError(f"search {search}: the encoder keeps 1 to {MOST_BEAMS} sequences")
+    if not 0 <= fit <= MOST_STEPS:
+        raise UsageError(f"{parameter('fit', fit)}: give 0 to {MOST_STEPS} steps")
     if config.segment_samples is not None:
-        if refine:
-            raise UsageError(f"{parameter('refine')}: {config.name} codes segments; leave it out")
+        for option, given in (("refine", refine), ("fit", fit)):
+            if given:
+                raise UsageError(f"{parameter(option)}: {config.name} codes segments; leave it out")
         return ChunkEncoder(codec, _SegmentLatents(codec), n_q, search)
     chunk_frames = chunk_frames or config.chunk_frames
-    network = encoder_of(codec, chunk_frames, n_q, refine=refine)
+    network = codec.engine.encoder(chunk_frames)
+    if refine or fit:
+        network = RefiningStepper(codec, network, chunk_frames, n_q)
+    if fit:
+        network = FittingStepper(codec, network, chunk_frames, n_q, fit)
     latents = _WholeLatents(codec, chunk_frames, network)
     return ChunkEncoder(codec, latents, n_q, search)
 

@@ -26,18 +26,9 @@ from encodec_cli.runtime.protocol import Rows, Stepper
 from encodec_cli.stream.buffer import Buffer
 from encodec_cli.stream.grid import Grid
 
-__all__ = ["encoder_of"]
+__all__ = ["RefiningStepper"]
 
 _MOST_GAIN = 0.5
-
-
-def encoder_of(codec: Codec, block_frames: int, n_q: int, *, refine: bool) -> Stepper:
-    """The encoder of whole signals in blocks of so many frames; with `refine` one that corrects.
-
-    `n_q` codebooks will code its latents.
-    """
-    encoder = codec.engine.encoder(block_frames)
-    return _RefiningStepper(codec, encoder, block_frames, n_q) if refine else encoder
 
 
 def _gain(n_q: int) -> float:
@@ -58,7 +49,9 @@ class _State:
     """How many came, less those that were heard."""
 
 
-class _RefiningStepper:
+class RefiningStepper:
+    """Corrects what `encoder` gives, which `n_q` codebooks will code."""
+
     def __init__(self, codec: Codec, encoder: Stepper, block_frames: int, n_q: int) -> None:
         self._config = codec.config
         self._encoder = encoder

@@ -40,19 +40,20 @@ def encode(
     n_q: int | None = None,
     search: int | None = None,
     refine: bool = False,
+    fit: int = 0,
 ) -> Ecdc:
     """Code `wav` `[C, N]` (N >= 1, at the model's rate), an array or a tensor.
 
     Floats have the linear range [-1, 1]; integers that of their type, as in WAV files: int16 from
     -32768, int32 from -2^31, uint8 around 128. `bandwidth` in kb/s or `n_q` codebooks; 6 kb/s if
     neither. `search` is how many partial code sequences the encoder keeps, see `stream_encoder`:
-    more are slower, nearer to the latents. `refine` corrects latents once by what they decode to.
-    The codes are `.codes`, uint16 `[K, T]`,
+    more are slower, nearer to the latents. `refine` corrects latents once by what they decode to,
+    and `fit` fits them to `wav` by so many steps, 4 say. The codes are `.codes`, uint16 `[K, T]`,
     T = ceil((N + `.header.end_padding`) / hop).
 
     Raises:
-        UsageError: no model, wrong shape or type, a bandwidth the model cannot code, or `search`
-            out of range.
+        UsageError: no model, wrong shape or type, a bandwidth the model cannot code; `search` or
+            `fit` out of range, or a model of segments, which are neither refined nor fitted.
         AudioError: no samples, NaN, Inf, or one beyond 256 times full scale.
     """
     codec = codec_of(model)
@@ -62,7 +63,7 @@ def encode(
         raise UsageError(f"wav of shape {samples.shape}: this model codes [{codec.channels}, N]")
     if samples.shape[1] == 0:
         raise AudioError("wav holds no samples; nothing to encode")
-    encoder = stream_encoder(codec, n_q, search=search, refine=refine)
+    encoder = stream_encoder(codec, n_q, search=search, refine=refine, fit=fit)
     chunks = encoder.push(samples) + encoder.finish()
     scales = [chunk.scale for chunk in chunks if chunk.scale is not None]
     return Ecdc(

@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from encodec_cli.dsp.bands import bark, bark_bands, hearing_threshold
 from encodec_cli.dsp.spectra import squared_magnitudes, stft, third_octaves
 
 __all__ = ["intelligibility_loss", "loudness_loss"]
@@ -87,16 +88,7 @@ def _normalized(segments: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _bark(bins: int, sample_rate: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Filters `[bands, bins]`, half a Bark wide, and the threshold of hearing, `[bands, 1]`.
-
-    Sources: Bark scale of Traunmüller (1990), threshold of Terhardt (1979).
-    """
-    hz = torch.linspace(0, sample_rate / 2, bins)
-    bark = 26.81 * hz / (1960 + hz) - 0.53
-    top = 26.81 * _TOP_HZ / (1960 + _TOP_HZ) - 0.53
-    edges = torch.arange(0.5, top, 0.5)
-    filters = ((bark >= edges[:-1, None]) & (bark < edges[1:, None])).float()
-    filters = filters[filters.sum(1) > 0]
-    khz = ((filters * hz).sum(1) / filters.sum(1) / 1000).clamp(min=0.02)
-    db = 3.64 * khz**-0.8 - 6.5 * (-0.6 * (khz - 3.3) ** 2).exp() + 1e-3 * khz**4
-    return filters.to(device), (10 ** (db / 10))[:, None].to(device)
+    """Filters `[bands, bins]`, half a Bark wide, and the threshold of hearing, `[bands, 1]`."""
+    bands = bark_bands(bins, sample_rate, 0.5, 0.5, bark(_TOP_HZ))
+    threshold = hearing_threshold(bands, sample_rate)
+    return torch.from_numpy(bands).to(device), torch.from_numpy(threshold)[:, None].to(device)

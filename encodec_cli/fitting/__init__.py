@@ -1,0 +1,1 @@
+"""How far a decoded sound is from its recording, and which way leads nearer: numpy alone."""
