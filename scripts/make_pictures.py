@@ -29,7 +29,12 @@ PANELS = (
     ("speech", "estoi", "speech: ESTOI, higher is better"),
     ("music", "mel", "music: mel distance, lower is better"),
 )
-STYLES = {"ecli_24khz": ("#0b5bc4", "o"), "Opus": ("#c0410f", "s"), "Lyra v2": ("#14803c", "^")}
+STYLES = {
+    "ecli_24khz": ("#0b5bc4", "o"),
+    "Opus": ("#c0410f", "s"),
+    "Opus with LACE": ("#8a3fae", "D"),
+    "Lyra v2": ("#14803c", "^"),
+}
 MOST_KBPS = 19
 _WINDOW = (1120, 812)
 _COLOURS = 200
@@ -58,6 +63,8 @@ def draw_curves(figures: Path, target: Path) -> None:
                 for row in rows
                 if row["kind"] == kind and row["codec"] == codec and row[metric]
             ]
+            if not points:  # LACE is for speech
+                continue
             axis.plot(*zip(*points, strict=True), color=colour, marker=marker, label=codec)
         axis.set(title=title, xlabel="kb/s on disk", xlim=(0, MOST_KBPS))
         axis.grid(alpha=0.25)
