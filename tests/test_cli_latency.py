@@ -26,6 +26,8 @@ from cli_samples import (
 
 from encodec_cli.container import read_ecdc
 
+SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+
 
 @pytest.fixture
 def wav(tmp_path: Path) -> Path:
@@ -106,6 +108,21 @@ def test_a_live_pipe_waits_for_one_block_and_no_longer(mono: Path, wav: Path) ->
         child.stdin.close()
         rest = child.stdout.read()
     assert len(rest) == 2 * HOP
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("latency", ["100", "13.34"])
+def test_a_quiet_live_stream_sounds_like_a_loud_one(tmp_path: Path, latency: str) -> None:
+    """With the bundled model, once its level has been found."""
+    speech, rate = soundfile.read(SAMPLES / "speech.wav", frames=5 * 24000, dtype="float32")
+    factors, heard = (1.0, 10 ** (-30 / 20)), []
+    for name, factor in zip(("loud", "quiet"), factors, strict=True):
+        soundfile.write(tmp_path / f"{name}.wav", speech * factor, rate, subtype="FLOAT")
+        run("encode", tmp_path / f"{name}.wav", "--search", "1", "--latency", latency).ok()
+        run("decode", tmp_path / f"{name}.ecdc", "-f", "--encoding", "float").ok()
+        heard.append(soundfile.read(tmp_path / f"{name}.wav")[0] / factor)
+    error = np.square(heard[1] - heard[0])[3 * rate :].mean()
+    assert 10 * np.log10(np.square(heard[0][3 * rate :]).mean() / error) > 25
 
 
 def test_the_tail_of_tone_is_not_lost(tmp_path: Path, mono: Path) -> None:

@@ -269,9 +269,9 @@ def test_what_is_around_payloads_takes_few_bytes(codebooks: int, seconds: int) -
     assert end <= 18 + 3 * len(records)
 
 
-@pytest.mark.parametrize(("frames", "kbps"), [(80, 6.07), (7, 6.77), (1, 13.8)])
+@pytest.mark.parametrize(("frames", "kbps"), [(80, 6.07), (7, 6.86), (1, 14.4)])
 def test_raw_codes_take_what_the_documents_say(frames: int, kbps: float) -> None:
-    header = ecli_header(chunk_frames=frames, has_scale=frames == 80, code_model=None)
+    header = ecli_header(chunk_frames=frames, code_model=None)
     seconds = 40
     data = streamed_bytes(make_ecdc(header, seconds * 24_000 - 320))
     around = len(build_header(header)) + 20

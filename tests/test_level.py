@@ -31,8 +31,9 @@ from encodec_cli.model.module import CompressionModel
 from encodec_cli.runtime.protocol import Engine, Rows
 from encodec_cli.stream.decoder import stream_decoder
 from encodec_cli.stream.encoder import stream_encoder
-from encodec_cli.stream.gain import SILENCE_DB, Leveller, level_of, scale_for
+from encodec_cli.stream.gain import Leveller
 from encodec_cli.stream.headers import check_same_model, header_for
+from encodec_cli.stream.level import SILENCE_DB, level_meter, level_of
 from encodec_cli.stream.protocols import StreamEncoder
 from encodec_cli.stream.signals import decode, encode
 from encodec_cli.tokens import TokenInfo, TokenItem, ecdc_item, item_ecdc
@@ -277,20 +278,6 @@ def reader_of(ecdc: Ecdc) -> EcdcReader:
     return EcdcReader(file)
 
 
-def test_short_chunks_have_no_scale() -> None:
-    model = levelled()
-    x = wave(1500) * np.float32(0.01)
-    chunks = chunks_of(stream_encoder(model, 3, chunk_frames=4), x, 100)
-    plain = chunks_of(stream_encoder(tiny_twin(model), 3, chunk_frames=4), x, 100)
-
-    assert not header_for(model.codec(), 3, chunk_frames=4).has_scale
-    assert header_for(model.codec(), 3).has_scale
-    assert header_for(model.codec(), 3, chunk_frames=model.config.chunk_frames).has_scale
-    assert {chunk.scale for chunk in chunks} == {None}
-    for one, other in zip(chunks, plain, strict=True):
-        np.testing.assert_array_equal(one.codes, other.codes)
-
-
 def tiny_twin(model: CompressionModel) -> CompressionModel:
     """The same weights, without a level."""
     twin = CompressionModel(replace(model.config, level_db=None)).eval()
@@ -375,20 +362,20 @@ def test_a_constant_offset_is_no_sound(offset: float) -> None:
     tone = (0.05 * np.sin(2 * np.pi * 100 * t / RATE)).astype(np.float32)
     scales = []
     for x in (tone, (tone + offset).astype(np.float32)):
-        leveller = Leveller(tiny_config(level_db=LEVEL_DB))
+        leveller = Leveller(tiny_config(level_db=LEVEL_DB), FRAMES)
         for start in range(0, len(x), SECOND):
             leveller.level(x[start : start + SECOND])
             scales.append(leveller.next_scale())
     assert scales[:3] == scales[3:]
     assert scales[0] < 1
-    pieces = Leveller(tiny_config(level_db=LEVEL_DB))
+    pieces = Leveller(tiny_config(level_db=LEVEL_DB), FRAMES)
     pieces.level(np.full((SECOND, 1), offset, np.float32))
     assert pieces.next_scale() == 1  # an offset alone is silence
 
 
 def test_a_slow_tone_of_a_short_stream_is_sound() -> None:
     tone = np.full((40, 1), 0.05, np.float32)
-    leveller = Leveller(tiny_config(level_db=LEVEL_DB))
+    leveller = Leveller(tiny_config(level_db=LEVEL_DB), FRAMES)
     leveller.level(tone)
     assert leveller.next_scale() < 1
 
@@ -397,7 +384,9 @@ def test_scales_are_those_that_files_hold() -> None:
     """Whatever the level: within a quarter of a dB, and the same from every format."""
     config = levelled().config
     for db in np.linspace(-59, 27, 400):
-        rows = np.full((SECOND, 1), 10 ** (db / 20), np.float32)
-        scale = scale_for(rows, config, 1.0)
+        rows = np.resize([[1.0], [-1.0]], (SECOND, 1)).astype(np.float32) * np.float32(
+            10 ** (db / 20)
+        )
+        scale = level_meter(config, FRAMES).scale(rows)
         assert ByteGain().unpack(ByteGain().pack(scale)) == scale
         assert 20 * math.log10(scale) == pytest.approx(db - LEVEL_DB, abs=0.2501)

@@ -68,17 +68,9 @@ def end_padding(config: CodecConfig) -> int:
     return min(config.hop_length, decoder_lookahead(config.decoder))
 
 
-def carries_scale(config: CodecConfig, chunk_frames: int) -> bool:
-    """Whether an encoder gives chunks of so many frames a scale: those of a second, and segments.
-
-    Decoders go by what the file's header says.
-
-    In the short chunks of live streams scales would take more than codes do (4 bytes a chunk), and
-    a level cannot be told from them.
-    """
-    if config.segment_samples is not None:
-        return config.normalize
-    return config.level_db is not None and chunk_frames == config.chunk_frames
+def carries_scale(config: CodecConfig) -> bool:
+    """Whether an encoder gives chunks a scale. Decoders go by what the file's header says."""
+    return config.normalize or config.level_db is not None
 
 
 def decoder_history(config: SEANetDecoderConfig) -> int:
@@ -97,13 +89,14 @@ def decoder_history(config: SEANetDecoderConfig) -> int:
 def algorithmic_latency_ms(config: CodecConfig) -> float:
     """Least delay in ms from a sample into the encoder to the same one out of the decoder.
 
-    One frame and what both networks look ahead; of a segment model, a segment. Computing, pipes
-    and sound cards come on top.
+    One frame and what both networks look ahead; of a segment model, a segment. Where an encoder
+    looks ahead at whole blocks, see `block_frames_for`, whole frames. Computing, pipes and sound
+    cards come on top.
     """
     if config.segment_samples is not None:
         return 1000 * config.segment_samples / config.sample_rate
-    ahead = encoder_lookahead(config.seanet) + decoder_lookahead(config.decoder)
-    return 1000 * (config.hop_length + ahead) / config.sample_rate
+    samples = _encoder_wait(config, 1) + decoder_lookahead(config.decoder)
+    return 1000 * samples / config.sample_rate
 
 
 def timing_ms(config: CodecConfig) -> dict[str, float]:
@@ -129,7 +122,8 @@ def timing_ms(config: CodecConfig) -> dict[str, float]:
 def block_frames_for(config: CodecConfig, latency_ms: float | None) -> int:
     """Frames in a block, so that encoding waits at most `latency_ms` for samples.
 
-    About a second if that is None; more than that it never is.
+    About a second if that is None; more than that it never is. A model with a level gives it to
+    whole blocks, so its encoder waits for those that it looks ahead at.
 
     Raises:
         UsageError: less than a frame and the look-ahead, or a segment model.
@@ -142,13 +136,19 @@ def block_frames_for(config: CodecConfig, latency_ms: float | None) -> int:
             f"{parameter('latency_ms')}: {config.name} codes segments of "
             f"{config.segment_seconds:g} s; its latency cannot be changed"
         )
-    ahead = encoder_lookahead(config.seanet)
-    least = 1000 * (config.hop_length + ahead) / config.sample_rate
-    if not (math.isfinite(latency_ms) and latency_ms >= least * (1 - 5e-4)):
+    # 5 parts in 10^4, so that 13.33 holds a frame of 13 1/3 ms.
+    samples = latency_ms * (1 + 5e-4) / 1000 * config.sample_rate
+    least = _encoder_wait(config, 1)
+    if not (math.isfinite(latency_ms) and samples >= least):
         raise UsageError(
             f"{parameter('latency_ms', f'{latency_ms:g}')}: {config.name} needs at least "
-            f"{least:.2f} ms, one frame" + (" and what it looks ahead" if ahead else "")
+            f"{1000 * least / config.sample_rate:.2f} ms, one frame"
+            + (" and what it looks ahead" if encoder_lookahead(config.seanet) else "")
         )
-    # 5 parts in 10^4, so that 13.33 holds a frame of 13 1/3 ms.
-    samples = latency_ms * (1 + 5e-4) / 1000 * config.sample_rate - ahead
-    return max(1, int(min(most, samples / config.hop_length)))
+    return max(n for n in range(1, most + 1) if _encoder_wait(config, n) <= samples)
+
+
+def _encoder_wait(config: CodecConfig, frames: int) -> int:
+    """Samples from the beginning of a block of so many frames until it can be coded."""
+    block, ahead = frames * config.hop_length, encoder_lookahead(config.seanet)
+    return block + ahead if config.level_db is None else block * (1 + math.ceil(ahead / block))

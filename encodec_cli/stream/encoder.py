@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from encodec_cli.config.codec import MOST_BEAMS
-from encodec_cli.config.timing import carries_scale, encoder_lookahead, end_padding
+from encodec_cli.config.timing import encoder_lookahead, end_padding
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.errors import UsageError, parameter
 from encodec_cli.model.codec import Codec, Model, codec_of
@@ -156,7 +156,7 @@ class _WholeLatents:
         # The first step takes the look-ahead too, so that each step completes a chunk.
         self._wanted = self._block + encoder_lookahead(config.seanet)
         self._padding = end_padding(config)
-        self._leveller = Leveller(config) if carries_scale(config, chunk_frames) else None
+        self._leveller = None if config.level_db is None else Leveller(config, chunk_frames)
         self._unlevelled = Buffer(config.channels)
         self._samples = Buffer(config.channels)
         self._latents = Buffer(config.seanet.dimension)

@@ -5,76 +5,49 @@ r"""Gain of a stream: what a chunk is divided by before coding, and multiplied b
     to the codec  samples / scale: always about as loud as what the codec was trained on
 
 A network that learned at one level codes others worse, and a codebook spends its codes on them. So
-each chunk of about a second carries the scale that its samples were divided by, and the decoder
-multiplies by it. The gain moves to that of a new chunk in the chunk's first tenth of a second, in
-equal steps of dB. Silence keeps the scale that there was. A constant offset (DC) is no sound, so
-the level is that of the samples less their mean; they are coded with it all the same.
+each chunk carries the scale that its samples were divided by (level.py), and the decoder multiplies
+by it. The gain glides to that of a new chunk for a tenth of a second from the chunk's beginning, in
+equal steps of dB. A chunk that comes before a glide has ended starts another one from where the
+gain is, if its scale is another.
 """
 
 import math
 from collections import deque
 
 import numpy as np
-from numpy.typing import NDArray
 
 from encodec_cli.config.codec import CodecConfig
-from encodec_cli.container.gain import nearest_scale
 from encodec_cli.runtime.protocol import Rows
+from encodec_cli.stream.level import level_meter
 
-__all__ = ["SILENCE_DB", "GainRestorer", "Leveller", "level_of", "scale_for"]
+__all__ = ["GainRestorer", "Leveller", "gain_history"]
 
-SILENCE_DB = -60.0
-"""dBFS; what is below is not made louder."""
-_PART_SECONDS = 0.05
-_GATE_DB = 15.0
 _RAMP_SECONDS = 0.1
-_OFFSET_SECONDS = 0.25
-"""Of less, the mean is not an offset: it may be part of a low tone."""
+_FORGOTTEN = 1e-12
+"""What is left of a difference in gain, in dB per dB, once it counts as none."""
 
 
-def level_of(rows: Rows, sample_rate: int) -> float:
-    """RMS in dBFS of the louder parts of samples `[n, C]`, those within 15 dB of the loudest.
+def gain_history(sample_rate: int, chunk_samples: int) -> int:
+    """Chunks before its own that the gain of a sample depends on, one where glides end in a chunk.
 
-    Pauses between words do not count, for the codec has to code the words.
+    Each chunk that is shorter takes the gain a part of the way to its own scale.
     """
-    size = min(max(1, round(_PART_SECONDS * sample_rate)), max(1, len(rows)))
-    whole = rows[: len(rows) // size * size].astype(np.float64)
-    powers = np.square(whole).reshape(-1, size, whole.shape[1]).mean(axis=(1, 2))
-    loudest = float(powers.max(initial=0.0))
-    if loudest == 0.0:
-        return -math.inf
-    return 10 * math.log10(powers[powers >= loudest * 10 ** (-_GATE_DB / 10)].mean())
-
-
-def scale_for(rows: Rows, config: CodecConfig, before: float) -> float:
-    """What to divide `[n, C]` by to bring it to the model's level; `before`, the last, for silence.
-
-    It is the nearest of the half-dB steps that files hold. A model without a level takes
-    everything as it is.
-    """
-    found = level_of(rows, config.sample_rate)
-    if config.level_db is None or found < SILENCE_DB:
-        return before
-    return nearest_scale(10 ** ((found - config.level_db) / 20))
+    left = 1 - chunk_samples / _ramp_samples(sample_rate)
+    return 1 if left <= 0 else math.ceil(math.log(_FORGOTTEN) / math.log(left))
 
 
 class Leveller:
     """Divides each chunk of a stream by a scale of its own, and knows the scales."""
 
-    def __init__(self, config: CodecConfig) -> None:
-        self._config = config
+    def __init__(self, config: CodecConfig, chunk_frames: int) -> None:
+        self._meter = level_meter(config, chunk_frames)
         self._ramp = _Ramp(config.sample_rate)
         self._scale = 1.0
         self._scales: deque[float] = deque()
-        self._offset: NDArray[np.float64] | float = 0.0  # of each channel
-        self._least = round(_OFFSET_SECONDS * config.sample_rate)
 
     def level(self, rows: Rows) -> Rows:
         """The next chunk `[n, C]`, at the model's level."""
-        if len(rows) >= self._least:
-            self._offset = rows.mean(axis=0, dtype=np.float64)
-        sound = (rows - self._offset).astype(np.float32)
-        self._scale = scale_for(sound, self._config, self._scale)
+        self._scale = self._meter.scale(rows)
         self._scales.append(self._scale)
         return rows / self._ramp.over(self._scale, len(rows))
 
@@ -119,7 +92,7 @@ class _Ramp:
     """The scale of every sample, from those of the chunks."""
 
     def __init__(self, sample_rate: int) -> None:
-        self._length = max(1, round(_RAMP_SECONDS * sample_rate))
+        self._length = _ramp_samples(sample_rate)
         self._from = self._to = 0.0  # logarithms of scales
         self._passed: int | None = None  # samples since the ramp began; None before the first
 
@@ -142,3 +115,7 @@ class _Ramp:
             scales[:left, 0] = np.exp(self._from + (self._to - self._from) * steps)
         self._passed = min(self._length, self._passed + count)
         return scales
+
+
+def _ramp_samples(sample_rate: int) -> int:
+    return max(1, round(_RAMP_SECONDS * sample_rate))

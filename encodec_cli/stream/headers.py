@@ -47,7 +47,7 @@ def header_for(
         segment=config.segment_samples,
         stride=config.stride_samples,
         end_padding=end_padding(config),
-        has_scale=carries_scale(config, chunk_frames),
+        has_scale=carries_scale(config),
     )
     if version < 2 or code_models is None or codec.sha256 is None:
         return header

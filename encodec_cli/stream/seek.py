@@ -25,6 +25,7 @@ from encodec_cli.container import DamagedChunk, Header
 from encodec_cli.container.codes import CodeChunk
 from encodec_cli.model.codec import Codec
 from encodec_cli.stream.decoder import stream_decoder
+from encodec_cli.stream.gain import gain_history
 from encodec_cli.stream.protocols import Samples, StreamDecoder
 
 __all__ = ["AGREEMENT_DB", "LONGEST_WARM_UP_S", "Chunk", "DecodedFrom", "first_chunk_for"]
@@ -117,12 +118,14 @@ def _warm_up_frames(config: CodecConfig, header: Header, first: int) -> tuple[in
     block = _block_frames(config, header)
     frame = first // header.hop
     target = frame // block * block
-    begin = (frame - decoder_history(config.decoder)) // block * block
-    if header.has_scale:  # on its way from that of the chunk before
-        begin -= header.chunk_frames
+    begin = frame - decoder_history(config.decoder)
+    if header.has_scale:
+        chunk = header.chunk_frames
+        gliding = gain_history(config.sample_rate, chunk * header.hop)
+        begin = min(begin, (frame // chunk - gliding) * chunk)
     if config.decoder.lstm:
-        begin = min(begin, (target - round(LONGEST_WARM_UP_S * config.frame_rate)) // block * block)
-    return max(0, begin), target
+        begin = min(begin, target - round(LONGEST_WARM_UP_S * config.frame_rate))
+    return max(0, begin // block * block), target
 
 
 def _block_frames(config: CodecConfig, header: Header) -> int:

@@ -50,6 +50,8 @@ def chunks_item(
         "source_num_samples": lengths[1],
         "end_padding": header.end_padding or None,
     }
+    if not header.has_scale or header.segment is not None:
+        info["chunk_frames"] = None
     codes = [chunk.codes for chunk in chunks]
     scales = [chunk.scale for chunk in chunks if chunk.scale is not None]
     return TokenItem(

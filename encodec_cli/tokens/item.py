@@ -49,6 +49,8 @@ class TokenInfo:
         segment: samples in a segment, where the codec works in segments.
         stride: samples from one segment's start to the next one's.
         end_padding: samples coded after the recording's end; None where there are none.
+        chunk_frames: frames of each of the scales, the last aside, where there are scales but no
+            segments.
         source_sample_rate: of what was encoded, in Hz.
         source_channels: of what was encoded.
         source_num_samples: per channel at the source's rate.
@@ -68,6 +70,7 @@ class TokenInfo:
     segment: int | None = None
     stride: int | None = None
     end_padding: int | None = None
+    chunk_frames: int | None = None
     source_sample_rate: int | None = None
     source_channels: int | None = None
     source_num_samples: int | None = None
