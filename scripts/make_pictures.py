@@ -31,6 +31,7 @@ PANELS = (
 )
 STYLES = {
     "ecli_24khz": ("#0b5bc4", "o"),
+    "ecli_24khz --fit 4": ("#5aa2f0", "v"),
     "Opus": ("#c0410f", "s"),
     "Opus with LACE": ("#8a3fae", "D"),
     "Lyra v2": ("#14803c", "^"),

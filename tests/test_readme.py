@@ -166,7 +166,7 @@ def test_files_that_are_named_exist(name: str) -> None:
     assert missing == set()
 
 
-CODECS = {"ecli_24khz", "Opus", "Lyra v2"}
+CODECS = {"ecli_24khz", "ecli_24khz --fit 4", "Opus", "Opus with LACE", "Lyra v2"}
 COLUMNS = {
     "PESQ-WB": "pesq",
     "ESTOI": "estoi",
