@@ -201,8 +201,8 @@ Fit = Annotated[
         max=1000,
         metavar="STEPS",
         help="Refine, then fit what is coded to the recording by so many steps through the "
-        "decoder: 1 takes twice as long, 4 take 4 times as long and are better. For models that "
-        "code whole signals.",
+        "decoder: 1 takes 2 to 3 times as long, 4 take 4 to 6 times and are better. For models "
+        "that code whole signals.",
         show_default=False,
         rich_help_panel=CODING,
     ),
