@@ -4,6 +4,7 @@ Bins are those of a real transform, from 0 Hz to half of the sample rate.
 """
 
 import math
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 __all__ = ["bark", "bark_bands", "hearing_threshold", "third_octave_bands"]
 
 _Floats = NDArray[np.float32]
+_Hz = TypeVar("_Hz", float, NDArray[np.float64])
 
 
 def third_octave_bands(bins: int, sample_rate: int, lowest: float) -> _Floats:
@@ -24,8 +26,8 @@ def third_octave_bands(bins: int, sample_rate: int, lowest: float) -> _Floats:
     return _between(_hz(bins, sample_rate), low, high)
 
 
-def bark(hz: float) -> float:
-    """A frequency on the Bark scale (Traunmüller 1990, "Analytical expressions", eq. 6)."""
+def bark(hz: _Hz) -> _Hz:
+    """Frequencies on the Bark scale (Traunmüller 1990, "Analytical expressions", eq. 6)."""
     return 26.81 * hz / (1960 + hz) - 0.53
 
 
@@ -34,9 +36,8 @@ def bark_bands(bins: int, sample_rate: int, width: float, lowest: float, highest
 
     Those without a bin are left out.
     """
-    hz = _hz(bins, sample_rate)
     edges = np.arange(lowest, highest, width)
-    bands = _between(26.81 * hz / (1960 + hz) - 0.53, edges[:-1], edges[1:])
+    bands = _between(bark(_hz(bins, sample_rate)), edges[:-1], edges[1:])
     return bands[bands.any(axis=1)]
 
 

@@ -32,8 +32,8 @@ class Spectrum:
         halves = padded.reshape(-1, hop)
         both = np.concatenate((halves[:-1], halves[1:]), axis=1)
         both *= self._window
-        spectra = np.fft.rfft(both)  # before numpy 2 in double precision
-        return spectra.astype(np.result_type(x.dtype, np.complex64), copy=False)
+        spectra: _Complex = np.fft.rfft(both)
+        return spectra
 
     def back(self, gradient: _Complex, samples: int) -> _Floats:
         """The gradient by the signal `[N]` from that by its spectra.
@@ -44,7 +44,7 @@ class Spectrum:
         # The inverse transform counts all bins but the first and the last twice.
         scaled = gradient * np.float32(hop)
         scaled[:, [0, -1]] *= 2
-        both = np.fft.irfft(scaled, n=2 * hop).astype(gradient.real.dtype, copy=False)
+        both = np.fft.irfft(scaled, n=2 * hop)
         both *= self._window
         padded = np.zeros((len(both) + 1, hop), both.dtype)
         padded[:-1] += both[:, :hop]

@@ -29,9 +29,9 @@ from encodec_cli.stream.gain import Leveller
 from encodec_cli.stream.protocols import Samples, check_samples
 from encodec_cli.stream.refining import RefiningStepper
 
-__all__ = ["MOST_STEPS", "ChunkEncoder", "ChunkLatents", "stream_encoder"]
+__all__ = ["ChunkEncoder", "ChunkLatents", "stream_encoder"]
 
-MOST_STEPS = 1000
+_MOST_STEPS = 1000
 """Of fitting; more change nothing."""
 
 
@@ -66,8 +66,8 @@ def stream_encoder(
         search = config.search
     if not 1 <= search <= MOST_BEAMS:
         raise UsageError(f"search {search}: the encoder keeps 1 to {MOST_BEAMS} sequences")
-    if not 0 <= fit <= MOST_STEPS:
-        raise UsageError(f"{parameter('fit', fit)}: give 0 to {MOST_STEPS} steps")
+    if not 0 <= fit <= _MOST_STEPS:
+        raise UsageError(f"{parameter('fit', fit)}: give 0 to {_MOST_STEPS} steps")
     if config.segment_samples is not None:
         for option, given in (("refine", refine), ("fit", fit)):
             if given:

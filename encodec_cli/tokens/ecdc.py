@@ -44,14 +44,14 @@ def chunks_item(
     """
     if sum(chunk.codes.size for chunk in chunks) > MAX_CODES:
         raise ContainerError(f"more than {MAX_CODES} codes; cut the recording in pieces")
+    levelled = header.has_scale and header.segment is None
     info = {name: getattr(header, name) for name in INFO_FIELDS if name != "source"}
     info |= {
         "num_samples": lengths[0],
         "source_num_samples": lengths[1],
         "end_padding": header.end_padding or None,
+        "chunk_frames": header.chunk_frames if levelled else None,
     }
-    if not header.has_scale or header.segment is not None:
-        info["chunk_frames"] = None
     codes = [chunk.codes for chunk in chunks]
     scales = [chunk.scale for chunk in chunks if chunk.scale is not None]
     return TokenItem(
